@@ -1,0 +1,1 @@
+//! What a framework file must not do.

@@ -1,0 +1,395 @@
+//! Bytes → text → documents (JSON, concatenated JSON, YAML), each read with the place of an error.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::{MAX_INPUT_BYTES, Probe};
+
+/// Why an input could not be read. Every variant names the place and the reason; the caller adds
+/// the file.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// No byte other than white space.
+    #[error("the file is empty")]
+    Empty,
+    /// Over [`MAX_INPUT_BYTES`].
+    #[error("the file has {found} bytes; at most {limit} are read")]
+    TooLarge {
+        /// Size in bytes.
+        found: usize,
+        /// Limit in bytes.
+        limit: usize,
+    },
+    /// Neither UTF-8 nor UTF-16 with a byte order mark.
+    #[error("byte {offset} is not valid {encoding}")]
+    Encoding {
+        /// Offset in bytes from the start.
+        offset: usize,
+        /// What it should have been.
+        encoding: &'static str,
+    },
+    /// Not parseable, or not of the shape that the format has.
+    #[error("{place}: {reason}")]
+    Malformed {
+        /// Line, column and path inside the file.
+        place: String,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// Parseable, but no scanner's.
+    #[error("{place}: no known scanner format ({looks_like})")]
+    Unrecognised {
+        /// Line and document number.
+        place: String,
+        /// Its keys.
+        looks_like: String,
+    },
+}
+
+impl ReadError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Empty => "run the scanner again: an empty file proves nothing",
+            Self::TooLarge { .. } => "split the scan by namespace or node",
+            Self::Encoding { .. } => "write the report as UTF-8",
+            Self::Malformed { .. } => {
+                "the file is cut off or not what its format says: export it again"
+            }
+            Self::Unrecognised { .. } => {
+                "`affidavit inspect` lists the formats that are read; JSON output of the scanner is usually the right one"
+            }
+        }
+    }
+}
+
+/// How a document is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syntax {
+    /// RFC 8259.
+    Json,
+    /// YAML 1.2.
+    Yaml,
+}
+
+/// One document of an input.
+#[derive(Clone, Debug)]
+pub struct Document<'a> {
+    text: &'a str,
+    syntax: Syntax,
+    index: usize,
+    several: bool,
+    first_line: usize,
+    subject: &'a str,
+    probe: Probe,
+}
+
+/// Decodes UTF-8 (with or without byte order mark) and UTF-16 (with one: PowerShell redirections).
+///
+/// # Errors
+/// [`ReadError::Empty`], [`ReadError::TooLarge`] or [`ReadError::Encoding`].
+pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ReadError> {
+    if bytes.len() > MAX_INPUT_BYTES {
+        return Err(ReadError::TooLarge { found: bytes.len(), limit: MAX_INPUT_BYTES });
+    }
+    let text: Cow<'_, str> = match bytes {
+        [0xFF, 0xFE, rest @ ..] => decode_utf16(rest, u16::from_le_bytes)?.into(),
+        [0xFE, 0xFF, rest @ ..] => decode_utf16(rest, u16::from_be_bytes)?.into(),
+        [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest, 3)?.into(),
+        _ => utf8(bytes, 0)?.into(),
+    };
+    if text.trim().is_empty() { Err(ReadError::Empty) } else { Ok(text) }
+}
+
+fn utf8(bytes: &[u8], skipped: usize) -> Result<&str, ReadError> {
+    std::str::from_utf8(bytes).map_err(|error| ReadError::Encoding {
+        offset: error.valid_up_to() + skipped,
+        encoding: "UTF-8",
+    })
+}
+
+fn decode_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, ReadError> {
+    let (pairs, odd) = bytes.as_chunks::<2>();
+    let mut text = String::with_capacity(bytes.len());
+    let mut offset = 2;
+    for decoded in char::decode_utf16(pairs.iter().copied().map(unit)) {
+        let character = decoded.map_err(|_| ReadError::Encoding { offset, encoding: "UTF-16" })?;
+        offset += character.len_utf16() * 2;
+        text.push(character);
+    }
+    if odd.is_empty() { Ok(text) } else { Err(ReadError::Encoding { offset, encoding: "UTF-16" }) }
+}
+
+impl<'a> Document<'a> {
+    /// Splits a text into its documents: one JSON value, several JSON values in a row, or YAML
+    /// documents separated by `---`.
+    ///
+    /// # Errors
+    /// [`ReadError::Malformed`] when the text breaks off or goes wrong.
+    pub fn split(text: &'a str, subject: &'a str) -> Result<Vec<Self>, ReadError> {
+        let documents = if text.trim_start().starts_with(['{', '[']) {
+            Self::split_json(text, subject)?
+        } else {
+            Self::split_yaml(text, subject)?
+        };
+        if documents.is_empty() { Err(ReadError::Empty) } else { Ok(documents) }
+    }
+
+    fn split_json(text: &'a str, subject: &'a str) -> Result<Vec<Self>, ReadError> {
+        let mut documents: Vec<Self> = Vec::new();
+        let mut start = 0;
+        while let Some(rest) = text.get(start..).filter(|rest| !rest.trim_start().is_empty()) {
+            let first_line = documents.last().map_or(1, |last: &Self| last.first_line)
+                + documents.last().map_or(0, |last: &Self| newlines(last.text))
+                + newlines(leading_space(rest));
+            let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Probe>();
+            let probe = match values.next() {
+                Some(Ok(probe)) => probe,
+                Some(Err(error)) => {
+                    let line = first_line - newlines(leading_space(rest)) + error.line() - 1;
+                    return Err(ReadError::Malformed {
+                        place: format!("line {line}, column {}", error.column()),
+                        reason: json_reason(&error),
+                    });
+                }
+                None => break,
+            };
+            let end = values.byte_offset();
+            documents.push(Self {
+                text: rest.get(leading_space(rest).len()..end).unwrap_or_default(),
+                syntax: Syntax::Json,
+                index: documents.len(),
+                several: false,
+                first_line,
+                subject,
+                probe,
+            });
+            start += end;
+        }
+        Ok(Self::counted(documents))
+    }
+
+    fn counted(mut documents: Vec<Self>) -> Vec<Self> {
+        let several = documents.len() > 1;
+        for document in &mut documents {
+            document.several = several;
+        }
+        documents
+    }
+
+    /// YAML forbids `---` at the start of a line anywhere but between documents (YAML 1.2.2
+    /// section 9.1.2, c-forbidden), so a split by lines is exact.
+    fn split_yaml(text: &'a str, subject: &'a str) -> Result<Vec<Self>, ReadError> {
+        let mut cuts = vec![0];
+        let mut offset = 0;
+        for line in text.split_inclusive('\n') {
+            let marker = line.strip_prefix("---");
+            if marker.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace)) {
+                cuts.push(offset);
+            }
+            offset += line.len();
+        }
+        cuts.push(text.len());
+        let mut documents: Vec<Self> = Vec::new();
+        for pair in cuts.windows(2) {
+            let [start, end] = *pair else { continue };
+            let Some(piece) = text.get(start..end) else { continue };
+            if !has_yaml_content(piece) {
+                continue;
+            }
+            let mut document = Self {
+                text: piece,
+                syntax: Syntax::Yaml,
+                index: documents.len(),
+                several: false,
+                first_line: 1 + newlines(text.get(..start).unwrap_or_default()),
+                subject,
+                probe: Probe::default(),
+            };
+            document.probe = document.read()?;
+            documents.push(document);
+        }
+        Ok(Self::counted(documents))
+    }
+
+    /// What the document looks like from outside.
+    #[must_use]
+    pub fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// What the collector says this input is about (a node's name); may be empty.
+    #[must_use]
+    pub fn subject(&self) -> &'a str {
+        self.subject
+    }
+
+    /// `line 1`, or `document 2 at line 40`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        if self.several {
+            format!("document {} at line {}", self.index + 1, self.first_line)
+        } else {
+            format!("line {}", self.first_line)
+        }
+    }
+
+    /// A pointer into this document as [`Finding::locator`](crate::finding::Finding::locator)
+    /// writes it: `3#/items/0` in a file of several documents, `/items/0` otherwise.
+    #[must_use]
+    pub fn locator(&self, pointer: &str) -> Box<str> {
+        if self.several { format!("{}#{pointer}", self.index).into() } else { pointer.into() }
+    }
+
+    /// An error at a pointer, for what parses but cannot be meant.
+    #[must_use]
+    pub fn error(&self, pointer: &str, reason: impl Into<String>) -> ReadError {
+        let place =
+            if pointer.is_empty() { self.place() } else { format!("{}, {pointer}", self.place()) };
+        ReadError::Malformed { place, reason: reason.into() }
+    }
+
+    /// Reads the document as `T`. Duplicate keys that `T` knows, `NaN`, and nesting deeper than
+    /// 128 levels are errors.
+    ///
+    /// # Errors
+    /// [`ReadError::Malformed`] with line, column and path.
+    pub fn read<T: Deserialize<'a>>(&self) -> Result<T, ReadError> {
+        match self.syntax {
+            Syntax::Json => {
+                serde_json::from_str(self.text).map_err(|error| self.locate_json::<T>(&error))
+            }
+            Syntax::Yaml => {
+                serde_saphyr::from_str(self.text).map_err(|error| self.locate_yaml(&error))
+            }
+        }
+    }
+
+    /// The path of an error costs time on every value, so it is looked for only when there is one.
+    fn locate_json<T: Deserialize<'a>>(&self, error: &serde_json::Error) -> ReadError {
+        let mut deserializer = serde_json::Deserializer::from_str(self.text);
+        let path = serde_path_to_error::deserialize::<_, T>(&mut deserializer)
+            .err()
+            .map(|located| located.path().to_string())
+            .filter(|path| path != ".");
+        let line = self.first_line + error.line().max(1) - 1;
+        let mut place = format!("line {line}, column {}", error.column());
+        if let Some(path) = path {
+            place.push_str(", ");
+            place.push_str(&path);
+        }
+        ReadError::Malformed { place, reason: json_reason(error) }
+    }
+
+    fn locate_yaml(&self, error: &serde_saphyr::Error) -> ReadError {
+        let place = error.location().map_or_else(
+            || self.place(),
+            |location| {
+                let line = usize::try_from(location.line()).unwrap_or(usize::MAX);
+                format!("line {}, column {}", self.first_line + line.max(1) - 1, location.column())
+            },
+        );
+        let reason = error.without_snippet().to_string();
+        ReadError::Malformed { place, reason: reason.lines().next().unwrap_or_default().to_owned() }
+    }
+}
+
+fn newlines(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte == b'\n').count()
+}
+
+fn leading_space(text: &str) -> &str {
+    text.get(..text.len() - text.trim_start().len()).unwrap_or_default()
+}
+
+fn has_yaml_content(piece: &str) -> bool {
+    piece
+        .trim_start_matches("---")
+        .lines()
+        .map(str::trim)
+        .any(|line| !line.is_empty() && !line.starts_with('#') && line != "..." && line != "---")
+}
+
+/// `serde_json` appends the place to its text; we print it ourselves, from the start of the file.
+fn json_reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn split(text: &str) -> Vec<Document<'_>> {
+        Document::split(text, "").unwrap()
+    }
+
+    #[test]
+    fn utf16_with_a_mark_and_utf8_with_a_mark_are_read() {
+        let utf16: Vec<u8> = [0xFF, 0xFE]
+            .into_iter()
+            .chain("{\"a\":1}".encode_utf16().flat_map(u16::to_le_bytes))
+            .collect();
+        assert_eq!(decode(&utf16).unwrap(), "{\"a\":1}");
+        assert_eq!(decode(b"\xEF\xBB\xBF{}").unwrap(), "{}");
+    }
+
+    #[test]
+    fn bad_bytes_are_named_by_their_offset() {
+        let error = decode(b"{\"a\":\"\xFF\"}").unwrap_err();
+        assert_eq!(error, ReadError::Encoding { offset: 6, encoding: "UTF-8" });
+        assert_eq!(decode(b" \n ").unwrap_err(), ReadError::Empty);
+    }
+
+    #[test]
+    fn concatenated_json_is_split_and_counted() {
+        let documents = split("{\"a\":1}\n\n{\"a\":2}\n");
+        assert_eq!(documents.len(), 2);
+        assert_eq!(documents[1].place(), "document 2 at line 3");
+        assert_eq!(&*documents[1].locator("/a"), "1#/a");
+    }
+
+    #[test]
+    fn cut_off_json_names_its_place() {
+        let error = Document::split("{\"a\":\n[1,2", "").unwrap_err();
+        assert!(error.to_string().starts_with("line 2, column 4: EOF"), "{error}");
+    }
+
+    #[test]
+    fn yaml_documents_keep_their_lines() {
+        let documents = split("# only a comment\n---\na: 1\n---\nb: 2\n");
+        assert_eq!(documents.len(), 2);
+        assert_eq!(documents[1].place(), "document 2 at line 4");
+        assert!(documents[0].read::<BTreeMap<String, i32>>().is_ok());
+        let error = Document::split("---\na: 1\n---\nb: [\n", "").unwrap_err();
+        assert!(matches!(error, ReadError::Malformed { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_by_its_path() {
+        #[derive(Debug, Deserialize)]
+        struct Outer {
+            #[expect(dead_code, reason = "only its path in the error matters")]
+            items: Vec<Inner>,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Inner {
+            #[expect(dead_code, reason = "only its path in the error matters")]
+            name: String,
+        }
+        let documents = split("{\"items\":[{\"name\":\"a\"},{\"name\":7}]}");
+        let error = documents[0].read::<Outer>().unwrap_err();
+        assert!(error.to_string().contains("items[1].name"), "{error}");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let deep = "[".repeat(100_000);
+        assert!(Document::split(&deep, "").is_err());
+    }
+}

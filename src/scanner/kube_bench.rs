@@ -1,0 +1,334 @@
+//! kube-bench JSON: `{"Controls": […], "Totals": …}`, a bare array of controls (`--nototals`), one
+//! object per target, several in a row, or wrapped in Starboard's `CISKubeBenchReport`.
+//!
+//! kube-bench's titles and remediations are the benchmark's licensed text: they stay in the sealed
+//! input and never reach a finding. Its states (check/check.go in its source): `WARN` is a manual
+//! check, an unscored failure, or an unscored check that could not run; `FAIL` is also a scored
+//! check whose audit command failed, in which case `reason` is filled.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::kube_object::{self, Metadata, null_as_default};
+use super::{Document, Probe, ReadError, Scanner};
+use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
+
+pub(super) struct KubeBench;
+
+const PREFIX: &str = "kube-bench";
+const REPORT_KIND: &str = "CISKubeBenchReport";
+
+impl Scanner for KubeBench {
+    fn id(&self) -> &'static str {
+        "kube-bench"
+    }
+
+    fn prefix(&self) -> &'static str {
+        PREFIX
+    }
+
+    fn recognizes(&self, probe: &Probe) -> bool {
+        probe.child_has("Controls", "tests")
+            || probe.child_has("Controls", "node_type")
+            || (probe.has("Controls") && probe.has("Totals"))
+            || (probe.has("node_type") && probe.has("tests"))
+            || probe.has_object("aquasecurity.github.io", |kind| kind == REPORT_KIND)
+    }
+
+    fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
+        let probe = document.probe();
+        if !probe.objects.is_empty() {
+            return parse_reports(document, parsed);
+        }
+        parsed.saw_tool(PREFIX, "");
+        let node = Node { name: document.subject(), uid: "" };
+        if probe.has("Controls") {
+            let file: Overall<'_> = document.read()?;
+            for (index, controls) in file.controls.iter().enumerate() {
+                read_controls(document, controls, &format!("/Controls/{index}"), &node, parsed);
+            }
+            if let Some(totals) = &file.totals {
+                check_totals(document, &file.controls, totals, parsed);
+            }
+        } else if probe.is_array {
+            let list: Vec<Controls<'_>> = document.read()?;
+            for (index, controls) in list.iter().enumerate() {
+                read_controls(document, controls, &format!("/{index}"), &node, parsed);
+            }
+        } else {
+            read_controls(document, &document.read()?, "", &node, parsed);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Overall<'a> {
+    #[serde(borrow, rename = "Controls", deserialize_with = "null_as_default")]
+    controls: Vec<Controls<'a>>,
+    #[serde(rename = "Totals")]
+    totals: Option<Totals>,
+}
+
+#[derive(Default, Deserialize, PartialEq, Eq, Debug)]
+#[serde(default)]
+struct Totals {
+    #[serde(rename = "total_pass")]
+    pass: usize,
+    #[serde(rename = "total_fail")]
+    fail: usize,
+    #[serde(rename = "total_warn")]
+    warn: usize,
+    #[serde(rename = "total_info")]
+    info: usize,
+}
+
+#[derive(Deserialize)]
+struct Controls<'a> {
+    #[serde(borrow, default)]
+    version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    detected_version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    node_type: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
+    tests: Vec<Group<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Group<'a> {
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
+    results: Vec<TestResult<'a>>,
+}
+
+#[derive(Deserialize)]
+struct TestResult<'a> {
+    #[serde(borrow)]
+    test_number: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    reason: Cow<'a, str>,
+    #[serde(borrow, default)]
+    expected_result: Cow<'a, str>,
+    #[serde(default)]
+    scored: bool,
+}
+
+/// The custom resource; lenient, since a list may hold other kinds.
+#[derive(Deserialize)]
+struct Report<'a> {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(borrow, default, rename = "report")]
+    body: Option<ReportBody<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ReportBody<'a> {
+    #[serde(default)]
+    scanner: ReportScanner,
+    #[serde(default, rename = "updateTimestamp")]
+    update_timestamp: Option<jiff::Timestamp>,
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
+    sections: Vec<Controls<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ReportScanner {
+    name: String,
+    version: String,
+}
+
+struct Node<'a> {
+    name: &'a str,
+    uid: &'a str,
+}
+
+fn parse_reports(document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
+    for (pointer, report) in kube_object::read::<Report<'_>>(document)? {
+        if report.kind != REPORT_KIND {
+            continue;
+        }
+        let Some(body) = report.body else {
+            parsed.shortfall(document.locator(&pointer), "the report has no `report` field");
+            continue;
+        };
+        let name = if body.scanner.name.is_empty() { PREFIX } else { &body.scanner.name };
+        parsed.saw_tool(name, &body.scanner.version);
+        if let Some(at) = body.update_timestamp {
+            parsed.saw_time(at);
+        }
+        let owner = report.metadata.owner_references.first();
+        let node = Node {
+            name: owner.map_or(report.metadata.name.as_str(), |owner| owner.name.as_str()),
+            uid: owner.map_or("", |owner| owner.uid.as_str()),
+        };
+        for (index, controls) in body.sections.iter().enumerate() {
+            let pointer = format!("{pointer}/report/sections/{index}");
+            read_controls(document, controls, &pointer, &node, parsed);
+        }
+    }
+    Ok(())
+}
+
+fn read_controls(
+    document: &Document<'_>,
+    controls: &Controls<'_>,
+    pointer: &str,
+    node: &Node<'_>,
+    parsed: &mut Parsed,
+) {
+    let benchmark = benchmark_id(&controls.version);
+    parsed.saw_rule_set(&benchmark);
+    if !controls.detected_version.is_empty() {
+        parsed.saw_rule_set(&format!("kubernetes-{}", controls.detected_version));
+    }
+    // Policies are about the cluster; everything else is about the machine kube-bench ran on.
+    let resource = if matches!(&*controls.node_type, "policies" | "managedservices") {
+        ResourceRef::cluster_scoped("Cluster", "")
+    } else {
+        ResourceRef { uid: node.uid.to_owned(), ..ResourceRef::cluster_scoped("Node", node.name) }
+    };
+    let resource = Arc::new(resource);
+    for (group_index, group) in controls.tests.iter().enumerate() {
+        for (index, result) in group.results.iter().enumerate() {
+            let (outcome, message) = judge(result);
+            parsed.findings.push(Finding {
+                check: CheckId::new(PREFIX, &format!("{benchmark}:{}", result.test_number)),
+                resource: Arc::clone(&resource),
+                outcome,
+                severity: Severity::Unknown,
+                rule: "".into(),
+                raw_check: result.test_number.as_ref().into(),
+                message: message.into(),
+                locator: document
+                    .locator(&format!("{pointer}/tests/{group_index}/results/{index}")),
+            });
+        }
+    }
+}
+
+/// `cis-1.12` stays, the older `1.6` becomes `cis-1.6`, as kube-bench itself calls the folder.
+fn benchmark_id(version: &str) -> String {
+    if version.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("cis-{version}")
+    } else if version.is_empty() {
+        "unknown".to_owned()
+    } else {
+        version.to_owned()
+    }
+}
+
+fn judge(result: &TestResult<'_>) -> (Outcome, String) {
+    let reason = result.reason.trim();
+    match &*result.status {
+        "PASS" => (Outcome::Pass, String::new()),
+        "FAIL" if !reason.is_empty() => (Outcome::Error, format!("could not be tested: {reason}")),
+        "FAIL" => (Outcome::Fail, expectation(result)),
+        "WARN" if result.kind == "manual" => (Outcome::Manual, String::new()),
+        "WARN" if !reason.is_empty() => (Outcome::Error, format!("could not be tested: {reason}")),
+        // An unscored test that ran and did not hold. The benchmark leaves the judgement to a
+        // person, so it is no failure; it is not a pass either.
+        "WARN" if !result.scored => (Outcome::Manual, expectation(result)),
+        "WARN" => (Outcome::Error, "a scored check ended in WARN".to_owned()),
+        "INFO" => (Outcome::NotChecked, "skipped in kube-bench".to_owned()),
+        other => (Outcome::Error, format!("unknown status `{other}`")),
+    }
+}
+
+/// `expected_result` is kube-bench's own sentence about the test, not the benchmark's text.
+/// `actual_value` can hold whole command lines with secrets in them and is left in the input.
+fn expectation(result: &TestResult<'_>) -> String {
+    let expected = result.expected_result.trim();
+    if expected.is_empty() { String::new() } else { format!("expected: {expected}") }
+}
+
+fn check_totals(
+    document: &Document<'_>,
+    controls: &[Controls<'_>],
+    stated: &Totals,
+    parsed: &mut Parsed,
+) {
+    let mut counted = Totals::default();
+    for result in controls.iter().flat_map(|c| &c.tests).flat_map(|group| &group.results) {
+        match &*result.status {
+            "PASS" => counted.pass += 1,
+            "FAIL" => counted.fail += 1,
+            "WARN" => counted.warn += 1,
+            _ => counted.info += 1,
+        }
+    }
+    if counted != *stated {
+        parsed.shortfall(
+            document.locator("/Totals"),
+            format!(
+                "stated totals (pass {}, fail {}, warn {}, info {}) are not those of the results (pass {}, fail {}, warn {}, info {}): results are missing",
+                stated.pass, stated.fail, stated.warn, stated.info,
+                counted.pass, counted.fail, counted.warn, counted.info,
+            ),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::finding::Outcome;
+    use crate::scanner::read;
+
+    fn outcome_of(fields: &str) -> Outcome {
+        let text = format!(
+            r#"{{"Controls":[{{"version":"cis-1.12","node_type":"node","tests":[{{"results":[{{"test_number":"4.1.1",{fields}}}]}}]}}]}}"#
+        );
+        read(text.as_bytes(), "n1").unwrap().parsed.findings[0].outcome
+    }
+
+    #[test]
+    fn states_are_read_as_kube_bench_means_them() {
+        assert_eq!(outcome_of(r#""status":"PASS""#), Outcome::Pass);
+        assert_eq!(outcome_of(r#""status":"FAIL","scored":true"#), Outcome::Fail);
+        assert_eq!(
+            outcome_of(r#""status":"FAIL","scored":true,"reason":"exit status 127""#),
+            Outcome::Error
+        );
+        assert_eq!(outcome_of(r#""status":"WARN","type":"manual""#), Outcome::Manual);
+        assert_eq!(outcome_of(r#""status":"WARN","scored":false"#), Outcome::Manual);
+        assert_eq!(
+            outcome_of(r#""status":"WARN","scored":false,"reason":"no such file""#),
+            Outcome::Error
+        );
+        assert_eq!(outcome_of(r#""status":"INFO","type":"skip""#), Outcome::NotChecked);
+        assert_eq!(outcome_of(r#""status":"MAYBE""#), Outcome::Error);
+    }
+
+    #[test]
+    fn ids_carry_the_benchmark() {
+        let reading = read(
+            br#"[{"version":"1.6","node_type":"master","tests":[{"results":[{"test_number":"1.2.16","status":"PASS"}]}]}]"#,
+            "cp-1",
+        )
+        .unwrap();
+        let finding = &reading.parsed.findings[0];
+        assert_eq!(finding.check.as_str(), "kube-bench:cis-1.6:1.2.16");
+        assert_eq!(finding.resource.to_string(), "Node/cp-1");
+        assert_eq!(&*finding.locator, "/0/tests/0/results/0");
+    }
+
+    #[test]
+    fn totals_that_do_not_add_up_weaken_the_evidence() {
+        let reading = read(
+            br#"{"Controls":[],"Totals":{"total_pass":3,"total_fail":0,"total_warn":0,"total_info":0}}"#,
+            "",
+        )
+        .unwrap();
+        assert!(reading.parsed.findings.is_empty());
+        assert!(reading.parsed.notes[0].weakens);
+    }
+}

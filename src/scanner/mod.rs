@@ -1,0 +1,108 @@
+//! Raw scanner output → [`Finding`](crate::finding::Finding)s. One file per format.
+//!
+//! To add a format: one file here that implements [`Scanner`], one line in [`SCANNERS`], fixtures
+//! under `tests/fixtures/<id>/`. Detection goes by content, never by file name.
+//!
+//! A parser reports what the scanner said. It never turns the absence of a result into a pass.
+
+mod document;
+mod ids;
+mod kube_bench;
+mod kube_object;
+mod probe;
+
+pub use document::{Document, ReadError, Syntax, decode};
+pub use ids::aqua_id;
+pub use probe::Probe;
+
+use crate::finding::Parsed;
+
+/// A reader of one scanner's output format.
+pub trait Scanner: Sync {
+    /// Name of the format (`trivy-k8s`), and name of its fixture folder.
+    fn id(&self) -> &'static str;
+
+    /// Prefix of the [`CheckId`](crate::finding::CheckId)s this reader yields (`trivy`).
+    /// Several formats may share one.
+    fn prefix(&self) -> &'static str;
+
+    /// Is this document in this format? Decided from keys and `apiVersion`/`kind` only.
+    fn recognizes(&self, probe: &Probe) -> bool;
+
+    /// Reads the document into `parsed`. An unknown status word becomes [`Outcome::Error`] with the
+    /// word in the message; it is never dropped.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the document has another shape than the format's.
+    ///
+    /// [`Outcome::Error`]: crate::finding::Outcome::Error
+    fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError>;
+}
+
+/// Every format, in alphabetical order of id.
+pub const SCANNERS: &[&dyn Scanner] = &[&kube_bench::KubeBench];
+
+/// Largest input that is read, in bytes: far above any single scanner report, far below what would
+/// endanger the machine.
+pub const MAX_INPUT_BYTES: usize = 512 << 20;
+
+/// What [`read`] found in one input.
+#[derive(Debug)]
+pub struct Reading {
+    /// Ids of the formats found, in order of first appearance.
+    pub formats: Vec<&'static str>,
+    /// The content.
+    pub parsed: Parsed,
+}
+
+/// The scanners that recognise a document. More than one only for a list of Kubernetes objects of
+/// several kinds; each then reads its own kinds.
+#[must_use]
+pub fn detect(probe: &Probe) -> Vec<&'static dyn Scanner> {
+    SCANNERS.iter().copied().filter(|scanner| scanner.recognizes(probe)).collect()
+}
+
+/// Reads one input: decodes, splits into documents, detects each one's format and parses it.
+/// `subject` names what the file is about where the format itself does not (the node of a
+/// kube-bench file).
+///
+/// # Errors
+/// [`ReadError`]: empty, too large, not text, not parseable, or of no known format. The whole input
+/// fails: half an input is not evidence of anything.
+pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
+    let text = decode(bytes)?;
+    let mut reading = Reading { formats: Vec::new(), parsed: Parsed::default() };
+    for document in Document::split(&text, subject)? {
+        let scanners = detect(document.probe());
+        if scanners.is_empty() {
+            return Err(ReadError::Unrecognised {
+                place: document.place(),
+                looks_like: document.probe().describe(),
+            });
+        }
+        for scanner in scanners {
+            if !reading.formats.contains(&scanner.id()) {
+                reading.formats.push(scanner.id());
+            }
+            scanner.parse(&document, &mut reading.parsed)?;
+        }
+    }
+    Ok(reading)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scanners_stand_in_alphabetical_order() {
+        let ids: Vec<_> = SCANNERS.iter().map(|scanner| scanner.id()).collect();
+        assert!(ids.is_sorted(), "{ids:?}");
+    }
+
+    #[test]
+    fn what_nobody_knows_is_refused_with_its_keys() {
+        let error = read(br#"{"scanID":"x","scannedAt":"y"}"#, "").unwrap_err();
+        assert!(error.to_string().contains("scanID"), "{error}");
+    }
+}

@@ -1,0 +1,263 @@
+//! A shallow look at a document: enough keys to tell formats apart, at bounded cost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Levels below the document that are looked at: `{"x.example": [{"kind": …}]}` needs three.
+const DEPTH: usize = 3;
+/// Keys remembered per object.
+const MAX_KEYS: usize = 64;
+
+/// What a document looks like from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Probe {
+    /// Is the document an array? Then `keys` are those of its first element.
+    pub is_array: bool,
+    /// Keys of the top object.
+    pub keys: BTreeSet<String>,
+    /// For each key whose value is an object or an array of objects: the keys of that object, or
+    /// of the array's first.
+    pub child_keys: BTreeMap<String, BTreeSet<String>>,
+    /// Scalar values of the top object, as text.
+    pub scalars: BTreeMap<String, String>,
+    /// `(apiVersion, kind)` of every Kubernetes object: the document itself, the items of a list
+    /// or an array, or of a map from resource names to arrays.
+    pub objects: BTreeSet<(String, String)>,
+}
+
+impl Probe {
+    /// Has the top object this key?
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// Has the object below `key` (or the first of the array there) this key?
+    #[must_use]
+    pub fn child_has(&self, key: &str, child: &str) -> bool {
+        self.child_keys.get(key).is_some_and(|keys| keys.contains(child))
+    }
+
+    /// Is there a Kubernetes object of this API group (the part of `apiVersion` before the slash)
+    /// whose kind is accepted?
+    #[must_use]
+    pub fn has_object(&self, group: &str, kind: impl Fn(&str) -> bool) -> bool {
+        self.objects.iter().any(|(api, name)| {
+            api.split_once('/').is_some_and(|(found, _)| found == group) && kind(name)
+        })
+    }
+
+    /// For the error about a document that nobody recognises.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        if !self.objects.is_empty() {
+            let kinds: Vec<_> =
+                self.objects.iter().take(8).map(|(api, kind)| format!("{api} {kind}")).collect();
+            return format!("Kubernetes objects: {}", kinds.join(", "));
+        }
+        if self.keys.is_empty() {
+            return if self.is_array { "an array without objects" } else { "no object" }.to_owned();
+        }
+        let keys: Vec<_> = self.keys.iter().take(8).map(String::as_str).collect();
+        let what = if self.is_array { "array of objects" } else { "object" };
+        format!("{what} with keys {}", keys.join(", "))
+    }
+}
+
+/// A value seen down to a limited depth.
+enum Node {
+    Scalar(String),
+    Map(Vec<(String, Node)>),
+    Seq { first: Option<Box<Node>>, objects: BTreeSet<(String, String)> },
+    Unseen,
+}
+
+impl Node {
+    fn object_identity(&self) -> Option<(String, String)> {
+        let Self::Map(entries) = self else { return None };
+        let text = |key: &str| {
+            entries.iter().find_map(|(name, node)| match node {
+                Self::Scalar(text) if name == key => Some(text.clone()),
+                _ => None,
+            })
+        };
+        Some((text("apiVersion")?, text("kind")?))
+    }
+
+    fn keys(&self) -> BTreeSet<String> {
+        match self {
+            Self::Map(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
+            Self::Seq { first: Some(first), .. } => match first.as_ref() {
+                map @ Self::Map(_) => map.keys(),
+                _ => BTreeSet::new(),
+            },
+            _ => BTreeSet::new(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Probe {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let top = Seed { depth: DEPTH }.deserialize(deserializer)?;
+        let mut probe = Self { keys: top.keys(), ..Self::default() };
+        let map = match top {
+            Node::Seq { first, objects } => {
+                probe.is_array = true;
+                probe.objects = objects;
+                first.map_or(Node::Unseen, |first| *first)
+            }
+            other => other,
+        };
+        let own_identity = map.object_identity();
+        let is_list = own_identity.as_ref().is_some_and(|(_, kind)| kind.ends_with("List"));
+        if let (Some(identity), false) = (own_identity, probe.is_array) {
+            probe.objects.insert(identity);
+        }
+        let Node::Map(entries) = map else { return Ok(probe) };
+        for (key, node) in entries {
+            let keys = node.keys();
+            if !keys.is_empty() {
+                probe.child_keys.insert(key.clone(), keys);
+            }
+            match node {
+                Node::Scalar(text) => {
+                    probe.scalars.insert(key, text);
+                }
+                Node::Seq { objects, .. } if (is_list && key == "items") || key.contains('.') => {
+                    probe.objects.extend(objects);
+                }
+                _ => {}
+            }
+        }
+        if is_list && probe.objects.len() > 1 {
+            probe.objects.retain(|(_, kind)| !kind.ends_with("List"));
+        }
+        Ok(probe)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Seed {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Seed {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Scalar(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Scalar(value.chars().take(128).collect()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Unseen)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Unseen)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if self.depth == 0 || entries.len() >= MAX_KEYS {
+                map.next_value::<IgnoredAny>()?;
+                if self.depth == 0 && entries.len() < MAX_KEYS {
+                    entries.push((key, Node::Unseen));
+                }
+            } else {
+                entries.push((key, map.next_value_seed(Self { depth: self.depth - 1 })?));
+            }
+        }
+        Ok(Node::Map(entries))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        if self.depth == 0 {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Node::Unseen);
+        }
+        let first = seq.next_element_seed(Self { depth: self.depth - 1 })?;
+        let mut objects: BTreeSet<_> = first.iter().filter_map(Node::object_identity).collect();
+        if objects.is_empty() {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+        } else {
+            // A list of Kubernetes objects may mix kinds: each one's identity counts.
+            while let Some(node) = seq.next_element_seed(Self { depth: 1 })? {
+                objects.extend(node.object_identity());
+            }
+        }
+        Ok(Node::Seq { first: first.map(Box::new), objects })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probe(text: &str) -> Probe {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn kinds_are_found_in_every_wrapping() {
+        let wanted = ("a.example/v1".to_owned(), "Thing".to_owned());
+        for text in [
+            r#"{"apiVersion":"a.example/v1","kind":"Thing"}"#,
+            r#"[{"apiVersion":"a.example/v1","kind":"Thing"}]"#,
+            r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"a.example/v1","kind":"Thing"}]}"#,
+            r#"{"things.a.example":[{"apiVersion":"a.example/v1","kind":"Thing"}]}"#,
+        ] {
+            assert!(probe(text).objects.contains(&wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_a_mixed_list_is_seen() {
+        let probe = probe(
+            r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"a/v1","kind":"A"},{"apiVersion":"b/v1","kind":"B"}]}"#,
+        );
+        assert_eq!(probe.objects.len(), 2);
+        assert!(probe.has_object("b", |kind| kind == "B"));
+    }
+
+    #[test]
+    fn keys_one_level_down_are_seen_through_arrays() {
+        let probe = probe(r#"{"Controls":[{"tests":[]}]}"#);
+        assert!(probe.child_has("Controls", "tests"));
+    }
+}

@@ -15,5 +15,10 @@
 
 // Core: pure; no I/O, no clock, no randomness.
 pub mod finding;
-pub mod framework;
 pub mod scanner;
+pub mod framework;
+pub mod assessment;
+
+// Edges: each knows the core, none knows another edge.
+#[cfg(feature = "pipeline")]
+pub mod render;

@@ -18,6 +18,7 @@ pub mod finding;
 pub mod scanner;
 pub mod framework;
 pub mod assessment;
+pub mod evidence;
 
 // Edges: each knows the core, none knows another edge.
 #[cfg(feature = "pipeline")]

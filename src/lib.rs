@@ -17,6 +17,10 @@
 pub mod finding;
 pub mod scanner;
 pub mod framework;
+pub mod pattern;
+pub mod validity;
+pub mod waiver;
+pub mod attestation;
 pub mod assessment;
 pub mod evidence;
 

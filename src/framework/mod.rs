@@ -123,18 +123,42 @@ pub enum Responsibility {
 }
 
 /// One fact that bears on a control, and the checks that can establish it.
+///
+/// A check belongs here only if its failure contradicts the control: a check that can fail while
+/// the control holds (another threshold, another polarity, a wider question) is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mapping {
-    /// Checks of different scanners for the *same* fact: any of them establishes it, and a failure
-    /// of any of them contradicts it.
-    pub checks: Vec<CheckId>,
     /// What the fact can claim.
     pub strength: Strength,
-    /// Why these checks bear on this control, in one sentence of our own.
-    pub rationale: String,
     /// Who must act when it fails.
     pub responsibility: Responsibility,
+    /// Why these checks bear on this control, in one sentence of our own.
+    pub rationale: String,
+    /// Checks of different scanners for the *same* fact: any of them establishes it, and a failure
+    /// of any of them contradicts it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckId>,
+    /// Checks that look at a part of the fact, or at a neighbour of it: an older benchmark, one of
+    /// several rules that are one check elsewhere. Passing without any of `checks`, they lower a
+    /// `full` mapping to `partial`; failing, they contradict it like the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partial_checks: Vec<CheckId>,
+}
+
+impl Mapping {
+    /// Every check, with the most that it can claim when it passes alone.
+    pub fn all_checks(&self) -> impl Iterator<Item = (&CheckId, Strength)> {
+        let weaker = self.strength.max(Strength::Partial);
+        let own = self.checks.iter().map(|check| (check, self.strength));
+        own.chain(self.partial_checks.iter().map(move |check| (check, weaker)))
+    }
+
+    /// Is evidence needed for this fact?
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.strength != Strength::Supporting
+    }
 }
 
 impl Framework {

@@ -21,7 +21,9 @@ pub mod pattern;
 pub mod validity;
 pub mod waiver;
 pub mod attestation;
+pub mod assess;
 pub mod assessment;
+pub mod run;
 pub mod evidence;
 
 // Edges: each knows the core, none knows another edge.

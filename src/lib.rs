@@ -24,8 +24,13 @@ pub mod attestation;
 pub mod assess;
 pub mod assessment;
 pub mod run;
+pub mod record;
+pub mod evaluate;
 pub mod evidence;
+pub mod verify;
 
 // Edges: each knows the core, none knows another edge.
+#[cfg(feature = "cli")]
+pub mod archive;
 #[cfg(feature = "pipeline")]
 pub mod render;

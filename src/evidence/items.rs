@@ -10,6 +10,20 @@ use super::canonical::{self, CanonicalError};
 use super::digest::{Digest, Hasher};
 use super::merkle::{RootBuilder, leaf_hash};
 
+/// Derives the salts of one bundle: the secret, origin and sequence number are hashed in once.
+#[derive(Clone)]
+pub struct Salter(Option<Hmac<sha2::Sha256>>);
+
+impl Salter {
+    /// Salt of an item, base64 of 16 bytes.
+    #[must_use]
+    pub fn salt(&self, id: &str) -> String {
+        let Some(mut mac) = self.0.clone() else { return String::new() };
+        mac.update(id.as_bytes());
+        STANDARD.encode(mac.finalize().into_bytes().get(..16).unwrap_or_default())
+    }
+}
+
 /// Secret of a chain from which salts are derived. Whoever knows it can guess undisclosed items.
 #[derive(Clone)]
 pub struct DisclosureSecret([u8; 32]);
@@ -22,19 +36,17 @@ impl DisclosureSecret {
     }
 
     /// Section 7: the first 16 bytes of HMAC-SHA256(secret, origin || 0 || seq || 0 || id), so that
-    /// the hash of an item cannot be guessed from its likely content. Base64.
+    /// the hash of an item cannot be guessed from its likely content.
     #[must_use]
-    pub fn salt(&self, origin: &str, seq: u64, id: &str) -> String {
-        let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(&self.0) else {
-            return String::new();
-        };
-        mac.update(origin.as_bytes());
-        mac.update(b"\0");
-        mac.update(seq.to_string().as_bytes());
-        mac.update(b"\0");
-        mac.update(id.as_bytes());
-        let tag = mac.finalize().into_bytes();
-        STANDARD.encode(tag.get(..16).unwrap_or_default())
+    pub fn salter(&self, origin: &str, seq: u64) -> Salter {
+        let mac = Hmac::<sha2::Sha256>::new_from_slice(&self.0).ok().map(|mut mac| {
+            mac.update(origin.as_bytes());
+            mac.update(b"\0");
+            mac.update(seq.to_string().as_bytes());
+            mac.update(b"\0");
+            mac
+        });
+        Salter(mac)
     }
 }
 
@@ -71,25 +83,48 @@ pub enum ItemError {
         /// The one before.
         last: String,
     },
-    /// serde could not write it.
+    /// It cannot be written as JSON.
     #[error("could not write item: {0}")]
     Json(#[from] serde_json::Error),
+    /// It cannot be written in canonical form.
+    #[error("could not write item: {0}")]
+    Canonical(#[from] CanonicalError),
 }
 
 impl ItemWriter {
-    /// Appends an item. Its fields must stand in alphabetical order and hold no floats: then plain
-    /// serialisation is canonical, at a fraction of the cost of sorting (a test holds every item
-    /// type to it).
+    /// Appends an item.
     ///
     /// # Errors
     /// [`ItemError`].
     pub fn push<T: Serialize>(&mut self, id: &str, item: &T) -> Result<(), ItemError> {
+        let line = canonical::to_vec(item)?;
+        self.append(id, |lines| {
+            lines.extend_from_slice(&line);
+            Ok(())
+        })
+    }
+
+    /// Appends an item of a type whose fields stand in alphabetical order and hold no floats and no
+    /// maps: then plain serialisation is canonical, at a fraction of the cost of sorting. (The
+    /// verifier checks every line, so a type that breaks this cannot pass a test.)
+    ///
+    /// # Errors
+    /// [`ItemError`].
+    pub fn push_sorted<T: Serialize>(&mut self, id: &str, item: &T) -> Result<(), ItemError> {
+        self.append(id, |lines| Ok(serde_json::to_writer(lines, item)?))
+    }
+
+    fn append(
+        &mut self,
+        id: &str,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), ItemError>,
+    ) -> Result<(), ItemError> {
         if self.tree.size() > 0 && id <= self.last_id.as_str() {
             return Err(ItemError::Order { id: id.to_owned(), last: self.last_id.clone() });
         }
         id.clone_into(&mut self.last_id);
         let start = self.lines.len();
-        serde_json::to_writer(&mut self.lines, item)?;
+        write(&mut self.lines)?;
         self.tree.push(leaf_hash(self.lines.get(start..).unwrap_or_default()));
         self.lines.push(b'\n');
         self.hasher.update(self.lines.get(start..).unwrap_or_default());
@@ -213,7 +248,7 @@ mod tests {
 
     fn thing(id: &str) -> Thing<'_> {
         let secret = DisclosureSecret::new([1; 32]);
-        Thing { id, salt: secret.salt("example.com/a", 0, id), kind: "thing" }
+        Thing { id, salt: secret.salter("example.com/a", 0).salt(id), kind: "thing" }
     }
 
     #[test]
@@ -234,12 +269,12 @@ mod tests {
     #[test]
     fn salts_differ_by_everything_that_goes_in() {
         let secret = DisclosureSecret::new([1; 32]);
-        let salt = secret.salt("o", 1, "x");
+        let salt = secret.salter("o", 1).salt("x");
         for other in [
-            secret.salt("p", 1, "x"),
-            secret.salt("o", 2, "x"),
-            secret.salt("o", 1, "y"),
-            DisclosureSecret::new([2; 32]).salt("o", 1, "x"),
+            secret.salter("p", 1).salt("x"),
+            secret.salter("o", 2).salt("x"),
+            secret.salter("o", 1).salt("y"),
+            DisclosureSecret::new([2; 32]).salter("o", 1).salt("x"),
         ] {
             assert_ne!(salt, other);
         }

@@ -66,7 +66,9 @@ impl RootBuilder {
 #[must_use]
 pub fn root(leaves: &[Digest]) -> Digest {
     let mut builder = RootBuilder::default();
-    leaves.iter().for_each(|leaf| builder.push(*leaf));
+    for leaf in leaves {
+        builder.push(*leaf);
+    }
     builder.root()
 }
 

@@ -2,7 +2,6 @@
 //!
 //! This module knows nothing of compliance. `FORMAT.md` beside it is the specification; section
 //! numbers in comments are its own.
-#![doc = include_str!("FORMAT.md")]
 
 pub mod canonical;
 pub mod checkpoint;

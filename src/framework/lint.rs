@@ -202,6 +202,16 @@ pub enum LintError {
         /// Which mapping, from 1.
         mapping: usize,
     },
+    /// A fact that needs evidence, but that no check can establish.
+    #[error("{framework}: control {control}: mapping {mapping} needs a check whose pass counts")]
+    RequiredWithoutPass {
+        /// Framework and version.
+        framework: String,
+        /// Number of the control.
+        control: String,
+        /// Which mapping, from 1.
+        mapping: usize,
+    },
     /// A full mapping that only weaker checks back.
     #[error(
         "{framework}: control {control}: mapping {mapping} is full, but has partial checks only"
@@ -453,19 +463,17 @@ impl Linter<'_> {
         for (index, mapping) in self.control.mappings.iter().enumerate() {
             let (framework, control) = self.place();
             let number = index + 1;
-            if mapping.checks.is_empty() && mapping.partial_checks.is_empty() {
-                self.errors.push(LintError::MappingWithoutChecks {
-                    framework,
-                    control,
-                    mapping: number,
-                });
-            } else if mapping.checks.is_empty() && mapping.strength == Strength::Full {
-                self.errors.push(LintError::FullWithPartialChecksOnly {
-                    framework,
-                    control,
-                    mapping: number,
-                });
-            }
+            let establishes = !mapping.checks.is_empty() || !mapping.partial_checks.is_empty();
+            let error = if mapping.all_checks().next().is_none() {
+                Some(LintError::MappingWithoutChecks { framework, control, mapping: number })
+            } else if mapping.is_required() && !establishes {
+                Some(LintError::RequiredWithoutPass { framework, control, mapping: number })
+            } else if mapping.strength == Strength::Full && mapping.checks.is_empty() {
+                Some(LintError::FullWithPartialChecksOnly { framework, control, mapping: number })
+            } else {
+                None
+            };
+            self.errors.extend(error);
             if mapping.rationale.trim().is_empty() {
                 let (framework, control) = self.place();
                 self.errors.push(LintError::MappingWithoutRationale {

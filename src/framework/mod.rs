@@ -146,14 +146,21 @@ pub struct Mapping {
     /// `full` mapping to `partial`; failing, they contradict it like the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partial_checks: Vec<CheckId>,
+    /// Checks whose failure contradicts the fact and whose pass says nothing, because their scanner
+    /// also passes where there is nothing to see (Trivy's `KCV` checks pass on every pod that is not
+    /// the component), or never passes at all (a vulnerability).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contradicting_checks: Vec<CheckId>,
 }
 
 impl Mapping {
-    /// Every check, with the most that it can claim when it passes alone.
-    pub fn all_checks(&self) -> impl Iterator<Item = (&CheckId, Strength)> {
+    /// Every check, with the most that its pass can claim; `None` when its pass says nothing.
+    pub fn all_checks(&self) -> impl Iterator<Item = (&CheckId, Option<Strength>)> {
         let weaker = self.strength.max(Strength::Partial);
-        let own = self.checks.iter().map(|check| (check, self.strength));
-        own.chain(self.partial_checks.iter().map(move |check| (check, weaker)))
+        let own = self.checks.iter().map(|check| (check, Some(self.strength)));
+        let partial = self.partial_checks.iter().map(move |check| (check, Some(weaker)));
+        let contradicting = self.contradicting_checks.iter().map(|check| (check, None));
+        own.chain(partial).chain(contradicting)
     }
 
     /// Is evidence needed for this fact?

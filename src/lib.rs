@@ -15,5 +15,22 @@
 
 // Core: pure; no I/O, no clock, no randomness.
 pub mod finding;
-pub mod framework;
 pub mod scanner;
+pub mod framework;
+pub mod pattern;
+pub mod validity;
+pub mod waiver;
+pub mod attestation;
+pub mod assess;
+pub mod assessment;
+pub mod run;
+pub mod record;
+pub mod evaluate;
+pub mod evidence;
+pub mod verify;
+
+// Edges: each knows the core, none knows another edge.
+#[cfg(feature = "cli")]
+pub mod archive;
+#[cfg(feature = "pipeline")]
+pub mod render;

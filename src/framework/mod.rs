@@ -184,6 +184,14 @@ impl Framework {
         }
     }
 
+    /// Reads the canonical JSON form, as it is sealed in bundles.
+    ///
+    /// # Errors
+    /// [`FrameworkError`] with the place in the file.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, FrameworkError> {
+        serde_json::from_slice(bytes).map_err(|error| FrameworkError(error.to_string()))
+    }
+
     /// `pci-dss@4.0.1`.
     #[must_use]
     pub fn key(&self) -> String {

@@ -1,0 +1,167 @@
+//! An archive in a directory.
+//!
+//! An object is written to a temporary file, flushed to disk, and then hard-linked to its name: a
+//! link is made whole or not at all, and fails when the name exists, whoever made it.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Put, Store, StoreError};
+use crate::evidence::digest::{Digest, Hasher};
+use crate::evidence::layout;
+use crate::verify::{Archive, Entry, ReadFailure};
+
+/// Temporary files; never part of the archive.
+const TEMPORARY: &str = ".tmp";
+
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// A directory with the tree of an archive.
+pub struct Directory {
+    root: PathBuf,
+}
+
+impl Directory {
+    /// The directory need not exist yet.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn full(&self, path: &str) -> PathBuf {
+        path.split('/').fold(self.root.clone(), |full, segment| full.join(segment))
+    }
+
+    fn failure(path: &str, error: &std::io::Error) -> ReadFailure {
+        ReadFailure { path: path.to_owned(), reason: error.to_string() }
+    }
+
+    fn write_error(path: &str, error: &std::io::Error) -> StoreError {
+        StoreError::Write { path: path.to_owned(), reason: error.to_string() }
+    }
+
+    /// Writes and flushes a temporary file in the same file system.
+    fn write_temporary(&self, bytes: &[u8]) -> std::io::Result<PathBuf> {
+        let folder = self.root.join(TEMPORARY);
+        fs::create_dir_all(&folder)?;
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{}-{number}", std::process::id()));
+        let mut file = File::create(&path)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            // A full disk must not be kept full by what did not fit.
+            drop(fs::remove_file(&path));
+            return Err(error);
+        }
+        Ok(path)
+    }
+
+    fn link(&self, temporary: &Path, path: &str) -> std::io::Result<bool> {
+        let target = self.full(path);
+        let parent = target.parent().unwrap_or(&self.root);
+        fs::create_dir_all(parent)?;
+        let created = match fs::hard_link(temporary, &target) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(error),
+        };
+        // The name is durable only when its directory is.
+        File::open(parent)?.sync_all()?;
+        Ok(created)
+    }
+}
+
+impl Archive for Directory {
+    fn list(&self) -> Result<Vec<Entry>, ReadFailure> {
+        let mut entries = Vec::new();
+        let mut pending = VecDeque::from([(String::new(), self.root.clone())]);
+        while let Some((prefix, folder)) = pending.pop_front() {
+            let shown = if prefix.is_empty() { "." } else { &prefix };
+            let listing = fs::read_dir(&folder).map_err(|error| Self::failure(shown, &error))?;
+            for entry in listing {
+                let entry = entry.map_err(|error| Self::failure(shown, &error))?;
+                // A name that is no UTF-8 cannot be ours; it is reported in its lossy form.
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if prefix.is_empty() && name == TEMPORARY {
+                    continue;
+                }
+                let path = format!("{prefix}{name}");
+                let kind = entry.file_type().map_err(|error| Self::failure(&path, &error))?;
+                if kind.is_dir() {
+                    pending.push_back((format!("{path}/"), entry.path()));
+                } else {
+                    entries.push(Entry { path, is_file: kind.is_file() });
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure> {
+        fs::read(self.full(path)).map_err(|error| Self::failure(path, &error))
+    }
+
+    fn digest(&self, path: &str) -> Result<(Digest, u64), ReadFailure> {
+        let failure = |error: &std::io::Error| Self::failure(path, error);
+        let mut file = File::open(self.full(path)).map_err(|error| failure(&error))?;
+        let mut hasher = Hasher::default();
+        let mut buffer = vec![0; 256 << 10];
+        let mut length = 0;
+        loop {
+            let count = file.read(&mut buffer).map_err(|error| failure(&error))?;
+            if count == 0 {
+                return Ok((hasher.finish(), length));
+            }
+            hasher.update(buffer.get(..count).unwrap_or_default());
+            length += count as u64;
+        }
+    }
+}
+
+impl Store for Directory {
+    fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        let failed = |error: std::io::Error| Self::write_error(path, &error);
+        if !self.full(path).exists() {
+            let temporary = self.write_temporary(bytes).map_err(failed)?;
+            let linked = self.link(&temporary, path);
+            drop(fs::remove_file(&temporary));
+            if linked.map_err(failed)? {
+                return Ok(Put::Created);
+            }
+        }
+        let (there, _) = self.digest(path)?;
+        Ok(if there == Digest::of(bytes) { Put::Same } else { Put::Other })
+    }
+
+    fn put_head(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let failed = |error: std::io::Error| Self::write_error(layout::HEAD, &error);
+        let temporary = self.write_temporary(bytes).map_err(failed)?;
+        fs::rename(&temporary, self.full(layout::HEAD)).map_err(failed)?;
+        File::open(&self.root).and_then(|root| root.sync_all()).map_err(failed)
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        // The same steps as a real write, on a name of its own.
+        let probe = format!("{TEMPORARY}/probe-{}", std::process::id());
+        let failed = |error: std::io::Error| Self::write_error(&probe, &error);
+        let first = self.write_temporary(b"first").map_err(failed)?;
+        let second = self.write_temporary(b"second").map_err(failed)?;
+        let created = self.link(&first, &probe).map_err(failed)?;
+        let overwritten = self.link(&second, &probe).map_err(failed)?;
+        for path in [&first, &second, &self.full(&probe)] {
+            drop(fs::remove_file(path));
+        }
+        if created && !overwritten {
+            Ok(())
+        } else {
+            Err(StoreError::NotConditional { path: probe })
+        }
+    }
+
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+}

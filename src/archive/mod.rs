@@ -1,0 +1,99 @@
+//! Where bundles go: a directory or an S3 bucket, with the same tree in both.
+//!
+//! To add a store: one file here that implements [`Store`], one arm in [`open`], and the contract
+//! suite in `tests/contract.rs` run over it.
+
+mod directory;
+
+pub use directory::Directory;
+
+use crate::verify::{Archive, ReadFailure};
+
+/// Write access to an archive. Reading is [`Archive`].
+///
+/// Every object but `checkpoint` is written once and never changed.
+pub trait Store: Archive {
+    /// Writes an object unless one is there. When this returns [`Put::Created`] the object is
+    /// durable and complete; nobody ever sees a part of it. Of several writers exactly one gets
+    /// `Created`. A lost reply is resolved inside: if the object that is there has exactly these
+    /// bytes, the answer is [`Put::Same`], whoever wrote it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then the object may or may not be there, and the call may be repeated.
+    fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, StoreError>;
+
+    /// Writes the mutable head. A convenience copy: losing or reordering it harms nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn put_head(&self, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Checks that the store keeps the promise of [`put_new`](Self::put_new), before anything is
+    /// entrusted to it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotConditional`] when it does not.
+    fn probe(&self) -> Result<(), StoreError>;
+
+    /// The store for people: a path or a URI.
+    fn describe(&self) -> String;
+}
+
+/// What became of a [`Store::put_new`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// The object is there now.
+    Created,
+    /// It was there before, with exactly these bytes.
+    Same,
+    /// Another object is there.
+    Other,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The store could not be reached, refused, or is full.
+    #[error("could not write `{path}`: {reason}")]
+    Write {
+        /// Path in the archive.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// What is there could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadFailure),
+    /// The store overwrites objects that it was asked not to.
+    #[error("the store ignores put-if-absent: a second write to `{path}` was accepted")]
+    NotConditional {
+        /// Path in the archive.
+        path: String,
+    },
+    /// The URI does not name a store.
+    #[error("`{uri}`: {reason}")]
+    Uri {
+        /// As given.
+        uri: String,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+impl StoreError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Write { .. } => {
+                "nothing was lost: run again when the store has room and accepts writes"
+            }
+            Self::Read(_) => "check the path and the permissions",
+            Self::NotConditional { .. } => {
+                "use a store that honours If-None-Match (AWS S3, SeaweedFS, MinIO, Ceph)"
+            }
+            Self::Uri { .. } => "give a directory, or s3://bucket/prefix",
+        }
+    }
+}

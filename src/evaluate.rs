@@ -1,0 +1,717 @@
+//! A run's record and its files → items. The run and the verifier's `--replay` both go through
+//! [`evaluate`]: there is one way from inputs to statuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::assess::{ControlResult, Evidence, SourceStanding, Sourced, Standing};
+use crate::assessment::{OutcomeCounts, Status, StatusCounts};
+use crate::attestation::{Attestation, AttestationFile};
+use crate::evidence::digest::Digest;
+use crate::evidence::instant;
+use crate::evidence::items::{ItemError, ItemWriter, WrittenItems};
+use crate::finding::{CheckId, CheckInfo, Outcome};
+use crate::framework::Framework;
+use crate::record::{
+    AttestationItem, CheckItem, ConflictItem, ControlItem, FactRecord, FindingLine, GapItem,
+    InputItem, ResourceLine, SourceItem, WaiverItem,
+};
+use crate::run::{File, FileTime, Run, Source};
+use crate::scanner;
+use crate::validity::State;
+use crate::waiver::{PolicyError, Waiver, WaiverFile};
+
+/// How far ahead of the run's clock a scanner's may be before its data counts as dated in the
+/// future, in seconds.
+const CLOCK_SKEW_SECONDS: i64 = 300;
+
+/// Everything a run found out.
+pub struct Evaluation {
+    /// Frameworks with their results, in the run's order.
+    pub frameworks: Vec<(Framework, Vec<ControlResult>)>,
+    findings: Vec<Sourced>,
+    checks: BTreeMap<CheckId, CheckInfo>,
+    sources: Vec<SourceItem>,
+    inputs: Vec<InputItem>,
+    waivers: Vec<Waiver>,
+    attestations: Vec<Attestation>,
+    gaps: Vec<(String, String)>,
+    at: Timestamp,
+}
+
+/// Why a run cannot be evaluated. Unreadable *inputs* are no error: they are evidence of nothing
+/// and are recorded as that.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluateError<E: std::error::Error + 'static> {
+    /// A file of the bundle could not be loaded.
+    #[error("could not load `{path}`")]
+    Load {
+        /// Path in the bundle.
+        path: String,
+        /// Why.
+        source: E,
+    },
+    /// A framework, waiver or attestation file is not valid.
+    #[error("`{path}`: {reason}")]
+    Invalid {
+        /// Path in the bundle.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// `created` is no instant.
+    #[error("the run has no valid time")]
+    Time,
+}
+
+/// Evaluates a run. `load` gives the bytes of a file by its path in the bundle; each input is
+/// loaded, read and let go before the next one.
+///
+/// # Errors
+/// [`EvaluateError`].
+pub fn evaluate<E: std::error::Error + 'static>(
+    run: &Run,
+    load: &mut dyn FnMut(&str) -> Result<Vec<u8>, E>,
+) -> Result<Evaluation, EvaluateError<E>> {
+    let at = run.at().ok_or(EvaluateError::Time)?;
+    let mut load = |path: &str| {
+        load(path).map_err(|source| EvaluateError::Load { path: path.to_owned(), source })
+    };
+    let waivers = load_waivers(run, &mut load)?;
+    let attestations = load_attestations(run, &mut load)?;
+    let mut frameworks = Vec::new();
+    for path in &run.frameworks {
+        let bytes = load(path)?;
+        let framework = Framework::from_json(&bytes).map_err(|error| EvaluateError::Invalid {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        frameworks.push(framework);
+    }
+
+    let mut collected = Collected::default();
+    for (index, source) in (0..).zip(&run.sources) {
+        collected.add_source(index, source, at, &mut load)?;
+    }
+    let Collected { findings, checks, sources, inputs, standings, gaps } = collected;
+    let evidence = Evidence::new(&findings, &standings, &waivers, &attestations, at);
+    let frameworks: Vec<_> = frameworks
+        .into_iter()
+        .map(|framework| {
+            let results = evidence.assess(&framework);
+            (framework, results)
+        })
+        .collect();
+    Ok(Evaluation {
+        frameworks,
+        findings,
+        checks,
+        sources,
+        inputs,
+        waivers,
+        attestations,
+        gaps,
+        at,
+    })
+}
+
+#[derive(Default)]
+struct Collected {
+    findings: Vec<Sourced>,
+    checks: BTreeMap<CheckId, CheckInfo>,
+    sources: Vec<SourceItem>,
+    inputs: Vec<InputItem>,
+    standings: Vec<SourceStanding>,
+    gaps: Vec<(String, String)>,
+}
+
+impl Collected {
+    fn add_source<E: std::error::Error + 'static>(
+        &mut self,
+        index: u32,
+        source: &Source,
+        at: Timestamp,
+        load: &mut Loader<'_, E>,
+    ) -> Result<(), EvaluateError<E>> {
+        let first_input = self.inputs.len();
+        for file in &source.files {
+            let bytes = load(&file.path)?;
+            self.add_input(index, source, file, at, &bytes);
+        }
+        let inputs = self.inputs.get(first_input..).unwrap_or_default();
+        let (standing, detail) = source_standing(source, inputs);
+        if standing != Standing::Ok {
+            self.gaps.push((
+                "source".to_owned(),
+                format!("Source {} is {}: {detail}.", source.name, standing.as_str()),
+            ));
+        }
+        self.sources.push(SourceItem {
+            detail,
+            expect_files: source.expect_files,
+            id: format!("source/{}", source.name),
+            inputs: source.files.iter().map(|file| file.path.clone()).collect(),
+            max_age_seconds: source.max_age_seconds,
+            name: source.name.clone(),
+            salt: String::new(),
+            scanner: source.scanner.clone(),
+            standing: standing.as_str().to_owned(),
+            kind: "source".to_owned(),
+        });
+        self.standings.push(SourceStanding {
+            name: source.name.clone(),
+            scanner: source.scanner.clone(),
+            standing,
+        });
+        Ok(())
+    }
+
+    fn add_input(
+        &mut self,
+        source_index: u32,
+        source: &Source,
+        file: &File,
+        at: Timestamp,
+        bytes: &[u8],
+    ) {
+        let mut item = InputItem {
+            bytes: bytes.len() as u64,
+            cluster: String::new(),
+            error: String::new(),
+            findings: 0,
+            formats: Vec::new(),
+            id: format!("input/{}", file.path),
+            notes: Vec::new(),
+            original: file.original.clone(),
+            outcomes: OutcomeCounts::new(),
+            path: file.path.clone(),
+            rule_sets: Vec::new(),
+            salt: String::new(),
+            sha256: Digest::of(bytes),
+            source: source.name.clone(),
+            standing: Standing::Ok.as_str().to_owned(),
+            subject: file.subject.clone(),
+            taken_at: String::new(),
+            taken_at_basis: String::new(),
+            tools: BTreeMap::new(),
+            kind: "input".to_owned(),
+        };
+        let subject = if file.subject.is_empty() { &file.original } else { &file.subject };
+        let reading = match scanner::read(bytes, subject) {
+            Ok(reading) => reading,
+            Err(error) => {
+                item.error = error.to_string();
+                Standing::Unreadable.as_str().clone_into(&mut item.standing);
+                self.inputs.push(item);
+                return;
+            }
+        };
+        let parsed = reading.parsed;
+        item.formats = reading.formats.iter().map(ToString::to_string).collect();
+        item.cluster = parsed.cluster;
+        item.rule_sets = parsed.rule_sets;
+        item.tools = parsed.tools;
+        item.findings = parsed.findings.len() as u64;
+        for finding in &parsed.findings {
+            *item.outcomes.entry(finding.outcome).or_default() += 1;
+        }
+        let mut weakened = false;
+        for note in parsed.notes {
+            weakened |= note.weakens;
+            let place = if note.locator.is_empty() { "" } else { " at " };
+            item.notes.push(format!("{}{place}{}", note.text, note.locator));
+        }
+        let foreign = parsed.findings.iter().find(|f| !is_of(f.check.scanner(), &source.scanner));
+        if let Some(finding) = foreign {
+            item.error = format!(
+                "declared as {} but it holds results of {}",
+                source.scanner,
+                finding.check.scanner()
+            );
+        }
+        let stale = date(&mut item, file, parsed.taken_at, source.max_age_seconds, at);
+        let standing = if !item.error.is_empty() {
+            Standing::Unreadable
+        } else if parsed.findings.is_empty() {
+            Standing::Empty
+        } else if stale {
+            Standing::Stale
+        } else if weakened {
+            Standing::Incomplete
+        } else {
+            Standing::Ok
+        };
+        standing.as_str().clone_into(&mut item.standing);
+        let usable = matches!(standing, Standing::Ok | Standing::Incomplete);
+        let input = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
+        self.findings.extend(parsed.findings.into_iter().map(|finding| Sourced {
+            finding,
+            source: source_index,
+            input,
+            usable,
+        }));
+        for (check, info) in parsed.checks {
+            self.checks.entry(check).or_insert(info);
+        }
+        self.inputs.push(item);
+    }
+}
+
+/// Do checks with this prefix come from a source declared as that scanner? Trivy's compliance
+/// specs are Trivy's too.
+fn is_of(prefix: &str, declared: &str) -> bool {
+    prefix == declared || (declared == "trivy" && prefix == "trivy-compliance")
+}
+
+/// Fills in when the data was taken and says whether it is too old or from the future.
+fn date(
+    item: &mut InputItem,
+    file: &File,
+    by_scanner: Option<Timestamp>,
+    max_age_seconds: i64,
+    at: Timestamp,
+) -> bool {
+    let configured = file.taken_at.as_deref().and_then(instant::parse);
+    let (taken_at, basis) = match (configured, by_scanner) {
+        (Some(taken_at), _) => (taken_at, "configuration"),
+        (None, Some(taken_at)) => (taken_at, "scanner"),
+        (None, None) => {
+            "file-time".clone_into(&mut item.taken_at_basis);
+            if file.file_time == FileTime::Stale {
+                item.notes.push(format!(
+                    "it carries no time, and its file is older than {}",
+                    duration_text(max_age_seconds)
+                ));
+            }
+            // No time anywhere is no proof of age; it is no proof of freshness either.
+            return file.file_time != FileTime::Fresh;
+        }
+    };
+    item.taken_at = instant::format(taken_at);
+    basis.clone_into(&mut item.taken_at_basis);
+    let age = at.as_second() - taken_at.as_second();
+    if age < -CLOCK_SKEW_SECONDS {
+        item.notes.push(format!("its data is dated {} after the run", duration_text(-age)));
+        return true;
+    }
+    if age > max_age_seconds {
+        item.notes.push(format!(
+            "its data is {} old; at most {} is allowed",
+            duration_text(age),
+            duration_text(max_age_seconds)
+        ));
+        return true;
+    }
+    false
+}
+
+/// `36h`, `7d`, `90s`: the largest unit that fits without rest, else hours rounded down.
+#[must_use]
+pub fn duration_text(seconds: i64) -> String {
+    match seconds {
+        _ if seconds >= 172_800 && seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
+        _ if seconds >= 3_600 => format!("{}h", seconds / 3_600),
+        _ if seconds >= 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
+fn source_standing(source: &Source, inputs: &[InputItem]) -> (Standing, String) {
+    let of = |standing: Standing| -> Vec<&InputItem> {
+        inputs.iter().filter(|input| input.standing == standing.as_str()).collect()
+    };
+    let names = |inputs: &[&InputItem]| {
+        inputs.iter().map(|input| input.original.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    if inputs.is_empty() {
+        return (Standing::Missing, "no file was found".to_owned());
+    }
+    let unreadable = of(Standing::Unreadable);
+    if !unreadable.is_empty() {
+        let why: Vec<_> =
+            unreadable.iter().map(|input| format!("{}: {}", input.original, input.error)).collect();
+        return (Standing::Unreadable, why.join("; "));
+    }
+    let empty = of(Standing::Empty);
+    if empty.len() == inputs.len() {
+        return (Standing::Empty, format!("{} holds no findings", names(&empty)));
+    }
+    let stale = of(Standing::Stale);
+    if let Some(first) = stale.first() {
+        let why = first.notes.last().map_or("its age is not known", String::as_str);
+        return (Standing::Stale, format!("{}: {why}", names(&stale)));
+    }
+    if (inputs.len() as u64) < source.expect_files {
+        let text = format!("{} of {} expected files were found", inputs.len(), source.expect_files);
+        return (Standing::Incomplete, text);
+    }
+    let incomplete: Vec<_> = of(Standing::Incomplete).into_iter().chain(empty).collect();
+    if !incomplete.is_empty() {
+        let what = incomplete.first().and_then(|input| input.notes.first());
+        let why = what.map_or("it holds no findings", String::as_str);
+        return (Standing::Incomplete, format!("{}: {why}", names(&incomplete)));
+    }
+    (Standing::Ok, String::new())
+}
+
+type Loader<'l, E> = dyn FnMut(&str) -> Result<Vec<u8>, EvaluateError<E>> + 'l;
+
+fn load_waivers<E: std::error::Error>(
+    run: &Run,
+    load: &mut Loader<'_, E>,
+) -> Result<Vec<Waiver>, EvaluateError<E>> {
+    let mut all = Vec::new();
+    for path in &run.waivers {
+        let file = policy_text(load(path)?).and_then(|text| WaiverFile::parse(&text));
+        all.extend(file.map_err(|error| invalid(path, &error))?.waivers);
+    }
+    match duplicate(all.iter().map(|waiver: &Waiver| &waiver.id)) {
+        Some(error) => Err(invalid("waivers", &error)),
+        None => Ok(all),
+    }
+}
+
+fn load_attestations<E: std::error::Error>(
+    run: &Run,
+    load: &mut Loader<'_, E>,
+) -> Result<Vec<Attestation>, EvaluateError<E>> {
+    let mut all = Vec::new();
+    for path in &run.attestations {
+        let file = policy_text(load(path)?).and_then(|text| AttestationFile::parse(&text));
+        all.extend(file.map_err(|error| invalid(path, &error))?.attestations);
+    }
+    match duplicate(all.iter().map(|attestation: &Attestation| &attestation.id)) {
+        Some(error) => Err(invalid("attestations", &error)),
+        None => Ok(all),
+    }
+}
+
+fn policy_text(bytes: Vec<u8>) -> Result<String, PolicyError> {
+    String::from_utf8(bytes).map_err(|_| PolicyError::Malformed("not UTF-8".to_owned()))
+}
+
+fn invalid<E: std::error::Error>(path: &str, error: &PolicyError) -> EvaluateError<E> {
+    EvaluateError::Invalid { path: path.to_owned(), reason: error.to_string() }
+}
+
+fn duplicate<'a>(ids: impl Iterator<Item = &'a String>) -> Option<PolicyError> {
+    let mut seen = BTreeSet::new();
+    ids.into_iter()
+        .find(|id| !seen.insert(id.as_str()))
+        .map(|id| PolicyError::Duplicate { id: id.clone() })
+}
+
+impl Evaluation {
+    /// Controls of each status of a framework.
+    #[must_use]
+    pub fn counts(results: &[ControlResult]) -> StatusCounts {
+        StatusCounts::of(results.iter().map(|result| result.status))
+    }
+
+    /// Declared sources in the run's order.
+    #[must_use]
+    pub fn sources(&self) -> &[SourceItem] {
+        &self.sources
+    }
+
+    /// Inputs in the run's order.
+    #[must_use]
+    pub fn inputs(&self) -> &[InputItem] {
+        &self.inputs
+    }
+
+    /// Number of findings.
+    #[must_use]
+    pub fn findings(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// Is anything declared missing, or did anything break? Then the exit code says so.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.sources.iter().any(|source| source.standing != Standing::Ok.as_str())
+    }
+
+    /// Adds something missing that the run itself cannot know (a run that did not take place).
+    pub fn add_gap(&mut self, kind: &str, text: String) {
+        self.gaps.push((kind.to_owned(), text));
+    }
+
+    /// Writes all items in order of id. `salt` gives the salt of an item by id.
+    ///
+    /// # Errors
+    /// [`ItemError`].
+    pub fn write_items(&self, salt: &dyn Fn(&str) -> String) -> Result<WrittenItems, ItemError> {
+        let mut out = ItemWriter::default();
+        self.write_attestations(&mut out, salt)?;
+        for (check, info) in &self.checks {
+            let id = format!("check/{check}");
+            let item = CheckItem {
+                check: check.to_string(),
+                remediation: info.remediation.clone(),
+                salt: salt(&id),
+                title: info.title.clone(),
+                kind: "check".to_owned(),
+                id,
+            };
+            out.push(&item.id, &item)?;
+        }
+        for (item, number) in self.conflicts().iter_mut().zip(1..) {
+            item.id = format!("conflict/{number:07}");
+            item.salt = salt(&item.id);
+            out.push(&item.id, &item)?;
+        }
+        self.write_controls(&mut out, salt)?;
+        self.write_findings(&mut out, salt)?;
+        for ((gap, text), number) in self.gaps.iter().zip(1..) {
+            let id = format!("gap/{number:07}");
+            let item = GapItem {
+                gap: gap.clone(),
+                salt: salt(&id),
+                text: text.clone(),
+                kind: "gap".to_owned(),
+                id,
+            };
+            out.push(&item.id, &item)?;
+        }
+        let mut inputs: Vec<&InputItem> = self.inputs.iter().collect();
+        inputs.sort_by(|left, right| left.id.cmp(&right.id));
+        for input in inputs {
+            out.push(&input.id, &InputItem { salt: salt(&input.id), ..input.clone() })?;
+        }
+        let mut sources: Vec<&SourceItem> = self.sources.iter().collect();
+        sources.sort_by(|left, right| left.id.cmp(&right.id));
+        for source in sources {
+            out.push(&source.id, &SourceItem { salt: salt(&source.id), ..source.clone() })?;
+        }
+        self.write_waivers(&mut out, salt)?;
+        Ok(out.finish())
+    }
+
+    fn write_attestations(
+        &self,
+        out: &mut ItemWriter,
+        salt: &dyn Fn(&str) -> String,
+    ) -> Result<(), ItemError> {
+        let mut attestations: Vec<&Attestation> = self.attestations.iter().collect();
+        attestations.sort_by(|left, right| left.id.cmp(&right.id));
+        for attestation in attestations {
+            let id = format!("attestation/{}", attestation.id);
+            let state = attestation.state(self.at);
+            let used = self.frameworks.iter().any(|(framework, results)| {
+                let key = framework.key();
+                results
+                    .iter()
+                    .any(|result| attestation.covers(&format!("{key}/{}", result.control)))
+            });
+            let item = AttestationItem {
+                by: attestation.by.clone(),
+                controls: attestation.controls.iter().map(ToString::to_string).collect(),
+                date: attestation.date.to_string(),
+                evidence: attestation.evidence.clone(),
+                outcome: attestation.outcome,
+                role: attestation.role.clone(),
+                salt: salt(&id),
+                state: state_text(state, used),
+                statement: attestation.statement.clone(),
+                kind: "attestation".to_owned(),
+                until: attestation.until.to_string(),
+                id,
+            };
+            out.push(&item.id, &item)?;
+        }
+        Ok(())
+    }
+
+    fn write_controls(
+        &self,
+        out: &mut ItemWriter,
+        salt: &dyn Fn(&str) -> String,
+    ) -> Result<(), ItemError> {
+        let in_force: Vec<&Waiver> =
+            self.waivers.iter().filter(|w| w.state(self.at) == State::InForce).collect();
+        let mut items = BTreeMap::new();
+        for (framework, results) in &self.frameworks {
+            let key = framework.key();
+            for result in results {
+                let id = format!("control/{key}/{}", result.control);
+                let waived = result.failing.iter().filter_map(|(finding, waiver)| {
+                    let waiver = in_force.get((*waiver)? as usize)?;
+                    Some((finding_id(*finding), waiver.id.clone()))
+                });
+                let facts = result.facts.iter().map(|fact| FactRecord {
+                    checks: fact
+                        .checks
+                        .iter()
+                        .map(|(check, counts)| (check.to_string(), counts.clone()))
+                        .collect(),
+                    strength: fact.strength,
+                    verdict: fact.verdict.as_str().to_owned(),
+                });
+                let item = ControlItem {
+                    attestations: result.attestations.clone(),
+                    basis: result.basis,
+                    control: result.control.clone(),
+                    explanation: result.explanation.clone(),
+                    facts: facts.collect(),
+                    failing: result.failing.len() as u64,
+                    framework: key.clone(),
+                    passing: result.passing as u64,
+                    reason: result.reason,
+                    salt: salt(&id),
+                    status: result.status,
+                    kind: "control".to_owned(),
+                    undecided: result.undecided as u64,
+                    waived: waived.collect(),
+                    id,
+                };
+                items.insert(item.id.clone(), item);
+            }
+        }
+        items.iter().try_for_each(|(id, item)| out.push(id, item))
+    }
+
+    fn write_findings(
+        &self,
+        out: &mut ItemWriter,
+        salt: &dyn Fn(&str) -> String,
+    ) -> Result<(), ItemError> {
+        for (index, sourced) in (0..).zip(&self.findings) {
+            let finding = &sourced.finding;
+            let resource = &finding.resource;
+            let id = finding_id(index);
+            let item = FindingLine {
+                check: finding.check.as_str(),
+                id: &id,
+                input: self.inputs.get(sourced.input as usize).map_or("", |input| &input.path),
+                locator: &finding.locator,
+                message: &finding.message,
+                outcome: finding.outcome,
+                raw_check: &finding.raw_check,
+                resource: ResourceLine {
+                    kind: &resource.kind,
+                    name: &resource.name,
+                    namespace: &resource.namespace,
+                    part: &resource.part,
+                    uid: &resource.uid,
+                },
+                rule: &finding.rule,
+                salt: &salt(&id),
+                severity: finding.severity,
+                kind: "finding",
+            };
+            out.push_sorted(&id, &item)?;
+        }
+        Ok(())
+    }
+
+    fn write_waivers(
+        &self,
+        out: &mut ItemWriter,
+        salt: &dyn Fn(&str) -> String,
+    ) -> Result<(), ItemError> {
+        let mut covered: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+        let in_force: Vec<&Waiver> =
+            self.waivers.iter().filter(|w| w.state(self.at) == State::InForce).collect();
+        for result in self.frameworks.iter().flat_map(|(_, results)| results) {
+            for (finding, waiver) in &result.failing {
+                if let Some(waiver) = waiver.and_then(|index| in_force.get(index as usize)) {
+                    covered.entry(&waiver.id).or_default().insert(*finding);
+                }
+            }
+        }
+        let mut waivers: Vec<&Waiver> = self.waivers.iter().collect();
+        waivers.sort_by(|left, right| left.id.cmp(&right.id));
+        for waiver in waivers {
+            let id = format!("waiver/{}", waiver.id);
+            let findings = covered.get(waiver.id.as_str()).map_or(0, BTreeSet::len);
+            let item = WaiverItem {
+                approver: waiver.approver.clone(),
+                expires: waiver.expires.to_string(),
+                findings: findings as u64,
+                from: waiver.from.map(|from| from.to_string()).unwrap_or_default(),
+                reason: waiver.reason.clone(),
+                salt: salt(&id),
+                scope: waiver.scope_text(),
+                state: state_text(waiver.state(self.at), findings > 0),
+                ticket: waiver.ticket.clone(),
+                kind: "waiver".to_owned(),
+                id,
+            };
+            out.push(&item.id, &item)?;
+        }
+        Ok(())
+    }
+
+    /// Alternatives for one fact of which one fails and another passes at the same resource.
+    fn conflicts(&self) -> Vec<ConflictItem> {
+        let mut by_check: BTreeMap<&CheckId, BTreeMap<String, Outcome>> = BTreeMap::new();
+        for sourced in self.findings.iter().filter(|sourced| sourced.usable) {
+            let finding = &sourced.finding;
+            if matches!(finding.outcome, Outcome::Pass | Outcome::Fail) {
+                let resource = &finding.resource;
+                let key = format!("{}/{}/{}", resource.namespace, resource.kind, resource.name);
+                let known = by_check.entry(&finding.check).or_default();
+                let worst = known.entry(key).or_insert(finding.outcome);
+                *worst = finding.outcome.min(*worst);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        let mut conflicts = Vec::new();
+        for (framework, results) in &self.frameworks {
+            for result in results.iter().filter(|result| result.status == Status::NotSatisfied) {
+                let Some(control) = framework.control(&result.control) else { continue };
+                for mapping in &control.mappings {
+                    let checks: Vec<&CheckId> = mapping
+                        .all_checks()
+                        .map(|(check, _)| check)
+                        .filter(|check| by_check.contains_key(check))
+                        .collect();
+                    for (resource, sides) in disagreements(&checks, &by_check) {
+                        if seen.insert((resource.clone(), sides.clone())) {
+                            conflicts.push(ConflictItem {
+                                control: format!("{}/{}", framework.key(), control.id),
+                                id: String::new(),
+                                resource: resource.trim_start_matches('/').to_owned(),
+                                salt: String::new(),
+                                sides,
+                                kind: "conflict".to_owned(),
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        conflicts
+    }
+}
+
+fn disagreements(
+    checks: &[&CheckId],
+    by_check: &BTreeMap<&CheckId, BTreeMap<String, Outcome>>,
+) -> BTreeMap<String, BTreeMap<String, Outcome>> {
+    let mut sides: BTreeMap<String, BTreeMap<String, Outcome>> = BTreeMap::new();
+    for check in checks {
+        for (resource, outcome) in by_check.get(check).into_iter().flatten() {
+            sides.entry(resource.clone()).or_default().insert(check.to_string(), *outcome);
+        }
+    }
+    sides.retain(|_, sides| {
+        let has = |outcome: Outcome| sides.values().any(|side| *side == outcome);
+        has(Outcome::Pass) && has(Outcome::Fail)
+    });
+    sides
+}
+
+fn finding_id(index: u32) -> String {
+    format!("finding/{:07}", u64::from(index) + 1)
+}
+
+fn state_text(state: State, used: bool) -> String {
+    match state {
+        State::InForce if !used => "unused".to_owned(),
+        state => state.as_str().to_owned(),
+    }
+}

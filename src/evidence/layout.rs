@@ -1,0 +1,178 @@
+//! Section 1: where things lie. The same tree on disk, in a tar and as object keys.
+
+use super::digest::Digest;
+
+/// Instructions for people; not trusted.
+pub const VERIFY_MD: &str = "VERIFY.md";
+/// Copy of the newest checkpoint; never trusted alone.
+pub const HEAD: &str = "checkpoint";
+/// List of a bundle's files.
+pub const SHA256SUMS: &str = "SHA256SUMS";
+/// The Merkle leaves of a bundle.
+pub const ITEMS: &str = "items.jsonl";
+/// What the run was: sources, inputs, rules, program.
+pub const RUN: &str = "run.json";
+/// Controls as assessed.
+pub const CONTROLS: &str = "controls.json";
+/// The report.
+pub const REPORT_PDF: &str = "report.pdf";
+
+/// Longest path inside a bundle, in bytes.
+pub const MAX_PATH: usize = 255;
+
+/// `log/0000000041.json`: the claim.
+#[must_use]
+pub fn statement(seq: u64) -> String {
+    format!("log/{seq:010}.json")
+}
+
+/// `log/0000000041.dsse.json`: the envelope over the claim.
+#[must_use]
+pub fn envelope(seq: u64) -> String {
+    format!("log/{seq:010}.dsse.json")
+}
+
+/// `checkpoints/0000000042`: the checkpoint for a log of that size.
+#[must_use]
+pub fn checkpoint(size: u64) -> String {
+    format!("checkpoints/{size:010}")
+}
+
+/// `keyring/0000000001.dsse.json`.
+#[must_use]
+pub fn keyring(version: u64) -> String {
+    format!("keyring/{version:010}.dsse.json")
+}
+
+/// `bundles/<digest of SHA256SUMS>/<path>`.
+#[must_use]
+pub fn bundle_file(sums: &Digest, path: &str) -> String {
+    format!("bundles/{sums}/{path}")
+}
+
+/// The receipt, outside the bundle: `receipts/0000000041.txt`.
+#[must_use]
+pub fn receipt(seq: u64) -> String {
+    format!("receipts/{seq:010}.txt")
+}
+
+/// What a path of an archive is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// `log/N.json`.
+    Statement(u64),
+    /// `log/N.dsse.json`.
+    Envelope(u64),
+    /// `checkpoints/N`.
+    Checkpoint(u64),
+    /// `keyring/N.dsse.json`.
+    Keyring(u64),
+    /// `bundles/<digest>/<path>`.
+    BundleFile(Digest, String),
+    /// `checkpoint`.
+    Head,
+    /// Declared untrusted: `VERIFY.md`, `cosignatures/`, `timestamps/`, `receipts/`.
+    Untrusted,
+    /// Nothing that belongs in an archive.
+    Unknown,
+}
+
+/// Tells what a path is.
+#[must_use]
+pub fn place(path: &str) -> Place {
+    let number = |text: &str| -> Option<u64> {
+        (text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| text.parse().ok())
+            .flatten()
+    };
+    let Some((folder, name)) = path.split_once('/') else {
+        return match path {
+            HEAD => Place::Head,
+            VERIFY_MD => Place::Untrusted,
+            _ => Place::Unknown,
+        };
+    };
+    let found = match folder {
+        "log" => match name.strip_suffix(".dsse.json") {
+            Some(stem) => number(stem).map(Place::Envelope),
+            None => name.strip_suffix(".json").and_then(number).map(Place::Statement),
+        },
+        "checkpoints" => number(name).map(Place::Checkpoint),
+        "keyring" => name.strip_suffix(".dsse.json").and_then(number).map(Place::Keyring),
+        "bundles" => name.split_once('/').and_then(|(digest, rest)| {
+            Some(Place::BundleFile(Digest::from_hex(digest)?, rest.to_owned()))
+        }),
+        "cosignatures" | "timestamps" | "receipts" => Some(Place::Untrusted),
+        _ => None,
+    };
+    found.unwrap_or(Place::Unknown)
+}
+
+/// Why a path inside a bundle is not allowed; `None` when it is.
+#[must_use]
+pub fn path_fault(path: &str) -> Option<&'static str> {
+    if path.is_empty() || path.len() > MAX_PATH {
+        return Some("a path has 1 to 255 bytes");
+    }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
+    if !path.bytes().all(allowed) {
+        return Some("a path consists of A-Z a-z 0-9 . _ / -");
+    }
+    path.split('/')
+        .any(|segment| matches!(segment, "" | "." | ".."))
+        .then_some("a path has no empty, `.` or `..` segment")
+}
+
+/// Makes a path segment out of any name: what is not allowed becomes `-`, long names are cut and
+/// told apart by their digest. Not injective for short names; the caller numbers its files.
+#[must_use]
+pub fn safe_segment(name: &str) -> String {
+    let mut safe: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+        .collect();
+    if safe.len() > 80 {
+        let digest = Digest::of(name.as_bytes()).to_string();
+        safe.truncate(60);
+        safe.push('-');
+        safe.extend(digest.chars().take(16));
+    }
+    if safe.trim_matches('.').is_empty() { "file".to_owned() } else { safe }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_that_is_written_is_known_again() {
+        let digest = Digest::of(b"");
+        assert_eq!(place(&statement(41)), Place::Statement(41));
+        assert_eq!(place(&envelope(41)), Place::Envelope(41));
+        assert_eq!(place(&checkpoint(42)), Place::Checkpoint(42));
+        assert_eq!(place(&keyring(1)), Place::Keyring(1));
+        assert_eq!(
+            place(&bundle_file(&digest, "inputs/a/b.json")),
+            Place::BundleFile(digest, "inputs/a/b.json".into())
+        );
+        assert_eq!(place(HEAD), Place::Head);
+        for unknown in ["log/41.json", "x", "bundles/abc/x", "log/00000000411.json", "log/"] {
+            assert_eq!(place(unknown), Place::Unknown, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn unsafe_paths_are_refused() {
+        for path in ["", "/etc", "a//b", "../x", "a/./b", "a\\b", "a\nb", "é", &"a".repeat(256)] {
+            assert!(path_fault(path).is_some(), "{path:?}");
+        }
+        assert_eq!(path_fault("inputs/kube-bench/node_1.json"), None);
+    }
+
+    #[test]
+    fn any_name_becomes_a_safe_segment() {
+        for name in ["../../etc/passwd", "a b", "", "..", &"é".repeat(300), "con:1"] {
+            assert_eq!(path_fault(&safe_segment(name)), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Section 2: the statement, an in-toto Statement v1 with our predicate, in canonical JSON.
+
+use serde::{Deserialize, Serialize};
+
+use super::canonical::{self, CanonicalError};
+use super::digest::Digest;
+use super::instant;
+use super::layout::SHA256SUMS;
+
+/// `_type` of every statement.
+pub const TYPE: &str = "https://in-toto.io/Statement/v1";
+/// `predicateType` of every statement of this version of the format.
+pub const PREDICATE_TYPE: &str = "urn:affidavit:evidence-bundle:v1";
+/// What the predicate types of all versions begin with.
+pub const PREDICATE_FAMILY: &str = "urn:affidavit:evidence-bundle:";
+/// Longest statement in bytes: its PAE then fits the 4096 bytes that AWS KMS signs in one call.
+pub const MAX_BYTES: usize = 3584;
+
+/// A statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    /// [`TYPE`].
+    #[serde(rename = "_type")]
+    pub statement_type: String,
+    /// [`PREDICATE_TYPE`].
+    #[serde(rename = "predicateType")]
+    pub predicate_type: String,
+    /// Exactly one: the bundle's `SHA256SUMS`.
+    pub subject: Vec<Subject>,
+    /// What is said of it.
+    pub predicate: Predicate,
+}
+
+/// A file by digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// `SHA256SUMS`.
+    pub name: String,
+    /// Its digest.
+    pub digest: DigestSet,
+}
+
+/// in-toto `DigestSet` with the one algorithm that we use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DigestSet {
+    /// SHA-256.
+    pub sha256: Digest,
+}
+
+/// Our predicate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predicate {
+    /// Place in the chain.
+    pub chain: Chain,
+    /// What time it speaks for.
+    pub time: Time,
+    /// The Merkle leaves.
+    pub items: Items,
+    /// Number of files in `SHA256SUMS`.
+    pub files: u64,
+    /// Keyring in force.
+    pub keyring: KeyringRef,
+    /// Frameworks by which controls were assessed, or their number if they do not fit.
+    pub frameworks: Listing<FrameworkRef>,
+    /// One entry per declared source, or their number.
+    pub sources: Listing<SourceRef>,
+    /// Controls of each status per framework, or the number of frameworks.
+    pub summary: Listing<Summary>,
+    /// Set when runs before this one did not take place.
+    pub gap: Option<Gap>,
+    /// Program that made the bundle.
+    pub tool: Tool,
+}
+
+/// A list, or its length where the list stands in `run.json` alone because the statement would
+/// become too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing<T> {
+    /// The list.
+    Here(Vec<T>),
+    /// Its length.
+    InRun(u64),
+}
+
+impl<T: Serialize> Serialize for Listing<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Here(list) => list.serialize(serializer),
+            Self::InRun(count) => count.serialize(serializer),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Listing<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Either<T> {
+            type Value = Listing<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list or its length")
+            }
+
+            fn visit_u64<E>(self, count: u64) -> Result<Self::Value, E> {
+                Ok(Listing::InRun(count))
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                seq: A,
+            ) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(seq))
+                    .map(Listing::Here)
+            }
+        }
+        deserializer.deserialize_any(Either(std::marker::PhantomData))
+    }
+}
+
+/// Place in the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// Origin of the chain.
+    pub origin: String,
+    /// Number from 0.
+    pub seq: u64,
+    /// Digest of the previous statement's bytes; `null` in the first.
+    pub prev: Option<DigestSet>,
+}
+
+/// What time a bundle speaks for, in the form of [`instant`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Time {
+    /// When the run took place.
+    pub created: String,
+    /// Start of the period.
+    pub period_start: String,
+    /// End of the period.
+    pub period_end: String,
+    /// How often a run is expected, in seconds; 0 for runs without a schedule.
+    pub interval_seconds: u64,
+}
+
+/// The Merkle leaves of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Items {
+    /// `items.jsonl`.
+    pub file: String,
+    /// Number of items.
+    pub size: u64,
+    /// RFC 6962 root, standard base64.
+    pub root: String,
+}
+
+/// A keyring by version and payload digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyringRef {
+    /// Version.
+    pub version: u64,
+    /// Digest of its payload.
+    pub sha256: Digest,
+}
+
+/// A framework by which controls were assessed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrameworkRef {
+    /// Id.
+    pub id: String,
+    /// Version of the standard.
+    pub version: String,
+    /// Digest of the mapping file in the bundle.
+    pub sha256: Digest,
+}
+
+/// A declared source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRef {
+    /// Name.
+    pub name: String,
+    /// Status word.
+    pub status: String,
+    /// Digest over its inputs' digests; `null` when there is no input.
+    pub sha256: Option<Digest>,
+}
+
+/// Controls of each status in one framework. `pass`, `fail` and `notAssessed` are satisfied,
+/// not-satisfied and not-assessed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Summary {
+    /// `id@version`.
+    pub framework: String,
+    /// satisfied.
+    pub pass: u64,
+    /// not-satisfied.
+    pub fail: u64,
+    /// not-assessed.
+    pub not_assessed: u64,
+    /// supported.
+    pub supported: u64,
+    /// waived.
+    pub waived: u64,
+    /// manual.
+    pub manual: u64,
+    /// not-applicable.
+    pub not_applicable: u64,
+}
+
+/// Runs that were due and did not take place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// End of the last period spoken for.
+    pub from: String,
+    /// Start of this one.
+    pub to: String,
+    /// Why, as far as known.
+    pub reason: String,
+}
+
+/// A program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+}
+
+/// Why bytes are not a statement of this format.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatementError {
+    /// Over [`MAX_BYTES`].
+    #[error("{found} bytes; a statement has at most {MAX_BYTES}")]
+    TooLarge {
+        /// Size in bytes.
+        found: usize,
+    },
+    /// Breaks a rule of the canonical form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+    /// Another `_type`, or a predicate of something else.
+    #[error("type `{found}` is not an evidence bundle's")]
+    WrongType {
+        /// What stands there.
+        found: String,
+    },
+    /// A later version of this format.
+    #[error("predicate type `{found}` is of a version that this program does not know")]
+    UnsupportedVersion {
+        /// What stands there.
+        found: String,
+    },
+    /// A field is missing, unknown, or of the wrong form.
+    #[error("{0}")]
+    Shape(String),
+}
+
+impl Statement {
+    /// Its canonical bytes.
+    ///
+    /// # Errors
+    /// [`StatementError::TooLarge`], or [`StatementError::Canonical`] for numbers that cannot be
+    /// written safely.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StatementError> {
+        let bytes = canonical::to_vec(self)?;
+        if bytes.len() > MAX_BYTES {
+            return Err(StatementError::TooLarge { found: bytes.len() });
+        }
+        Ok(bytes)
+    }
+
+    /// Like [`to_bytes`](Self::to_bytes), but where the lists are too long for a statement it puts
+    /// their lengths in their place.
+    ///
+    /// # Errors
+    /// [`StatementError`] when even that is too long.
+    pub fn into_fitting_bytes(mut self) -> Result<(Self, Vec<u8>), StatementError> {
+        fn shorten<T>(listing: &mut Listing<T>) {
+            if let Listing::Here(list) = listing {
+                *listing = Listing::InRun(list.len() as u64);
+            }
+        }
+        if let Ok(bytes) = self.to_bytes() {
+            return Ok((self, bytes));
+        }
+        shorten(&mut self.predicate.sources);
+        shorten(&mut self.predicate.frameworks);
+        shorten(&mut self.predicate.summary);
+        let bytes = self.to_bytes()?;
+        Ok((self, bytes))
+    }
+
+    /// Reads a statement from bytes that are already authenticated.
+    ///
+    /// # Errors
+    /// [`StatementError`], the most basic fault first.
+    pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
+        #[derive(Deserialize)]
+        struct Types {
+            #[serde(rename = "_type")]
+            statement_type: String,
+            #[serde(rename = "predicateType")]
+            predicate_type: String,
+        }
+        if bytes.len() > MAX_BYTES {
+            return Err(StatementError::TooLarge { found: bytes.len() });
+        }
+        canonical::check(bytes)?;
+        let shape = |error: serde_json::Error| StatementError::Shape(error.to_string());
+        let types: Types = serde_json::from_slice(bytes).map_err(shape)?;
+        if types.statement_type != TYPE {
+            return Err(StatementError::WrongType { found: types.statement_type });
+        }
+        if types.predicate_type != PREDICATE_TYPE {
+            let found = types.predicate_type;
+            return Err(if found.starts_with(PREDICATE_FAMILY) {
+                StatementError::UnsupportedVersion { found }
+            } else {
+                StatementError::WrongType { found }
+            });
+        }
+        let statement: Self = serde_json::from_slice(bytes).map_err(shape)?;
+        statement.check_shape().map_err(|text| StatementError::Shape(text.to_owned()))?;
+        Ok(statement)
+    }
+
+    fn check_shape(&self) -> Result<(), &'static str> {
+        let [Subject { name, .. }] = self.subject.as_slice() else {
+            return Err("a statement has exactly one subject");
+        };
+        if name != SHA256SUMS {
+            return Err("the subject is not SHA256SUMS");
+        }
+        if self.predicate.items.file != super::layout::ITEMS {
+            return Err("the items file is not items.jsonl");
+        }
+        let time = &self.predicate.time;
+        let instants = [&time.created, &time.period_start, &time.period_end];
+        if !instants.iter().all(|text| instant::parse(text).is_some()) {
+            return Err("a time is not of the form 2026-11-23T02:00:00Z");
+        }
+        if time.period_start > time.period_end {
+            return Err("the period ends before it starts");
+        }
+        Ok(())
+    }
+
+    /// Digest of the bundle's `SHA256SUMS`, which also names its folder.
+    #[must_use]
+    pub fn sums(&self) -> Option<Digest> {
+        self.subject.first().map(|subject| subject.digest.sha256)
+    }
+}

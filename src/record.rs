@@ -1,0 +1,315 @@
+//! What the sealed items say: one type per kind of item, as it stands in `items.jsonl`.
+//!
+//! Fields stand in alphabetical order, so that plain serialisation is canonical JSON. Wire types:
+//! they change only with the version of the format.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::assessment::{Basis, OutcomeCounts, Reason, Status};
+use crate::attestation::Said;
+use crate::evidence::digest::Digest;
+use crate::finding::{Outcome, ResourceRef, Severity};
+use crate::framework::Strength;
+
+/// A person's statement and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct AttestationItem {
+    /// Who says it.
+    pub by: String,
+    /// `framework@version/control` patterns.
+    pub controls: Vec<String>,
+    /// When it was said.
+    pub date: String,
+    /// Where evidence is kept.
+    pub evidence: String,
+    /// `attestation/<id>`.
+    pub id: String,
+    /// What is said.
+    pub outcome: Said,
+    /// In which role.
+    pub role: String,
+    /// Section 7.
+    pub salt: String,
+    /// `in-force`, `not-yet-valid`, `expired` or `unused` (in force, but no control is there for it).
+    pub state: String,
+    /// In their words.
+    pub statement: String,
+    /// `attestation`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Last day.
+    pub until: String,
+}
+
+/// What a scanner says about one of its checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct CheckItem {
+    /// Check id.
+    pub check: String,
+    /// `check/<check id>`.
+    pub id: String,
+    /// Advice; may be empty.
+    pub remediation: String,
+    /// Section 7.
+    pub salt: String,
+    /// Title; may be empty.
+    pub title: String,
+    /// `check`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// Two checks that contradict each other about one fact at one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ConflictItem {
+    /// `framework@version/control` of the first fact in which they meet.
+    pub control: String,
+    /// `conflict/0000001`.
+    pub id: String,
+    /// As reports print it.
+    pub resource: String,
+    /// Section 7.
+    pub salt: String,
+    /// Outcome by check.
+    pub sides: BTreeMap<String, Outcome>,
+    /// `conflict`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// A control with its status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ControlItem {
+    /// Ids of attestations in force.
+    pub attestations: Vec<String>,
+    /// What it rests on.
+    pub basis: Basis,
+    /// Number in the standard.
+    pub control: String,
+    /// One sentence: why this status.
+    pub explanation: String,
+    /// Its facts, in the order of the framework's mappings.
+    pub facts: Vec<FactRecord>,
+    /// Failing findings.
+    pub failing: u64,
+    /// `id@version`.
+    pub framework: String,
+    /// `control/<framework>/<number>`.
+    pub id: String,
+    /// Passing findings.
+    pub passing: u64,
+    /// Why not assessed.
+    pub reason: Option<Reason>,
+    /// Section 7.
+    pub salt: String,
+    /// Status.
+    pub status: Status,
+    /// `control`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Findings that could not tell.
+    pub undecided: u64,
+    /// Failing findings that waivers in force cover: waiver id by finding id.
+    pub waived: BTreeMap<String, String>,
+}
+
+/// A fact with its verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FactRecord {
+    /// Findings of each outcome by check; checks without findings are left out.
+    pub checks: BTreeMap<String, OutcomeCounts>,
+    /// What it can claim.
+    pub strength: Strength,
+    /// `contradicted`, `error`, `partial`, `manual`, `waived`, `established` or `silent`.
+    pub verdict: String,
+}
+
+/// One scanner's verdict on one check at one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FindingItem {
+    /// Check id.
+    pub check: String,
+    /// `finding/0000001`.
+    pub id: String,
+    /// Path of its input in the bundle.
+    pub input: String,
+    /// Where in the input.
+    pub locator: String,
+    /// Explanation; may be empty.
+    pub message: String,
+    /// Outcome.
+    pub outcome: Outcome,
+    /// Id as the scanner wrote it; empty when it equals the local part of `check`.
+    pub raw_check: String,
+    /// At what.
+    pub resource: ResourceRef,
+    /// CVE or rule inside a class; may be empty.
+    pub rule: String,
+    /// Section 7.
+    pub salt: String,
+    /// How bad.
+    pub severity: Severity,
+    /// `finding`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// [`FindingItem`] for writing, without copies.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FindingLine<'a> {
+    pub check: &'a str,
+    pub id: &'a str,
+    pub input: &'a str,
+    pub locator: &'a str,
+    pub message: &'a str,
+    pub outcome: Outcome,
+    pub raw_check: &'a str,
+    pub resource: ResourceLine<'a>,
+    pub rule: &'a str,
+    pub salt: &'a str,
+    pub severity: Severity,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+}
+
+/// [`ResourceRef`] in alphabetical order.
+#[derive(Serialize)]
+pub(crate) struct ResourceLine<'a> {
+    pub kind: &'a str,
+    pub name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub namespace: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub part: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub uid: &'a str,
+}
+
+/// Something missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct GapItem {
+    /// `source`, `input` or `run`.
+    pub gap: String,
+    /// `gap/0000001`.
+    pub id: String,
+    /// Section 7.
+    pub salt: String,
+    /// What, in a sentence.
+    pub text: String,
+    /// `gap`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// An input as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct InputItem {
+    /// Size.
+    pub bytes: u64,
+    /// What it calls the cluster; may be empty.
+    pub cluster: String,
+    /// Why it could not be read; empty when it could.
+    pub error: String,
+    /// Findings in it.
+    pub findings: u64,
+    /// Formats found.
+    pub formats: Vec<String>,
+    /// `input/<path>`.
+    pub id: String,
+    /// What its reader had to say.
+    pub notes: Vec<String>,
+    /// Its name where it was collected.
+    pub original: String,
+    /// Findings of each outcome.
+    pub outcomes: OutcomeCounts,
+    /// Path in the bundle.
+    pub path: String,
+    /// Benchmarks and rule sets that it names.
+    pub rule_sets: Vec<String>,
+    /// Section 7.
+    pub salt: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+    /// Name of its source.
+    pub source: String,
+    /// `ok`, `incomplete`, `stale`, `empty` or `unreadable`.
+    pub standing: String,
+    /// What it is about, as configured; may be empty.
+    pub subject: String,
+    /// When its data was taken; empty when nobody says.
+    pub taken_at: String,
+    /// Who says so: `configuration`, `scanner`, or `file-time` when only its age was looked at.
+    pub taken_at_basis: String,
+    /// Version by tool.
+    pub tools: BTreeMap<String, String>,
+    /// `input`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// A declared source and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SourceItem {
+    /// Why it stands so; empty when it is ok.
+    pub detail: String,
+    /// How many files there must be at least.
+    pub expect_files: u64,
+    /// `source/<name>`.
+    pub id: String,
+    /// Paths of its inputs.
+    pub inputs: Vec<String>,
+    /// How old its data may be, in seconds.
+    pub max_age_seconds: i64,
+    /// Name.
+    pub name: String,
+    /// Section 7.
+    pub salt: String,
+    /// Prefix of its check ids.
+    pub scanner: String,
+    /// `ok`, `incomplete`, `stale`, `empty`, `unreadable` or `missing`.
+    pub standing: String,
+    /// `source`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// An approved exception and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct WaiverItem {
+    /// Who approved it.
+    pub approver: String,
+    /// Last day.
+    pub expires: String,
+    /// Findings that it covers.
+    pub findings: u64,
+    /// First day; may be empty.
+    pub from: String,
+    /// `waiver/<id>`.
+    pub id: String,
+    /// Why.
+    pub reason: String,
+    /// Section 7.
+    pub salt: String,
+    /// What it covers, in one line.
+    pub scope: String,
+    /// `in-force`, `not-yet-valid`, `expired` or `unused` (in force, but nothing is there for it).
+    pub state: String,
+    /// Where the decision is recorded.
+    pub ticket: String,
+    /// `waiver`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}

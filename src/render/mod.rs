@@ -1,0 +1,3 @@
+//! Sealed items → report. Templates live in `report-templates/`.
+
+pub mod model;

@@ -1,0 +1,253 @@
+//! Section 4: checkpoints, the mutable head, what the root keys anchored, and the caller's pins.
+
+use crate::evidence::checkpoint::SignedCheckpoint;
+use crate::evidence::digest::Digest;
+use crate::evidence::instant;
+use crate::evidence::keyring::{Anchor, CheckedKeyring, KeyStatus};
+use crate::evidence::layout;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::keyring::Keyrings;
+use super::log::Log;
+use super::verdict::PinnedAt;
+use super::{FailureCode, Verification};
+use crate::evidence::checkpoint::Checkpoint;
+
+impl Verification<'_> {
+    pub(super) fn check_heads(&mut self, keyrings: Option<&Keyrings>, log: &Log) {
+        let keyring = keyrings.and_then(Keyrings::newest);
+        self.check_checkpoints(keyring, log);
+        self.check_mutable_head();
+        if let Some(keyrings) = keyrings {
+            self.check_anchors(keyrings, log);
+        }
+        self.check_pins(log);
+        self.check_freshness(log);
+        self.verdict.head = log.root(log.size()).map(|root| Checkpoint {
+            origin: self.verdict.origin.clone(),
+            size: log.size(),
+            root,
+        });
+    }
+
+    fn check_checkpoints(&mut self, keyring: Option<&CheckedKeyring>, log: &Log) {
+        let sizes: Vec<u64> = self.checkpoints.iter().copied().collect();
+        // A tail that only checkpoints still know of is one finding.
+        let newest = sizes.last().copied().unwrap_or(0);
+        if newest > log.size() {
+            self.verdict
+                .report(FailureCode::TailTruncated, layout::statement(log.size()))
+                .expected(format!("{newest} statements, as {} says", layout::checkpoint(newest)))
+                .found(log.size());
+        }
+        for size in sizes {
+            self.check_checkpoint(size, keyring, log);
+        }
+        for seq in log.entries.keys() {
+            let size = seq + 1;
+            // An unsigned claim has not come to its checkpoint yet.
+            if !self.checkpoints.contains(&size) && self.envelopes.contains(seq) {
+                self.verdict.report(FailureCode::CheckpointMissing, layout::checkpoint(size));
+            }
+        }
+    }
+
+    fn check_checkpoint(&mut self, size: u64, keyring: Option<&CheckedKeyring>, log: &Log) {
+        let path = layout::checkpoint(size);
+        let Some(bytes) = self.read(&path) else { return };
+        self.verdict.checked.checkpoints += 1;
+        let note = match SignedCheckpoint::parse(&bytes) {
+            Ok(note) => note,
+            Err(error) => {
+                self.verdict.report(FailureCode::CheckpointMalformed, path).found(error);
+                return;
+            }
+        };
+        let Some(keyring) = keyring else {
+            self.verdict.checked.not_checked += 1;
+            return;
+        };
+        let stated = &note.checkpoint;
+        if stated.origin != keyring.keyring.origin {
+            self.verdict
+                .report(FailureCode::OriginMismatch, path)
+                .expected(&keyring.keyring.origin)
+                .found(&stated.origin);
+            return;
+        }
+        self.verdict.checked.signatures += 1;
+        let signer = size.checked_sub(1).and_then(|seq| keyring.signer_at(seq));
+        if !signer.is_some_and(|(_, key)| note.verifies(key)) {
+            self.verdict.report(FailureCode::CheckpointSignatureInvalid, path);
+            return;
+        }
+        if stated.size != size {
+            self.verdict
+                .report(FailureCode::CheckpointMalformed, path)
+                .expected(format!("size {size}"))
+                .found(stated.size);
+            return;
+        }
+        self.compare_root(FailureCode::CheckpointRootMismatch, &path, size, &stated.root, log);
+    }
+
+    /// Compares a stated root with the recomputed one, where the latter rests on sound statements.
+    fn compare_root(
+        &mut self,
+        code: FailureCode,
+        path: &str,
+        size: u64,
+        stated: &Digest,
+        log: &Log,
+    ) -> bool {
+        match log.root(size) {
+            Some(root) if root == *stated => true,
+            Some(root) if log.is_sound(size) => {
+                let base64 = |digest: &Digest| STANDARD.encode(digest.as_bytes());
+                self.verdict.report(code, path).expected(base64(&root)).found(base64(stated));
+                false
+            }
+            _ => {
+                self.verdict.checked.not_checked += 1;
+                false
+            }
+        }
+    }
+
+    /// `checkpoint` is a copy of one of `checkpoints/`, best of the newest.
+    fn check_mutable_head(&mut self) {
+        if !self.has_head {
+            return;
+        }
+        let Some(head) = self.read(layout::HEAD) else { return };
+        let mut sizes = self.checkpoints.clone();
+        let Some(newest) = sizes.pop_last() else { return };
+        let copy_of = |size: u64| {
+            self.archive.read(&layout::checkpoint(size)).is_ok_and(|bytes| bytes == head)
+        };
+        if copy_of(newest) {
+            return;
+        }
+        match SignedCheckpoint::parse(&head) {
+            Ok(note) if note.checkpoint.size < newest && copy_of(note.checkpoint.size) => {
+                self.verdict
+                    .report(FailureCode::HeadRolledBack, layout::HEAD)
+                    .expected(newest)
+                    .found(note.checkpoint.size);
+            }
+            // The newest checkpoint itself is broken, and that has been said.
+            Ok(note) if note.checkpoint.size == newest && self.is_reported(newest) => {}
+            Ok(_) => {
+                self.verdict
+                    .report(FailureCode::CheckpointMalformed, layout::HEAD)
+                    .expected(format!("a copy of {}", layout::checkpoint(newest)));
+            }
+            Err(error) => {
+                self.verdict.report(FailureCode::CheckpointMalformed, layout::HEAD).found(error);
+            }
+        }
+    }
+
+    fn is_reported(&self, size: u64) -> bool {
+        let path = layout::checkpoint(size);
+        self.verdict.findings.iter().any(|finding| finding.object == path)
+    }
+
+    /// Section 5: what the root keys saw of the log when they signed.
+    fn check_anchors(&mut self, keyrings: &Keyrings, log: &Log) {
+        for keyring in keyrings.iter() {
+            let path = layout::keyring(keyring.keyring.version);
+            self.check_anchor(&path, &keyring.keyring.anchor, log);
+            for signer in &keyring.keyring.signers {
+                let Some(revocation) = &signer.revocation else { continue };
+                self.check_anchor(&path, &revocation.last_good, log);
+            }
+        }
+        let Some(newest) = keyrings.newest() else { return };
+        for signer in newest.keyring.signers.iter().filter(|s| s.status == KeyStatus::Revoked) {
+            let Some(revocation) = &signer.revocation else { continue };
+            let Some(since) = &revocation.compromised_since else { continue };
+            for entry in log.entries.values() {
+                let Some(statement) = &entry.statement else { continue };
+                let seq = entry.seq;
+                let by_signer = signer.from_seq <= seq && seq < revocation.last_good.size;
+                if by_signer && statement.predicate.time.created >= *since {
+                    self.verdict
+                        .report(FailureCode::SuspectWindow, layout::statement(seq))
+                        .found(format!("key {} suspect since {since}", signer.keyid));
+                }
+            }
+        }
+    }
+
+    fn check_anchor(&mut self, path: &str, anchor: &Anchor, log: &Log) {
+        let root = STANDARD.decode(&anchor.root).ok().and_then(|bytes| bytes.try_into().ok());
+        let Some(root) = root.map(Digest::from_bytes) else {
+            self.verdict.report(FailureCode::KeyringMalformed, path).found("an anchor's root");
+            return;
+        };
+        if anchor.size > log.size() {
+            let reported =
+                self.verdict.findings.iter().any(|f| f.code == FailureCode::TailTruncated);
+            if !reported {
+                self.verdict
+                    .report(FailureCode::TailTruncated, layout::statement(log.size()))
+                    .expected(format!("{} statements, as {path} says", anchor.size))
+                    .found(log.size());
+            }
+            return;
+        }
+        self.compare_root(FailureCode::HistoryRewritten, path, anchor.size, &root, log);
+    }
+
+    fn check_pins(&mut self, log: &Log) {
+        if self.policy.pins.is_empty() {
+            self.verdict.report(FailureCode::HeadUnpinned, layout::HEAD);
+            return;
+        }
+        for pin in &self.policy.pins {
+            if pin.origin != self.verdict.origin {
+                let found = self.verdict.origin.clone();
+                self.verdict
+                    .report(FailureCode::OriginMismatch, "--pin")
+                    .expected(&pin.origin)
+                    .found(found);
+                continue;
+            }
+            if pin.size > log.size() {
+                let reported =
+                    self.verdict.findings.iter().any(|f| f.code == FailureCode::TailTruncated);
+                if !reported {
+                    self.verdict
+                        .report(FailureCode::TailTruncated, layout::statement(log.size()))
+                        .expected(format!("{} statements, as the pin says", pin.size))
+                        .found(log.size());
+                }
+                continue;
+            }
+            let code = FailureCode::CheckpointInconsistent;
+            let object = layout::checkpoint(pin.size);
+            if self.compare_root(code, &object, pin.size, &pin.root, log) {
+                let known = self.verdict.pinned.as_ref().map_or(0, |pinned| pinned.size);
+                self.verdict.pinned = Some(PinnedAt { size: pin.size.max(known), of: log.size() });
+            }
+        }
+    }
+
+    /// A head older than its schedule allows: one whole interval may have gone wrong, not two.
+    fn check_freshness(&mut self, log: &Log) {
+        let Some(entry) = log.entries.values().next_back() else { return };
+        let Some(statement) = &entry.statement else { return };
+        let time = &statement.predicate.time;
+        let Some(end) = instant::parse(&time.period_end) else { return };
+        let age = self.policy.now.as_second() - end.as_second();
+        let allowed = i64::try_from(time.interval_seconds.saturating_mul(2)).unwrap_or(i64::MAX);
+        if time.interval_seconds > 0 && age > allowed {
+            self.verdict
+                .report(FailureCode::StaleHead, layout::statement(entry.seq))
+                .expected(format!("a bundle every {} s", time.interval_seconds))
+                .found(format!("the newest ends {}", time.period_end));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The one way to verify an archive. Bytes are authenticated first and parsed afterwards; nothing
+//! is believed that can be recomputed; trust comes from the caller alone.
+//!
+//! The steps run in the order of the format's document: [`keyring`], [`log`], [`head`], [`bundle`].
+//! Every fault is reported once, at its cause: what depends on a broken object is counted in
+//! [`Checked::not_checked`] and not reported again.
+
+pub mod bundle;
+mod head;
+mod keyring;
+mod log;
+pub mod pin;
+mod replay;
+pub mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::evidence::digest::Digest;
+use crate::evidence::key::KeyId;
+use crate::evidence::layout::{self, Place};
+use pin::Pin;
+pub use verdict::{Checked, FailureCode, Finding, Level, Verdict};
+
+/// Read access to an archive, wherever it lies.
+pub trait Archive {
+    /// Everything below the root, in any order.
+    ///
+    /// # Errors
+    /// [`ReadFailure`] when the archive cannot be listed.
+    fn list(&self) -> Result<Vec<Entry>, ReadFailure>;
+
+    /// The bytes at a path.
+    ///
+    /// # Errors
+    /// [`ReadFailure`] when they cannot be read, also when nothing is there.
+    fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure>;
+
+    /// SHA-256 and length of the bytes at a path, without holding them.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn digest(&self, path: &str) -> Result<(Digest, u64), ReadFailure> {
+        let bytes = self.read(path)?;
+        Ok((Digest::of(&bytes), bytes.len() as u64))
+    }
+}
+
+/// Something in an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Path from the root, with `/`.
+    pub path: String,
+    /// Is it a regular file?
+    pub is_file: bool,
+}
+
+/// Why an archive could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("could not read `{path}`: {reason}")]
+pub struct ReadFailure {
+    /// Where.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What the caller trusts and wants.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Fingerprints of root keys, or digests of the first keyring's payload, learnt by other means.
+    pub roots: BTreeSet<KeyId>,
+    /// Heads learnt by other means.
+    pub pins: Vec<Pin>,
+    /// The time to verify at.
+    pub now: Timestamp,
+    /// Check the bundles' files too, not the chain alone.
+    pub deep: bool,
+    /// Assess the sealed inputs again.
+    pub replay: bool,
+}
+
+/// What the steps share.
+struct Verification<'a> {
+    archive: &'a dyn Archive,
+    policy: &'a Policy,
+    verdict: Verdict,
+    statements: BTreeSet<u64>,
+    envelopes: BTreeSet<u64>,
+    checkpoints: BTreeSet<u64>,
+    keyrings: BTreeSet<u64>,
+    bundles: BTreeMap<Digest, BTreeSet<String>>,
+    has_head: bool,
+}
+
+/// Verifies an archive.
+///
+/// # Errors
+/// [`ReadFailure`] when the archive cannot be listed at all. Everything else is in the verdict.
+pub fn verify(archive: &dyn Archive, policy: &Policy) -> Result<Verdict, ReadFailure> {
+    let mut verification = Verification {
+        archive,
+        policy,
+        verdict: Verdict { deep: policy.deep, ..Verdict::default() },
+        statements: BTreeSet::new(),
+        envelopes: BTreeSet::new(),
+        checkpoints: BTreeSet::new(),
+        keyrings: BTreeSet::new(),
+        bundles: BTreeMap::new(),
+        has_head: false,
+    };
+    verification.index(archive.list()?);
+    let keyring = verification.check_keyrings();
+    let log = verification.check_log(keyring.as_ref());
+    verification.check_heads(keyring.as_ref(), &log);
+    verification.check_bundles(&log);
+    let mut verdict = verification.verdict;
+    // A stable sort: errors first, and among equals the order of the steps.
+    verdict.findings.sort_by_key(|finding| finding.level);
+    Ok(verdict)
+}
+
+impl Verification<'_> {
+    /// Section 1: what lies where, and what does not belong.
+    fn index(&mut self, mut entries: Vec<Entry>) {
+        entries.sort_by(|left, right| left.path.cmp(&right.path));
+        for Entry { path, is_file } in entries {
+            if !is_file {
+                self.verdict.report(FailureCode::NotRegularFile, path);
+                continue;
+            }
+            match layout::place(&path) {
+                Place::Statement(seq) => drop(self.statements.insert(seq)),
+                Place::Envelope(seq) => drop(self.envelopes.insert(seq)),
+                Place::Checkpoint(size) => drop(self.checkpoints.insert(size)),
+                Place::Keyring(version) => drop(self.keyrings.insert(version)),
+                Place::Head => self.has_head = true,
+                Place::Untrusted => {}
+                Place::BundleFile(sums, inner) => {
+                    if let Some(fault) = layout::path_fault(&inner) {
+                        self.verdict.report(FailureCode::PathUnsafe, path).found(fault);
+                    } else {
+                        self.bundles.entry(sums).or_default().insert(inner);
+                    }
+                }
+                Place::Unknown => drop(self.verdict.report(FailureCode::FileExtra, path)),
+            }
+        }
+    }
+
+    /// Reads a file of the archive; a file that is listed and cannot be read is reported.
+    fn read(&mut self, path: &str) -> Option<Vec<u8>> {
+        match self.archive.read(path) {
+            Ok(bytes) => Some(bytes),
+            Err(failure) => {
+                self.verdict.report(FailureCode::FileUnreadable, path).found(failure.reason);
+                None
+            }
+        }
+    }
+}

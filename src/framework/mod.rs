@@ -177,19 +177,25 @@ impl Framework {
     /// # Errors
     /// [`FrameworkError`] with the place in the file.
     pub fn parse(yaml: &str) -> Result<Self, FrameworkError> {
-        let framework: Self = from_yaml(yaml)?;
-        match lint::structure(&framework).into_iter().next() {
-            Some(error) => Err(FrameworkError::Structure(Box::new(error))),
-            None => Ok(framework),
-        }
+        from_yaml::<Self>(yaml)?.structured()
     }
 
-    /// Reads the canonical JSON form, as it is sealed in bundles.
+    /// Reads the canonical JSON form, as it is sealed in bundles, and checks it as [`Self::parse`]
+    /// does.
     ///
     /// # Errors
     /// [`FrameworkError`] with the place in the file.
     pub fn from_json(bytes: &[u8]) -> Result<Self, FrameworkError> {
-        serde_json::from_slice(bytes).map_err(|error| FrameworkError(error.to_string()))
+        serde_json::from_slice::<Self>(bytes)
+            .map_err(|error| FrameworkError::Syntax(error.to_string()))?
+            .structured()
+    }
+
+    fn structured(self) -> Result<Self, FrameworkError> {
+        match lint::structure(&self).into_iter().next() {
+            Some(error) => Err(FrameworkError::Structure(Box::new(error))),
+            None => Ok(self),
+        }
     }
 
     /// `pci-dss@4.0.1`.

@@ -283,9 +283,16 @@ impl<'a> Evidence<'a> {
                     Outcome::Manual | Outcome::NotApplicable => {}
                 }
             }
-            let verdict = check_verdict(&counts, uncovered);
-            if verdict == Verdict::Established {
-                established = Some(established.map_or(strength, |known| known.min(strength)));
+            let mut verdict = check_verdict(&counts, uncovered);
+            match (strength, verdict) {
+                (Some(strength), Verdict::Established) => {
+                    established = Some(established.map_or(strength, |known| known.min(strength)));
+                }
+                // Its failure counts, its pass says nothing.
+                (None, Verdict::Established | Verdict::Partial | Verdict::Manual) => {
+                    verdict = Verdict::Silent;
+                }
+                _ => {}
             }
             verdicts.insert(verdict);
             checks.insert(check.clone(), counts);
@@ -578,6 +585,7 @@ mod tests {
                 .map(|(checks, strength)| Mapping {
                     checks: checks.iter().map(|id| CheckId::parse(id).unwrap()).collect(),
                     partial_checks: Vec::new(),
+                    contradicting_checks: Vec::new(),
                     strength: *strength,
                     rationale: "r".into(),
                     responsibility: Responsibility::ClusterAdministrator,
@@ -703,6 +711,20 @@ mod tests {
         assert_eq!(case.status(&control, &[("a:1", "x", Pass), ("b:1", "x", Fail)]), failed);
         assert_eq!(case.status(&control, &[("a:1", "x", Pass), ("a:2", "x", Fail)]), failed);
         assert_eq!(case.status(&control, &[("a:1", "x", Error), ("b:1", "y", Fail)]), failed);
+    }
+
+    #[test]
+    fn a_pass_that_says_nothing_establishes_nothing() {
+        let mut control = control(Kind::Automated, &[(&["a:1"], Full)]);
+        control.mappings[0].contradicting_checks = vec![CheckId::parse("b:1").unwrap()];
+        let case = Case::default();
+        let none = (Status::NotAssessed, Some(Reason::NoEvidence));
+        assert_eq!(case.status(&control, &[("b:1", "x", Pass)]), none);
+        assert_eq!(case.status(&control, &[("b:1", "x", Manual)]), none);
+        let satisfied = (Status::Satisfied, None);
+        assert_eq!(case.status(&control, &[("a:1", "x", Pass), ("b:1", "x", Pass)]), satisfied);
+        let failed = (Status::NotSatisfied, None);
+        assert_eq!(case.status(&control, &[("a:1", "x", Pass), ("b:1", "x", Fail)]), failed);
     }
 
     #[test]

@@ -10,8 +10,10 @@
 pub mod builtin;
 pub mod lint;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::CheckId;
@@ -144,14 +146,21 @@ pub struct Mapping {
     /// `full` mapping to `partial`; failing, they contradict it like the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partial_checks: Vec<CheckId>,
+    /// Checks whose failure contradicts the fact and whose pass says nothing, because their scanner
+    /// also passes where there is nothing to see (Trivy's `KCV` checks pass on every pod that is not
+    /// the component), or never passes at all (a vulnerability).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contradicting_checks: Vec<CheckId>,
 }
 
 impl Mapping {
-    /// Every check, with the most that it can claim when it passes alone.
-    pub fn all_checks(&self) -> impl Iterator<Item = (&CheckId, Strength)> {
+    /// Every check, with the most that its pass can claim; `None` when its pass says nothing.
+    pub fn all_checks(&self) -> impl Iterator<Item = (&CheckId, Option<Strength>)> {
         let weaker = self.strength.max(Strength::Partial);
-        let own = self.checks.iter().map(|check| (check, self.strength));
-        own.chain(self.partial_checks.iter().map(move |check| (check, weaker)))
+        let own = self.checks.iter().map(|check| (check, Some(self.strength)));
+        let partial = self.partial_checks.iter().map(move |check| (check, Some(weaker)));
+        let contradicting = self.contradicting_checks.iter().map(|check| (check, None));
+        own.chain(partial).chain(contradicting)
     }
 
     /// Is evidence needed for this fact?
@@ -162,22 +171,31 @@ impl Mapping {
 }
 
 impl Framework {
-    /// Parses a framework file.
+    /// Parses a framework file and checks that its ids are unambiguous: no group or control twice,
+    /// every group known, no group above itself, every check of the form `scanner:id`.
     ///
     /// # Errors
     /// [`FrameworkError`] with the place in the file.
     pub fn parse(yaml: &str) -> Result<Self, FrameworkError> {
-        let framework: Self = serde_saphyr::from_str(yaml)
-            .map_err(|error| FrameworkError(error.without_snippet().to_string()))?;
-        Ok(framework)
+        from_yaml::<Self>(yaml)?.structured()
     }
 
-    /// Reads the canonical JSON form, as it is sealed in bundles.
+    /// Reads the canonical JSON form, as it is sealed in bundles, and checks it as [`Self::parse`]
+    /// does.
     ///
     /// # Errors
     /// [`FrameworkError`] with the place in the file.
     pub fn from_json(bytes: &[u8]) -> Result<Self, FrameworkError> {
-        serde_json::from_slice(bytes).map_err(|error| FrameworkError(error.to_string()))
+        serde_json::from_slice::<Self>(bytes)
+            .map_err(|error| FrameworkError::Syntax(error.to_string()))?
+            .structured()
+    }
+
+    fn structured(self) -> Result<Self, FrameworkError> {
+        match lint::structure(&self).into_iter().next() {
+            Some(error) => Err(FrameworkError::Structure(Box::new(error))),
+            None => Ok(self),
+        }
     }
 
     /// `pci-dss@4.0.1`.
@@ -191,9 +209,155 @@ impl Framework {
     pub fn control(&self, id: &str) -> Option<&Control> {
         self.controls.iter().find(|control| control.id == id)
     }
+
+    /// The group of that id.
+    #[must_use]
+    pub fn group(&self, id: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.id == id)
+    }
+
+    /// The group of that id and those above it, nearest first.
+    pub fn path_of(&self, id: &str) -> impl Iterator<Item = &Group> {
+        let above = |group: &&Group| group.parent.as_deref().and_then(|id| self.group(id));
+        // `parse` refuses cycles; a framework made by hand must not hang a report.
+        std::iter::successors(self.group(id), above).take(self.groups.len())
+    }
+
+    /// Which controls each check bears on, in the order of the framework.
+    #[must_use]
+    pub fn controls_by_check(&self) -> BTreeMap<&CheckId, Vec<&Control>> {
+        let mut index: BTreeMap<&CheckId, Vec<&Control>> = BTreeMap::new();
+        for control in &self.controls {
+            for check in control.checks() {
+                index.entry(check).or_default().push(control);
+            }
+        }
+        index
+    }
+
+    /// What checks can answer here, before any evidence.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        let mut total = Counts::default();
+        let mut by_group: BTreeMap<&str, Counts> = BTreeMap::new();
+        for control in &self.controls {
+            total.add(control);
+            for group in self.path_of(&control.group) {
+                by_group.entry(&group.id).or_default().add(control);
+            }
+        }
+        let groups = self
+            .groups
+            .iter()
+            .map(|group| (group.id.clone(), by_group.remove(group.id.as_str()).unwrap_or_default()))
+            .collect();
+        Coverage { total, groups }
+    }
+}
+
+impl Control {
+    /// Every check of its mappings, each once, in order of id.
+    #[must_use]
+    pub fn checks(&self) -> BTreeSet<&CheckId> {
+        self.mappings.iter().flat_map(Mapping::all_checks).map(|(check, _)| check).collect()
+    }
+}
+
+/// What checks can answer of a framework: its kinds and mappings counted, never a score.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// Of all controls.
+    pub total: Counts,
+    /// Of each group with the groups below it, in the framework's order.
+    pub groups: Vec<(String, Counts)>,
+}
+
+/// Controls and mappings counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Controls of every kind: the denominator.
+    pub controls: usize,
+    /// Controls of each kind that occurs.
+    pub kinds: BTreeMap<Kind, usize>,
+    /// Mappings of each strength that occurs.
+    pub strengths: BTreeMap<Strength, usize>,
+}
+
+impl Counts {
+    /// Controls of a kind.
+    #[must_use]
+    pub fn kind(&self, kind: Kind) -> usize {
+        self.kinds.get(&kind).copied().unwrap_or_default()
+    }
+
+    /// Mappings of a strength.
+    #[must_use]
+    pub fn strength(&self, strength: Strength) -> usize {
+        self.strengths.get(&strength).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, control: &Control) {
+        self.controls += 1;
+        *self.kinds.entry(control.kind).or_default() += 1;
+        for mapping in &control.mappings {
+            *self.strengths.entry(mapping.strength).or_default() += 1;
+        }
+    }
+}
+
+/// The words of a unit enum as the files spell them.
+macro_rules! words {
+    ($type:ident { $($variant:ident => $word:literal),+ $(,)? }) => {
+        impl $type {
+            /// All of them, in order of declaration.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The word used in files and output.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+words!(Kind {
+    Automated => "automated",
+    Assisted => "assisted",
+    Manual => "manual",
+    NotApplicable => "not-applicable",
+});
+
+words!(Strength { Full => "full", Partial => "partial", Supporting => "supporting" });
+
+words!(Responsibility {
+    ControlPlane => "control-plane",
+    NodeOperator => "node-operator",
+    ClusterAdministrator => "cluster-administrator",
+    WorkloadOwner => "workload-owner",
+    Organisation => "organisation",
+});
+
+fn from_yaml<T: DeserializeOwned>(yaml: &str) -> Result<T, FrameworkError> {
+    serde_saphyr::from_str(yaml)
+        .map_err(|error| FrameworkError::Syntax(error.without_snippet().to_string()))
 }
 
 /// A framework file that does not hold what it must.
 #[derive(Debug, thiserror::Error)]
-#[error("the framework file is not valid: {0}")]
-pub struct FrameworkError(String);
+pub enum FrameworkError {
+    /// Not YAML, or not the fields of a framework; the text names line and column.
+    #[error("the framework file is not valid: {0}")]
+    Syntax(String),
+    /// The fields are there, but ids are ambiguous or lead nowhere.
+    #[error("the framework file is not valid: {0}")]
+    Structure(Box<lint::LintError>),
+}

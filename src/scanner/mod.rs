@@ -10,6 +10,9 @@ mod ids;
 mod kube_bench;
 mod kube_object;
 mod probe;
+mod text;
+mod trivy;
+mod trivy_result;
 
 pub use document::{Document, ReadError, Syntax, decode};
 pub use ids::aqua_id;
@@ -40,7 +43,7 @@ pub trait Scanner: Sync {
 }
 
 /// Every format, in alphabetical order of id.
-pub const SCANNERS: &[&dyn Scanner] = &[&kube_bench::KubeBench];
+pub const SCANNERS: &[&dyn Scanner] = &[&kube_bench::KubeBench, &trivy::Trivy];
 
 /// Largest input that is read, in bytes: far above any single scanner report, far below what would
 /// endanger the machine.

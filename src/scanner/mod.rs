@@ -12,6 +12,9 @@ mod kube_object;
 mod probe;
 mod text;
 mod trivy;
+mod trivy_compliance;
+mod trivy_k8s;
+mod trivy_operator;
 mod trivy_result;
 
 pub use document::{Document, ReadError, Syntax, decode};
@@ -43,7 +46,13 @@ pub trait Scanner: Sync {
 }
 
 /// Every format, in alphabetical order of id.
-pub const SCANNERS: &[&dyn Scanner] = &[&kube_bench::KubeBench, &trivy::Trivy];
+pub const SCANNERS: &[&dyn Scanner] = &[
+    &kube_bench::KubeBench,
+    &trivy::Trivy,
+    &trivy_compliance::TrivyCompliance,
+    &trivy_k8s::TrivyK8s,
+    &trivy_operator::TrivyOperator,
+];
 
 /// Largest input that is read, in bytes: far above any single scanner report, far below what would
 /// endanger the machine.

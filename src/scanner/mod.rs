@@ -5,10 +5,13 @@
 //!
 //! A parser reports what the scanner said. It never turns the absence of a result into a pass.
 
+mod compliance_operator;
 mod document;
 mod ids;
 mod kube_bench;
 mod kube_object;
+mod kubescape;
+mod policy_report;
 mod probe;
 mod text;
 mod trivy;
@@ -47,7 +50,10 @@ pub trait Scanner: Sync {
 
 /// Every format, in alphabetical order of id.
 pub const SCANNERS: &[&dyn Scanner] = &[
+    &compliance_operator::ComplianceOperator,
     &kube_bench::KubeBench,
+    &kubescape::Kubescape,
+    &policy_report::PolicyReport,
     &trivy::Trivy,
     &trivy_compliance::TrivyCompliance,
     &trivy_k8s::TrivyK8s,

@@ -89,6 +89,12 @@ pub fn detect(probe: &Probe) -> Vec<&'static dyn Scanner> {
 /// fails: half an input is not evidence of anything.
 pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
     let text = decode(bytes)?;
+    if text.trim_start().starts_with('<') {
+        return Err(ReadError::Unrecognised {
+            place: "line 1".to_owned(),
+            looks_like: "XML".to_owned(),
+        });
+    }
     let mut reading = Reading { formats: Vec::new(), parsed: Parsed::default() };
     for document in Document::split(&text, subject)? {
         let scanners = detect(document.probe());
@@ -104,8 +110,27 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
             }
             scanner.parse(&document, &mut reading.parsed)?;
         }
+        note_unread(&document, &mut reading.parsed);
     }
     Ok(reading)
+}
+
+/// Names the kinds of a list of Kubernetes objects that no scanner reads, so that they are not
+/// passed over in silence.
+fn note_unread(document: &Document<'_>, parsed: &mut Parsed) {
+    let objects = &document.probe().objects;
+    let unread: Vec<String> = objects
+        .iter()
+        .filter(|object| {
+            let alone = Probe { objects: [(*object).clone()].into(), ..Probe::default() };
+            detect(&alone).is_empty()
+        })
+        .map(|(api, kind)| format!("{api} {kind}"))
+        .collect();
+    if !unread.is_empty() {
+        let text = format!("not read, since they are no scanner reports: {}", unread.join(", "));
+        parsed.note(document.locator(""), text);
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +141,30 @@ mod tests {
     fn scanners_stand_in_alphabetical_order() {
         let ids: Vec<_> = SCANNERS.iter().map(|scanner| scanner.id()).collect();
         assert!(ids.is_sorted(), "{ids:?}");
+    }
+
+    #[test]
+    fn other_report_syntaxes_are_called_by_their_names() {
+        for (text, name) in [
+            ("<?xml version=\"1.0\"?><testsuites/>", "(XML)"),
+            (r#"{"version":"2.1.0","runs":[{"tool":{}}]}"#, "(SARIF"),
+            (r#"{"Findings":[{"SchemaVersion":"2018-10-08","Id":"x"}]}"#, "(ASFF"),
+            (r#"{"apiVersion":"v1","kind":"List","items":[]}"#, "(an empty list of Kubernetes"),
+            ("apiVersion: v1\nkind: ConfigMap\ndata: {}\n", "v1 ConfigMap"),
+        ] {
+            let error = read(text.as_bytes(), "").unwrap_err().to_string();
+            assert!(error.starts_with("line 1: ") && error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn kinds_that_nobody_reads_are_named() {
+        let reading = read(
+            br#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Pod"},{"apiVersion":"openreports.io/v1alpha1","kind":"Report","results":[]}]}"#,
+            "",
+        )
+        .unwrap();
+        assert!(reading.parsed.notes[0].text.ends_with("v1 Pod"), "{:?}", reading.parsed.notes);
     }
 
     #[test]

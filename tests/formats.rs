@@ -269,7 +269,7 @@ const SAMPLES: &[(&str, Expected)] = &[
     ),
     (
         "trivy-operator/infraassessmentreport.yaml",
-        Expected::Read("trivy-operator", [32, 11, 0, 0, 0, 0, 0]),
+        Expected::Read("trivy-operator", [17, 11, 0, 0, 0, 15, 0]),
     ),
     (
         "trivy-operator/rbacassessmentreport.yaml",

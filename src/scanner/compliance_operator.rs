@@ -1,7 +1,7 @@
-//! OpenShift Compliance Operator: `ComplianceCheckResult`, whose fields stand at the top level.
+//! `OpenShift`'s Compliance Operator: `ComplianceCheckResult`, whose fields stand at the top level.
 //!
 //! Nothing in it names a node: a result is about all nodes (or the API) that one scan covers, and
-//! `INCONSISTENT` says that they differ. Its texts are ComplianceAsCode's and often the standard's;
+//! `INCONSISTENT` says that they differ. Its texts are `ComplianceAsCode`'s and often the standard's;
 //! they stay in the input.
 
 use serde::Deserialize;

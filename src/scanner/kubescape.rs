@@ -143,29 +143,34 @@ struct ControlSummary<'a> {
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Counters {
-    passed_resources: usize,
-    failed_resources: usize,
-    skipped_resources: usize,
-    excluded_resources: usize,
+    #[serde(rename = "passedResources")]
+    passed: usize,
+    #[serde(rename = "failedResources")]
+    failed: usize,
+    #[serde(rename = "skippedResources")]
+    skipped: usize,
+    #[serde(rename = "excludedResources")]
+    excluded: usize,
 }
 
 impl Counters {
     fn total(self) -> usize {
-        self.passed_resources
-            .saturating_add(self.failed_resources)
-            .saturating_add(self.skipped_resources)
-            .saturating_add(self.excluded_resources)
+        self.passed
+            .saturating_add(self.failed)
+            .saturating_add(self.skipped)
+            .saturating_add(self.excluded)
     }
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Status<'a> {
-    #[serde(borrow)]
-    status: Text<'a>,
-    sub_status: Text<'a>,
+    #[serde(borrow, rename = "status")]
+    word: Text<'a>,
+    #[serde(rename = "subStatus")]
+    sub: Text<'a>,
     info: Text<'a>,
 }
 
@@ -204,13 +209,16 @@ struct Rule<'a> {
 
 /// `fixPath.value` and `fixCommand` may hold values of the manifest and are not read.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Paths<'a> {
-    #[serde(borrow)]
-    failed_path: Text<'a>,
-    review_path: Text<'a>,
-    delete_path: Text<'a>,
-    fix_path: FixPath<'a>,
+    #[serde(borrow, rename = "failedPath")]
+    failed: Text<'a>,
+    #[serde(rename = "reviewPath")]
+    review: Text<'a>,
+    #[serde(rename = "deletePath")]
+    delete: Text<'a>,
+    #[serde(rename = "fixPath")]
+    fix: FixPath<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -224,7 +232,7 @@ struct FixPath<'a> {
 #[serde(default)]
 struct Resource<'a> {
     #[serde(borrow, rename = "resourceID")]
-    resource_id: Text<'a>,
+    id: Text<'a>,
     object: Option<Object<'a>>,
     source: Option<Source<'a>>,
 }
@@ -260,7 +268,7 @@ struct Known {
 impl Report<'_> {
     fn read_results(&self, document: &Document<'_>, parsed: &mut Parsed) {
         let resources: HashMap<&str, &Resource<'_>> =
-            self.resources.iter().map(|resource| (&*resource.resource_id, resource)).collect();
+            self.resources.iter().map(|resource| (&*resource.id, resource)).collect();
         let mut known: HashMap<&str, Known> = HashMap::new();
         for (id, summary) in &self.summary_details.controls {
             let check = CheckId::new(PREFIX, id);
@@ -355,13 +363,10 @@ impl ControlSummary<'_> {
     }
 
     fn judge_without_results(&self) -> (Outcome, String) {
-        let status = if self.status_info.status.is_empty() {
-            &self.status
-        } else {
-            &self.status_info.status
-        };
+        let status =
+            if self.status_info.word.is_empty() { &self.status } else { &self.status_info.word };
         let info = clean(&self.status_info.info);
-        let is_review = self.status_info.sub_status.contains("review");
+        let is_review = self.status_info.sub.contains("review");
         let (outcome, text) = match &**status {
             "failed" => (Outcome::Fail, "failed, but no resource is named"),
             "skipped" if is_review => (Outcome::Manual, "left to a person"),
@@ -409,8 +414,8 @@ fn escape(key: &str) -> Cow<'_, str> {
 
 fn judge(control: &ControlResult<'_>) -> (Outcome, String) {
     let (outcome, mut message) = match &control.status {
-        Some(status) if !status.status.is_empty() => {
-            judge_status(&status.status, &status.sub_status, &status.info, false)
+        Some(status) if !status.word.is_empty() => {
+            judge_status(&status.word, &status.sub, &status.info, false)
         }
         _ => control
             .rules
@@ -472,9 +477,7 @@ fn failed_paths(control: &ControlResult<'_>) -> String {
         .rules
         .iter()
         .flat_map(|rule| &rule.paths)
-        .flat_map(|path| {
-            [&path.failed_path, &path.review_path, &path.delete_path, &path.fix_path.path]
-        })
+        .flat_map(|path| [&path.failed, &path.review, &path.delete, &path.fix.path])
         .map(|path| path.trim())
         .filter(|path| !path.is_empty())
         .collect();
@@ -482,11 +485,8 @@ fn failed_paths(control: &ControlResult<'_>) -> String {
     paths.dedup();
     let more = paths.len().saturating_sub(MAX_PATHS);
     paths.truncate(MAX_PATHS);
-    let mut text = paths.join(", ");
-    if more > 0 {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
+    let text = paths.join(", ");
+    if more > 0 { format!("{text} and {more} more") } else { text }
 }
 
 /// `group/version/namespace/Kind/name`, in files after `path=<hash>/api=`. Who-may-do-what controls

@@ -19,6 +19,7 @@ mod trivy_compliance;
 mod trivy_k8s;
 mod trivy_operator;
 mod trivy_result;
+mod trivy_scope;
 
 pub use document::{Document, ReadError, Syntax, decode};
 pub use ids::aqua_id;

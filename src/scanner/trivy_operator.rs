@@ -13,6 +13,7 @@ use super::kube_object::{self, Metadata, null_as_default};
 use super::text::{MapIfAny, Text, clean, stated_time};
 use super::trivy_compliance::{control_check, without_result};
 use super::trivy_result::{Checks, PREFIX, describe_vulnerability, scan_proof};
+use super::trivy_scope::weigh_pass;
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -107,21 +108,27 @@ struct Tool<'a> {
 
 /// Counts of what failed.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Summary {
-    critical_count: usize,
-    high_count: usize,
-    medium_count: usize,
-    low_count: usize,
-    none_count: usize,
-    unknown_count: usize,
+    #[serde(rename = "criticalCount")]
+    critical: usize,
+    #[serde(rename = "highCount")]
+    high: usize,
+    #[serde(rename = "mediumCount")]
+    medium: usize,
+    #[serde(rename = "lowCount")]
+    low: usize,
+    #[serde(rename = "noneCount")]
+    none: usize,
+    #[serde(rename = "unknownCount")]
+    unknown: usize,
 }
 
 impl Summary {
     fn total(&self) -> usize {
-        [self.high_count, self.medium_count, self.low_count, self.none_count, self.unknown_count]
+        [self.high, self.medium, self.low, self.none, self.unknown]
             .iter()
-            .fold(self.critical_count, |sum, count| sum.saturating_add(*count))
+            .fold(self.critical, |sum, count| sum.saturating_add(*count))
     }
 }
 
@@ -129,7 +136,7 @@ impl Summary {
 #[serde(default, rename_all = "camelCase")]
 struct Check<'a> {
     #[serde(borrow, rename = "checkID", alias = "id")]
-    check_id: Text<'a>,
+    id: Text<'a>,
     title: Text<'a>,
     severity: Text<'a>,
     /// Missing is no answer.
@@ -345,10 +352,10 @@ impl Reader<'_> {
     }
 
     fn config_check(&mut self, item: &Check<'_>, resource: &Arc<ResourceRef>, pointer: &str) {
-        let (check, raw_check) = self.checks.of(&item.check_id);
+        let (check, raw_check) = self.checks.of(&item.id);
         Checks::describe(self.parsed, &check, &item.title, &item.remediation);
         let (outcome, message) = match item.success {
-            Some(true) => (Outcome::Pass, String::new()),
+            Some(true) => weigh_pass(check.local(), resource),
             Some(false) => (Outcome::Fail, join_messages(&check, item)),
             None => (Outcome::Error, "the report does not say whether the check held".to_owned()),
         };
@@ -398,7 +405,7 @@ impl Reader<'_> {
         let mut real = 0;
         let mut failed_without_id = 0;
         for (index, item) in control.checks.iter().enumerate() {
-            if !item.check_id.is_empty() {
+            if !item.id.is_empty() {
                 real += 1;
                 let resource = Arc::new(resource_of_target(&item.target));
                 self.config_check(item, &resource, &format!("{pointer}/checks/{index}"));
@@ -517,6 +524,7 @@ mod tests {
             "ConfigAuditReport",
             r#""report":{"scanner":{"name":"Trivy","version":"0.38.2"},"updateTimestamp":"2026-01-02T03:04:05Z","summary":{"lowCount":1},"checks":[
             {"checkID":"KSV014","severity":"LOW","success":false,"title":"t","messages":["m1","","m2"],"remediation":"r"},
+            {"checkID":"AVD-KSV-0002","severity":"LOW","success":true},
             {"checkID":"AVD-KSV-0041","severity":"LOW","success":true},
             {"checkID":"KSV001","severity":"LOW"}]}"#,
         );
@@ -524,7 +532,8 @@ mod tests {
             shown(&parsed),
             [
                 "trivy:KSV-0014 a/ReplicaSet/api#web fail",
-                "trivy:KSV-0041 a/ReplicaSet/api#web pass",
+                "trivy:KSV-0002 a/ReplicaSet/api#web pass",
+                "trivy:KSV-0041 a/ReplicaSet/api#web not-applicable",
                 "trivy:KSV-0001 a/ReplicaSet/api#web error",
             ]
         );

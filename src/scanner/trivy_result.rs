@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::kube_object::null_as_default;
 use super::text::{Text, clean};
+use super::trivy_scope::weigh_pass;
 use super::{Document, aqua_id};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -327,7 +328,7 @@ impl<'r> Reader<'r> {
             let (outcome, message) = match &*item.status {
                 "PASS" => {
                     passes += 1;
-                    (Outcome::Pass, message.into_owned())
+                    weigh_pass(check.local(), resource)
                 }
                 // Reports before Trivy 0.20 list failures only and give no status.
                 "FAIL" | "" => {

@@ -1,3 +1,101 @@
-//! Sealed items → report. Templates live in `report-templates/`.
+//! Sealed items → PDF, through typst in this program: embedded fonts and templates, a fixed date,
+//! no network. Equal input gives equal bytes.
+//!
+//! To add a template: a folder under `report-templates/`, one variant of [`Template`].
 
+pub mod build;
 pub mod model;
+mod text;
+mod world;
+
+use serde_json::Value;
+use typst::foundations::Smart;
+use typst_layout::PagedDocument;
+use typst_pdf::{PdfOptions, PdfStandard, PdfStandards, Timestamp};
+
+use crate::evidence::digest::Digest;
+use crate::evidence::instant;
+use model::Report;
+use world::World;
+
+/// A report template in the binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Template {
+    /// Everything: cover, summary, provenance, coverage maps, every control, verification.
+    Full,
+}
+
+impl Template {
+    fn source(self) -> &'static str {
+        match self {
+            Self::Full => include_str!("../../report-templates/full/main.typ"),
+        }
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// The model is not of its form.
+    #[error("could not write the report data: {0}")]
+    Model(#[from] serde_json::Error),
+    /// The run's time is not valid.
+    #[error("`{0}` is no instant")]
+    Time(String),
+    /// The template does not compile, or the result breaks PDF/A or PDF/UA.
+    #[error("could not render the report: {0}")]
+    Typst(String),
+}
+
+/// Renders a report as PDF/A-3a and PDF/UA-1. `attachment` is embedded as `evidence.json`.
+///
+/// # Errors
+/// [`RenderError`]. Text that the fonts cannot show is no error: it is replaced and counted.
+pub fn pdf(report: &Report, template: Template, attachment: &[u8]) -> Result<Vec<u8>, RenderError> {
+    let created = instant::parse(&report.created)
+        .and_then(world::date_time)
+        .ok_or_else(|| RenderError::Time(report.created.clone()))?;
+    let fonts = world::fonts();
+    let mut data = serde_json::to_value(report)?;
+    let replaced = text::make_showable(&mut data, &|c| world::covers(fonts, c));
+    if let Value::Object(fields) = &mut data {
+        fields.insert("replaced_texts".to_owned(), replaced.into());
+        fields.insert("attachment_sha256".to_owned(), Digest::of(attachment).to_string().into());
+        fields.insert("attachment_bytes".to_owned(), attachment.len().into());
+    }
+    let world = World::new(template.source(), serde_json::to_vec(&data)?, attachment, created);
+    let result = render(&world, report, created);
+    // What the compiler remembers of this report is of no use for the next one.
+    typst::comemo::evict(0);
+    result
+}
+
+fn render(
+    world: &World,
+    report: &Report,
+    created: typst::foundations::Datetime,
+) -> Result<Vec<u8>, RenderError> {
+    let compiled = typst::compile::<PagedDocument>(world);
+    // A warning is a missing font or an overfull layout: the page would not be what it should be.
+    if let Some(warning) = compiled.warnings.first() {
+        return Err(RenderError::Typst(world.describe(warning)));
+    }
+    let describe = |errors: ecow::EcoVec<typst::diag::SourceDiagnostic>| {
+        let text: Vec<String> = errors.iter().map(|error| world.describe(error)).collect();
+        RenderError::Typst(text.join("; "))
+    };
+    let document = compiled.output.map_err(describe)?;
+    let standards = PdfStandards::new(&[PdfStandard::A_3a, PdfStandard::Ua_1])
+        .map_err(|error| RenderError::Typst(error.message().to_string()))?;
+    let options = PdfOptions {
+        ident: Smart::Custom(format!("{}#{}", report.chain.origin, report.chain.seq)),
+        creator: Smart::Custom(Some(format!("{} {}", report.tool.name, report.tool.version))),
+        timestamp: Some(Timestamp::new_utc(created)),
+        page_ranges: None,
+        standards,
+        tagged: true,
+        pretty: false,
+    };
+    typst_pdf::pdf(&document, &options).map_err(describe)
+}

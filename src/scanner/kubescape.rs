@@ -452,6 +452,9 @@ fn judge_status(status: &str, sub: &str, info: &str, is_excepted: bool) -> (Outc
         "excluded" => (Outcome::Fail, "excepted in Kubescape".to_owned()),
         "irrelevant" => (Outcome::NotApplicable, String::new()),
         "skipped" if is_review => (Outcome::Manual, with_info("left to a person")),
+        "passed" | "skipped" if sub.contains("incomplete") => {
+            (Outcome::Error, with_info("part of the resources could not be fetched"))
+        }
         "skipped" => (Outcome::NotChecked, with_info("skipped in Kubescape")),
         "passed" if sub == "w/exceptions" || is_excepted => {
             (Outcome::Fail, "excepted in Kubescape".to_owned())
@@ -459,9 +462,6 @@ fn judge_status(status: &str, sub: &str, info: &str, is_excepted: bool) -> (Outc
         "passed" if sub.is_empty() => (Outcome::Pass, String::new()),
         "passed" if sub == "irrelevant" => (Outcome::NotApplicable, String::new()),
         "passed" if is_review => (Outcome::Manual, with_info("left to a person")),
-        "passed" if sub.contains("incomplete") => {
-            (Outcome::Error, with_info("part of the resources could not be fetched"))
-        }
         "passed" if matches!(sub, "configuration" | "integration" | "not evaluated") => {
             (Outcome::NotChecked, with_info(sub))
         }
@@ -565,7 +565,7 @@ mod tests {
             (r#""status":"skipped","subStatus":"manual review""#, Outcome::Manual),
             (r#""status":"skipped","subStatus":"requires review""#, Outcome::Manual),
             (r#""status":"skipped","subStatus":"configuration","info":"i""#, Outcome::NotChecked),
-            (r#""status":"skipped","subStatus":"incomplete coverage""#, Outcome::NotChecked),
+            (r#""status":"skipped","subStatus":"incomplete coverage""#, Outcome::Error),
             (r#""status":"failed""#, Outcome::Fail),
             (r#""status":"excluded""#, Outcome::Fail),
             (r#""status":"irrelevant""#, Outcome::NotApplicable),

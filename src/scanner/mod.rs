@@ -25,6 +25,8 @@ pub use document::{Document, ReadError, Syntax, decode};
 pub use ids::aqua_id;
 pub use probe::Probe;
 
+use std::borrow::Cow;
+
 use crate::finding::Parsed;
 
 /// A reader of one scanner's output format.
@@ -96,6 +98,7 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
             looks_like: "XML".to_owned(),
         });
     }
+    let (text, warnings) = without_warnings(text);
     let mut reading = Reading { formats: Vec::new(), parsed: Parsed::default() };
     for document in Document::split(&text, subject)? {
         let scanners = detect(document.probe());
@@ -113,7 +116,27 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
         }
         note_unread(&document, &mut reading.parsed);
     }
+    if warnings > 0 {
+        let text = format!("{warnings} lines of warnings before the report are not read");
+        reading.parsed.note("", text);
+    }
     Ok(reading)
+}
+
+/// Kyverno's command line writes warnings to stdout, in front of its report. They become comments,
+/// so that every line keeps its number.
+fn without_warnings(text: Cow<'_, str>) -> (Cow<'_, str>, usize) {
+    const MARK: &str = "Warning: ";
+    let warnings = text.lines().take_while(|line| line.starts_with(MARK)).count();
+    if warnings == 0 {
+        return (text, 0);
+    }
+    let lines = text.split_inclusive('\n').enumerate();
+    let commented = lines.map(|(index, line)| match line.strip_prefix(MARK) {
+        Some(rest) if index < warnings => format!("# {rest}"),
+        _ => line.to_owned(),
+    });
+    (commented.collect::<String>().into(), warnings)
 }
 
 /// Names the kinds of a list of Kubernetes objects that no scanner reads, so that they are not
@@ -156,6 +179,17 @@ mod tests {
             let error = read(text.as_bytes(), "").unwrap_err().to_string();
             assert!(error.starts_with("line 1: ") && error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn warnings_in_front_of_a_report_are_passed_over_and_counted() {
+        let report = "apiVersion: openreports.io/v1alpha1\nkind: Report\nresults: []\n";
+        let text = format!("Warning: a: b\nWarning: c\n{report}");
+        let reading = read(text.as_bytes(), "").unwrap();
+        assert!(reading.parsed.notes[0].text.starts_with("2 lines"));
+        let error = read(format!("{text}x: [\n").as_bytes(), "").unwrap_err().to_string();
+        assert!(error.starts_with("line 7") || error.starts_with("line 6"), "{error}");
+        assert!(read(format!("other: a: b\n{report}").as_bytes(), "").is_err());
     }
 
     #[test]

@@ -53,13 +53,13 @@ pub(super) fn weigh_pass(local: &str, resource: &ResourceRef) -> (Outcome, Strin
     )
 }
 
-/// KCV checks up to 47 look at the arguments of one control plane component, the others at files of
+/// KCV checks up to 47 (and 135) look at the arguments of one control plane component, the others at
 /// a node.
 fn component(number: u32) -> Option<&'static [&'static str]> {
     Some(match number {
         0..=32 => &["kube-apiserver"],
         34 | 40 => &["kube-scheduler", "kube-controller-manager"],
-        33..=39 => &["kube-controller-manager"],
+        33..=39 | 135 => &["kube-controller-manager"],
         41 => &["kube-scheduler"],
         42..=47 => &["etcd"],
         _ => return None,

@@ -434,16 +434,16 @@ impl Evaluation {
         self.sources.iter().any(|source| source.standing != Standing::Ok.as_str())
     }
 
-    /// Adds something missing that the run itself cannot know (a run that did not take place).
-    pub fn add_gap(&mut self, kind: &str, text: String) {
-        self.gaps.push((kind.to_owned(), text));
-    }
-
-    /// Writes all items in order of id. `salt` gives the salt of an item by id.
+    /// Writes all items in order of id. `missed_runs` says what only the chain knows, in a
+    /// sentence: that time passed without a run. `salt` gives the salt of an item by id.
     ///
     /// # Errors
     /// [`ItemError`].
-    pub fn write_items(&self, salt: &dyn Fn(&str) -> String) -> Result<WrittenItems, ItemError> {
+    pub fn write_items(
+        &self,
+        missed_runs: Option<&str>,
+        salt: &dyn Fn(&str) -> String,
+    ) -> Result<WrittenItems, ItemError> {
         let mut out = ItemWriter::default();
         self.write_attestations(&mut out, salt)?;
         for (check, info) in &self.checks {
@@ -465,12 +465,14 @@ impl Evaluation {
         }
         self.write_controls(&mut out, salt)?;
         self.write_findings(&mut out, salt)?;
-        for ((gap, text), number) in self.gaps.iter().zip(1..) {
+        let own = self.gaps.iter().map(|(gap, text)| (gap.as_str(), text.as_str()));
+        let gaps = own.chain(missed_runs.map(|text| ("run", text)));
+        for ((gap, text), number) in gaps.zip(1..) {
             let id = format!("gap/{number:07}");
             let item = GapItem {
-                gap: gap.clone(),
+                gap: gap.to_owned(),
                 salt: salt(&id),
-                text: text.clone(),
+                text: text.to_owned(),
                 kind: "gap".to_owned(),
                 id,
             };

@@ -1,4 +1,4 @@
-//! Integration tests, in one binary.
+//! Integration tests, in one binary: they link once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,4 +8,5 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod formats;
 mod frameworks;

@@ -5,11 +5,21 @@
 //!
 //! A parser reports what the scanner said. It never turns the absence of a result into a pass.
 
+mod compliance_operator;
 mod document;
 mod ids;
 mod kube_bench;
 mod kube_object;
+mod kubescape;
+mod policy_report;
 mod probe;
+mod text;
+mod trivy;
+mod trivy_compliance;
+mod trivy_k8s;
+mod trivy_operator;
+mod trivy_result;
+mod trivy_scope;
 
 pub use document::{Document, ReadError, Syntax, decode};
 pub use ids::aqua_id;
@@ -40,7 +50,16 @@ pub trait Scanner: Sync {
 }
 
 /// Every format, in alphabetical order of id.
-pub const SCANNERS: &[&dyn Scanner] = &[&kube_bench::KubeBench];
+pub const SCANNERS: &[&dyn Scanner] = &[
+    &compliance_operator::ComplianceOperator,
+    &kube_bench::KubeBench,
+    &kubescape::Kubescape,
+    &policy_report::PolicyReport,
+    &trivy::Trivy,
+    &trivy_compliance::TrivyCompliance,
+    &trivy_k8s::TrivyK8s,
+    &trivy_operator::TrivyOperator,
+];
 
 /// Largest input that is read, in bytes: far above any single scanner report, far below what would
 /// endanger the machine.
@@ -71,6 +90,12 @@ pub fn detect(probe: &Probe) -> Vec<&'static dyn Scanner> {
 /// fails: half an input is not evidence of anything.
 pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
     let text = decode(bytes)?;
+    if text.trim_start().starts_with('<') {
+        return Err(ReadError::Unrecognised {
+            place: "line 1".to_owned(),
+            looks_like: "XML".to_owned(),
+        });
+    }
     let mut reading = Reading { formats: Vec::new(), parsed: Parsed::default() };
     for document in Document::split(&text, subject)? {
         let scanners = detect(document.probe());
@@ -86,8 +111,27 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
             }
             scanner.parse(&document, &mut reading.parsed)?;
         }
+        note_unread(&document, &mut reading.parsed);
     }
     Ok(reading)
+}
+
+/// Names the kinds of a list of Kubernetes objects that no scanner reads, so that they are not
+/// passed over in silence.
+fn note_unread(document: &Document<'_>, parsed: &mut Parsed) {
+    let objects = &document.probe().objects;
+    let unread: Vec<String> = objects
+        .iter()
+        .filter(|object| {
+            let alone = Probe { objects: [(*object).clone()].into(), ..Probe::default() };
+            detect(&alone).is_empty()
+        })
+        .map(|(api, kind)| format!("{api} {kind}"))
+        .collect();
+    if !unread.is_empty() {
+        let text = format!("not read, since they are no scanner reports: {}", unread.join(", "));
+        parsed.note(document.locator(""), text);
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +142,30 @@ mod tests {
     fn scanners_stand_in_alphabetical_order() {
         let ids: Vec<_> = SCANNERS.iter().map(|scanner| scanner.id()).collect();
         assert!(ids.is_sorted(), "{ids:?}");
+    }
+
+    #[test]
+    fn other_report_syntaxes_are_called_by_their_names() {
+        for (text, name) in [
+            ("<?xml version=\"1.0\"?><testsuites/>", "(XML)"),
+            (r#"{"version":"2.1.0","runs":[{"tool":{}}]}"#, "(SARIF"),
+            (r#"{"Findings":[{"SchemaVersion":"2018-10-08","Id":"x"}]}"#, "(ASFF"),
+            (r#"{"apiVersion":"v1","kind":"List","items":[]}"#, "(an empty list of Kubernetes"),
+            ("apiVersion: v1\nkind: ConfigMap\ndata: {}\n", "v1 ConfigMap"),
+        ] {
+            let error = read(text.as_bytes(), "").unwrap_err().to_string();
+            assert!(error.starts_with("line 1: ") && error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn kinds_that_nobody_reads_are_named() {
+        let reading = read(
+            br#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Pod"},{"apiVersion":"openreports.io/v1alpha1","kind":"Report","results":[]}]}"#,
+            "",
+        )
+        .unwrap();
+        assert!(reading.parsed.notes[0].text.ends_with("v1 Pod"), "{:?}", reading.parsed.notes);
     }
 
     #[test]

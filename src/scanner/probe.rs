@@ -53,6 +53,17 @@ impl Probe {
     /// For the error about a document that nobody recognises.
     #[must_use]
     pub fn describe(&self) -> String {
+        if self.has("runs") && self.has("version") {
+            return "SARIF".to_owned();
+        }
+        if self.child_has("Findings", "SchemaVersion")
+            || (self.has("SchemaVersion") && self.has("ProductArn"))
+        {
+            return "ASFF, the AWS Security Finding Format".to_owned();
+        }
+        if !self.objects.is_empty() && self.objects.iter().all(|(_, kind)| kind.ends_with("List")) {
+            return "an empty list of Kubernetes objects".to_owned();
+        }
         if !self.objects.is_empty() {
             let kinds: Vec<_> =
                 self.objects.iter().take(8).map(|(api, kind)| format!("{api} {kind}")).collect();

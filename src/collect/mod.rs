@@ -1,0 +1,5 @@
+//! Where inputs come from. One file per kind of source.
+
+mod files;
+
+pub use files::{CollectError, Collected, files};

@@ -1,0 +1,422 @@
+//! `affidavit.yaml` as written, and as meant.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::evidence::checkpoint::valid_origin;
+use crate::schedule::{Schedule, ScheduleError};
+
+/// Prefixes of check ids that a source may be declared to yield.
+pub const SCANNERS: [&str; 5] =
+    ["compliance-operator", "kube-bench", "kubescape", "policy", "trivy"];
+
+/// Most days that a lock may hold.
+const MAX_LOCK_DAYS: u32 = 36_500;
+
+/// The file as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    organisation: String,
+    cluster: WrittenCluster,
+    origin: String,
+    archive: WrittenArchive,
+    keys: WrittenKeys,
+    #[serde(default)]
+    schedule: Option<String>,
+    frameworks: Vec<String>,
+    sources: Vec<WrittenSource>,
+    #[serde(default)]
+    waivers: Vec<PathBuf>,
+    #[serde(default)]
+    attestations: Vec<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCluster {
+    name: String,
+    #[serde(default)]
+    uid: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenArchive {
+    uri: String,
+    #[serde(default)]
+    endpoint: Option<String>,
+    #[serde(default)]
+    path_style: bool,
+    #[serde(default)]
+    region: Option<String>,
+    #[serde(default)]
+    object_lock: Option<WrittenLock>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenLock {
+    mode: LockMode,
+    days: u32,
+}
+
+/// Object Lock mode. Governance unless chosen otherwise: compliance cannot be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockMode {
+    /// Can be lifted by who has the special permission.
+    Governance,
+    /// Cannot be lifted by anybody.
+    Compliance,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenKeys {
+    signer: String,
+    keyring: PathBuf,
+    disclosure_secret: PathBuf,
+    #[serde(default)]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSource {
+    name: String,
+    scanner: String,
+    files: Vec<String>,
+    max_age: String,
+    #[serde(default)]
+    expect_files: Option<u64>,
+    #[serde(default)]
+    taken_at: Option<String>,
+    #[serde(default)]
+    subject: Option<String>,
+}
+
+/// The configuration as meant: checked, and with paths resolved from the folder of the file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Organisation; may be empty.
+    pub organisation: String,
+    /// Cluster name.
+    pub cluster: String,
+    /// UID of `kube-system`; may be empty.
+    pub cluster_uid: String,
+    /// Origin of the chain.
+    pub origin: String,
+    /// Where bundles go.
+    pub archive: ArchiveConfig,
+    /// Keys.
+    pub keys: Keys,
+    /// When runs are due.
+    pub schedule: Option<Schedule>,
+    /// `(id, version)`; the default version when none is given.
+    pub frameworks: Vec<(String, Option<String>)>,
+    /// Declared sources.
+    pub sources: Vec<Source>,
+    /// Waiver files.
+    pub waivers: Vec<PathBuf>,
+    /// Attestation files.
+    pub attestations: Vec<PathBuf>,
+}
+
+/// Where bundles go.
+#[derive(Clone, Debug, Default)]
+pub struct ArchiveConfig {
+    /// A directory, or `s3://bucket/prefix`.
+    pub uri: String,
+    /// Endpoint of an S3-compatible store.
+    pub endpoint: Option<String>,
+    /// Bucket in the path instead of the host name.
+    pub path_style: bool,
+    /// Region.
+    pub region: Option<String>,
+    /// Object Lock retention for everything written.
+    pub lock: Option<(LockMode, u32)>,
+}
+
+/// Keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// URI of the log key.
+    pub signer: String,
+    /// Folder with keyring versions.
+    pub keyring: PathBuf,
+    /// File with the secret from which salts are derived.
+    pub disclosure_secret: PathBuf,
+    /// File with the passphrase of the log key.
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// A declared source.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Name.
+    pub name: String,
+    /// Prefix of its check ids.
+    pub scanner: String,
+    /// Globs, resolved.
+    pub files: Vec<String>,
+    /// How old its data may be, in seconds.
+    pub max_age_seconds: i64,
+    /// How many files there must be at least.
+    pub expect_files: u64,
+    /// When its data was taken, for formats that do not say.
+    pub taken_at: Option<Timestamp>,
+    /// What it is about, for formats that do not say.
+    pub subject: String,
+}
+
+/// Why a configuration is not valid.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("could not read {path}: {reason}")]
+    Read {
+        /// Path.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Not YAML of the right shape; the text names the line.
+    #[error("{path} is not valid\n{text}")]
+    Shape {
+        /// Path.
+        path: PathBuf,
+        /// What and where.
+        text: String,
+    },
+    /// A value cannot be meant.
+    #[error("{path}: `{field}`: {reason}")]
+    Value {
+        /// Path.
+        path: PathBuf,
+        /// Which field.
+        field: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Self::parse(&text, path, folder.unwrap_or(Path::new(".")))
+    }
+
+    /// Reads a configuration; relative paths in it start at `folder`.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn parse(text: &str, path: &Path, folder: &Path) -> Result<Self, ConfigError> {
+        let written: Written = serde_saphyr::from_str(text).map_err(|error| {
+            ConfigError::Shape { path: path.to_owned(), text: error.render() }
+        })?;
+        written.mean(folder).map_err(|(field, reason)| ConfigError::Value {
+            path: path.to_owned(),
+            field,
+            reason,
+        })
+    }
+}
+
+type Fault = (String, String);
+
+impl Written {
+    fn mean(self, folder: &Path) -> Result<Config, Fault> {
+        let fault = |field: &str, reason: String| Err((field.to_owned(), reason));
+        if !valid_origin(&self.origin) {
+            return fault("origin", "1 to 256 characters without space, plus or control".into());
+        }
+        if self.cluster.name.trim().is_empty() {
+            return fault("cluster.name", "empty".into());
+        }
+        if self.sources.is_empty() {
+            return fault("sources", "without a source there is no evidence".into());
+        }
+        if self.frameworks.is_empty() {
+            return fault("frameworks", "without a framework there is nothing to assess".into());
+        }
+        let schedule = self.schedule.as_deref().map(Schedule::parse).transpose();
+        let schedule =
+            schedule.map_err(|error: ScheduleError| ("schedule".to_owned(), error.to_string()))?;
+        let frameworks = self
+            .frameworks
+            .iter()
+            .map(|text| match text.split_once('@') {
+                Some((id, version)) => (id.to_owned(), Some(version.to_owned())),
+                None => (text.clone(), None),
+            })
+            .collect();
+        let mut names = BTreeSet::new();
+        let mut sources = Vec::new();
+        for source in self.sources {
+            if !names.insert(source.name.clone()) {
+                return fault("sources", format!("`{}` stands twice", source.name));
+            }
+            sources.push(source.mean(folder)?);
+        }
+        let resolve = |path: &Path| folder.join(path);
+        let signer = match self.keys.signer.strip_prefix("file:").unwrap_or(&self.keys.signer) {
+            path if path.contains("://") => path.to_owned(),
+            path => resolve(Path::new(path)).display().to_string(),
+        };
+        Ok(Config {
+            organisation: self.organisation,
+            cluster: self.cluster.name,
+            cluster_uid: self.cluster.uid,
+            origin: self.origin,
+            archive: self.archive.mean(folder)?,
+            keys: Keys {
+                signer,
+                keyring: resolve(&self.keys.keyring),
+                disclosure_secret: resolve(&self.keys.disclosure_secret),
+                passphrase_file: self.keys.passphrase_file.as_deref().map(resolve),
+            },
+            schedule,
+            frameworks,
+            sources,
+            waivers: self.waivers.iter().map(|path| resolve(path)).collect(),
+            attestations: self.attestations.iter().map(|path| resolve(path)).collect(),
+        })
+    }
+}
+
+impl WrittenArchive {
+    fn mean(self, folder: &Path) -> Result<ArchiveConfig, Fault> {
+        let remote = self.uri.contains("://");
+        let lock = self.object_lock.map(|lock| (lock.mode, lock.days));
+        if !remote && lock.is_some() {
+            return Err(("archive.object_lock".into(), "a directory cannot be locked".into()));
+        }
+        if lock.is_some_and(|(_, days)| days == 0 || days > MAX_LOCK_DAYS) {
+            return Err(("archive.object_lock.days".into(), format!("1 to {MAX_LOCK_DAYS}")));
+        }
+        Ok(ArchiveConfig {
+            uri: if remote { self.uri } else { folder.join(&self.uri).display().to_string() },
+            endpoint: self.endpoint,
+            path_style: self.path_style,
+            region: self.region,
+            lock,
+        })
+    }
+}
+
+impl WrittenSource {
+    fn mean(self, folder: &Path) -> Result<Source, Fault> {
+        let at = |field: &str| format!("sources.{}.{field}", self.name);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if self.name.is_empty() || !self.name.chars().all(plain) || self.name.starts_with('.') {
+            return Err((at("name"), "letters, digits, `.`, `_` and `-` only".into()));
+        }
+        if !SCANNERS.contains(&self.scanner.as_str()) {
+            return Err((at("scanner"), format!("one of {}", SCANNERS.join(", "))));
+        }
+        if self.files.is_empty() {
+            return Err((at("files"), "empty".into()));
+        }
+        let max_age_seconds = parse_duration(&self.max_age)
+            .ok_or_else(|| (at("max_age"), "a number with s, m, h or d, like 36h".to_owned()))?;
+        let taken_at = match &self.taken_at {
+            None => None,
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| (at("taken_at"), "not an RFC 3339 instant".to_owned()))?,
+            ),
+        };
+        Ok(Source {
+            files: self
+                .files
+                .iter()
+                .map(|pattern| folder.join(pattern).display().to_string())
+                .collect(),
+            name: self.name,
+            scanner: self.scanner,
+            max_age_seconds,
+            expect_files: self.expect_files.unwrap_or(1),
+            taken_at,
+            subject: self.subject.unwrap_or_default(),
+        })
+    }
+}
+
+/// `90s`, `15m`, `36h`, `7d` in seconds.
+fn parse_duration(text: &str) -> Option<i64> {
+    let unit = text.chars().last()?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
+    i64::from(number).checked_mul(factor).filter(|seconds| *seconds > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+cluster: { name: prod }
+origin: evidence.example.com/prod
+archive: { uri: ./archive }
+keys: { signer: k/log.pem, keyring: k/keyring, disclosure_secret: k/secret }
+frameworks: [pci-dss, cis-kubernetes@1.12]
+sources:
+  - { name: kb, scanner: kube-bench, files: ['in/*.json'], max_age: 36h }
+";
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("affidavit.yaml"), Path::new("/etc/a"))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn paths_start_at_the_file() {
+        let config = parse(GOOD).unwrap();
+        assert_eq!(config.archive.uri, "/etc/a/./archive");
+        assert_eq!(config.sources[0].files, ["/etc/a/in/*.json"]);
+        assert_eq!(config.sources[0].max_age_seconds, 36 * 3600);
+        assert_eq!(config.frameworks[1], ("cis-kubernetes".into(), Some("1.12".into())));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let error = parse(&GOOD.replace("frameworks:", "framework:")).unwrap_err();
+        assert!(error.contains("unknown field") && error.contains("framework"), "{error}");
+        assert!(error.contains('5'), "names line 5: {error}");
+    }
+
+    #[test]
+    fn values_that_cannot_be_meant_are_named() {
+        for (part, replacement, field) in [
+            ("36h", "soon", "sources.kb.max_age"),
+            ("36h", "0h", "sources.kb.max_age"),
+            ("scanner: kube-bench", "scanner: kubebench", "sources.kb.scanner"),
+            ("evidence.example.com/prod", "'a b'", "origin"),
+            ("name: kb", "name: '../kb'", "name"),
+            ("{ uri: ./archive }", "{ uri: ./a, object_lock: { mode: governance, days: 3 } }", "lock"),
+        ] {
+            let error = parse(&GOOD.replace(part, replacement)).unwrap_err();
+            assert!(error.contains(field), "{error}");
+        }
+    }
+}

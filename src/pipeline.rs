@@ -1,0 +1,715 @@
+//! The straight line: collect → evaluate → report → seal. The only module that knows all edges.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::archive::{self, Store, StoreError};
+use crate::assessment::{Basis, Reason, Status, StatusCounts};
+use crate::collect::{self, CollectError};
+use crate::config::{ArchiveConfig, Config};
+use crate::evaluate::{EvaluateError, Evaluation, evaluate};
+use crate::evidence::canonical;
+use crate::evidence::digest::{Digest, Hasher};
+use crate::evidence::envelope::Envelope;
+use crate::evidence::instant;
+use crate::evidence::items::{DisclosureSecret, ItemError, WrittenItems};
+use crate::evidence::key::KeyId;
+use crate::evidence::keyring::{CheckedKeyring, KeyringError};
+use crate::evidence::layout;
+use crate::evidence::statement::{
+    Chain, DigestSet, FrameworkRef, Gap, Items, KeyringRef, Listing, PREDICATE_TYPE, Predicate,
+    SourceRef, Statement, Subject, TYPE, Time, Tool,
+};
+use crate::framework::{Framework, FrameworkError, builtin};
+use crate::render::build::{self, BuildError};
+use crate::render::{self, RenderError};
+use crate::run::{self, Run, RunError};
+use crate::seal::{Log, Payload, SealError, Sealed, Sealer};
+use crate::sign::{self, Passphrase, SignError};
+use crate::verify::bundle::summary_of;
+use crate::verify::pin::Pin;
+
+/// How often a run starts again because another writer won its place.
+const MAX_ATTEMPTS: u32 = 8;
+
+/// Name and version of this program, as sealed.
+pub const TOOL: (&str, &str) = ("affidavit", env!("CARGO_PKG_VERSION"));
+
+/// Why a run did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunFailure {
+    /// Inputs could not be collected.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// A key could not be used.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The archive could not be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing was sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A framework could not be loaded.
+    #[error(transparent)]
+    Framework(#[from] FrameworkError),
+    /// A framework that this program does not have.
+    #[error("framework `{0}` is not known")]
+    UnknownFramework(String),
+    /// A file named by the configuration could not be read or is not valid.
+    #[error("{path}: {reason}")]
+    File {
+        /// Path.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// An input is not the one that was read before.
+    #[error("{path} changed while it was being read")]
+    Changed {
+        /// Path.
+        path: PathBuf,
+    },
+    /// The keyring is not valid.
+    #[error("keyring {path}: {source}")]
+    Keyring {
+        /// Path.
+        path: PathBuf,
+        /// Why.
+        source: KeyringError,
+    },
+    /// The keyring is for another chain.
+    #[error("the keyring is for `{keyring}` and the configuration says `{configured}`")]
+    Origin {
+        /// The keyring's origin.
+        keyring: String,
+        /// The configuration's.
+        configured: String,
+    },
+    /// Items could not be written.
+    #[error(transparent)]
+    Items(#[from] ItemError),
+    /// The run record could not be written.
+    #[error("could not write the run record: {0}")]
+    Run(#[from] RunError),
+    /// The report model could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The report could not be rendered.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// Too many other writers.
+    #[error("{MAX_ATTEMPTS} times another writer won the next place in the chain")]
+    Contended,
+}
+
+impl RunFailure {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Sign(error) => error.help(),
+            Self::Store(error) => error.help(),
+            Self::Seal(error) => error.help(),
+            Self::UnknownFramework(_) => "`affidavit frameworks list` shows what there is",
+            Self::Keyring { .. } => "`affidavit init` makes a keyring",
+            Self::Origin { .. } => "use the keyring of this chain, or correct `origin`",
+            Self::Changed { .. } => "let the scanner finish before the run starts",
+            Self::Contended => "let one writer at a time write to a chain",
+            Self::Collect(_) | Self::File { .. } => "check the path and the permissions",
+            _ => "this is a fault of the program: report it",
+        }
+    }
+
+    /// Is the configuration at fault, and not the world?
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownFramework(_)
+                | Self::File { .. }
+                | Self::Keyring { .. }
+                | Self::Origin { .. }
+                | Self::Sign(_)
+                | Self::Seal(SealError::KeyringExpired { .. } | SealError::KeyNotAllowed { .. })
+        )
+    }
+}
+
+/// Is told what a run is doing.
+pub trait Progress {
+    /// The next step has begun.
+    fn step(&self, text: &str);
+}
+
+/// What a run found and sealed.
+#[derive(Debug)]
+pub struct RunOutcome {
+    /// The archive, for people.
+    pub archive: String,
+    /// Origin of the chain.
+    pub origin: String,
+    /// Place of the bundle.
+    pub seq: u64,
+    /// Digest of the statement.
+    pub statement: Digest,
+    /// Path of the bundle in the archive.
+    pub bundle: String,
+    /// The head to pin; `None` when nothing new was sealed.
+    pub pin: Option<Pin>,
+    /// Was the same run already in the archive?
+    pub already_recorded: bool,
+    /// `(id@version, title, counts)` per framework.
+    pub frameworks: Vec<(String, String, StatusCounts)>,
+    /// Declared sources: name, standing, detail, findings.
+    pub sources: Vec<(String, String, String, u64)>,
+    /// Findings in all.
+    pub findings: usize,
+    /// Was something declared missing or broken?
+    pub incomplete: bool,
+    /// Fingerprints of the root keys.
+    pub roots: Vec<KeyId>,
+}
+
+/// Opens the store that a configuration names.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn open_store(config: &ArchiveConfig, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
+    archive::open(config, now)
+}
+
+/// Runs once: collects, assesses, reports, seals and archives.
+///
+/// # Errors
+/// [`RunFailure`]. What is not satisfied or not assessed is no failure: it is the result.
+pub fn run(
+    config: &Config,
+    now: Timestamp,
+    progress: &dyn Progress,
+) -> Result<RunOutcome, RunFailure> {
+    // Whole seconds: what is sealed is what was judged by.
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    progress.step("opening keys and archive");
+    let keys = Keys::load(config)?;
+    let store = open_store(&config.archive, now)?;
+    let signer = sign::open(&config.keys.signer, passphrase(config)?.as_ref())?;
+    let sealer = Sealer::open(&*store, &*signer, &keys.keyring, &keys.envelopes, now)?;
+
+    progress.step("collecting inputs");
+    let collected = collect::files(&config.sources, now)?;
+    let prepared = Prepared::new(config, now, collected)?;
+
+    progress.step("reading and assessing");
+    let mut reader = InputReader { origins: &prepared.origins, digests: BTreeMap::new() };
+    let evaluation = evaluate(&prepared.run, &mut |path| match prepared.rules.get(path) {
+        Some(bytes) => Ok(bytes.clone()),
+        None => reader.read(path),
+    })
+    .map_err(|error| evaluate_failure(error, &prepared))?;
+
+    for _ in 0..MAX_ATTEMPTS {
+        let log = sealer.log()?;
+        if let Some(outcome) = already_recorded(config, &log, &evaluation, &prepared, &keys, &*store)
+        {
+            return Ok(outcome);
+        }
+        progress.step("writing the report");
+        let place = Place::next(config, now, &log);
+        let draft = Draft::new(config, &prepared, &evaluation, &keys, &place, &*signer)?;
+        progress.step("sealing and archiving");
+        let sealed = sealer.seal(
+            &log,
+            &draft.payload,
+            &mut |path| {
+                reader.read(path).map_err(|error| match error {
+                    InputError::Changed { .. } => SealError::Path {
+                        path: path.to_owned(),
+                        reason: "the input changed while it was being read",
+                    },
+                    InputError::Read { .. } => SealError::Path {
+                        path: path.to_owned(),
+                        reason: "the input can no longer be read",
+                    },
+                })
+            },
+            &draft.input_digests,
+            |sums, files| draft.statement(sums, files),
+        )?;
+        if let Sealed::Done { seq, statement, sums, pin } = sealed {
+            let mut outcome = outcome(config, &evaluation, &keys, &*store);
+            outcome.seq = seq;
+            outcome.statement = statement;
+            outcome.bundle = format!("bundles/{sums}");
+            outcome.pin = Some(pin);
+            return Ok(outcome);
+        }
+    }
+    Err(RunFailure::Contended)
+}
+
+fn passphrase(config: &Config) -> Result<Option<Passphrase>, RunFailure> {
+    if let Ok(text) = std::env::var("AFFIDAVIT_KEY_PASSPHRASE") {
+        return Ok(Some(Passphrase::new(&text)));
+    }
+    let Some(path) = &config.keys.passphrase_file else { return Ok(None) };
+    Ok(Some(Passphrase::new(&read_text(path)?)))
+}
+
+fn read_text(path: &Path) -> Result<String, RunFailure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| RunFailure::File { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Keyrings and the secret of a chain.
+struct Keys {
+    keyring: CheckedKeyring,
+    envelopes: Vec<Vec<u8>>,
+    secret: DisclosureSecret,
+}
+
+impl Keys {
+    fn load(config: &Config) -> Result<Self, RunFailure> {
+        let mut envelopes = Vec::new();
+        let mut keyring = None;
+        for version in 1.. {
+            let name = layout::keyring(version);
+            let name = name.strip_prefix("keyring/").unwrap_or(&name);
+            let path = config.keys.keyring.join(name);
+            if !path.exists() && keyring.is_some() {
+                break;
+            }
+            let failed = |reason: String| RunFailure::File { path: path.clone(), reason };
+            let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+            let envelope = Envelope::parse(&bytes).map_err(|error| failed(error.to_string()))?;
+            let checked = CheckedKeyring::parse(&envelope.payload)
+                .map_err(|source| RunFailure::Keyring { path: path.clone(), source })?;
+            keyring = Some(checked);
+            envelopes.push(bytes);
+        }
+        let Some(keyring) = keyring else {
+            let reason = "there is no keyring".to_owned();
+            return Err(RunFailure::File { path: config.keys.keyring.clone(), reason });
+        };
+        if keyring.keyring.origin != config.origin {
+            return Err(RunFailure::Origin {
+                keyring: keyring.keyring.origin.clone(),
+                configured: config.origin.clone(),
+            });
+        }
+        let path = &config.keys.disclosure_secret;
+        let text = read_text(path)?;
+        let secret = Digest::from_hex(text.trim()).ok_or_else(|| RunFailure::File {
+            path: path.clone(),
+            reason: "not 64 lower-case hex digits".to_owned(),
+        })?;
+        Ok(Self { keyring, envelopes, secret: DisclosureSecret::new(*secret.as_bytes()) })
+    }
+}
+
+/// Everything that goes into an evaluation.
+struct Prepared {
+    run: Run,
+    /// Frameworks, waivers and attestations, by path in the bundle.
+    rules: BTreeMap<String, Vec<u8>>,
+    /// Where each input lies.
+    origins: BTreeMap<String, PathBuf>,
+    /// Where each rule file lies, for errors.
+    rule_origins: BTreeMap<String, PathBuf>,
+}
+
+impl Prepared {
+    fn new(
+        config: &Config,
+        now: Timestamp,
+        collected: collect::Collected,
+    ) -> Result<Self, RunFailure> {
+        let mut rules = BTreeMap::new();
+        let mut rule_origins = BTreeMap::new();
+        let mut frameworks = Vec::new();
+        for (id, version) in &config.frameworks {
+            let framework = builtin::find(id, version.as_deref())?.ok_or_else(|| {
+                let version = version.as_deref().map(|v| format!("@{v}")).unwrap_or_default();
+                RunFailure::UnknownFramework(format!("{id}{version}"))
+            })?;
+            let path = format!("mapping/{}-{}.json", framework.id, framework.version);
+            rules.insert(path.clone(), canonical::to_vec(&framework).map_err(ItemError::from)?);
+            frameworks.push(path);
+        }
+        let mut policy = |kind: &str, files: &[PathBuf]| -> Result<Vec<String>, RunFailure> {
+            let mut paths = Vec::new();
+            for (number, file) in (1..).zip(files) {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                let path = format!("policy/{kind}/{number:04}-{}", layout::safe_segment(&name));
+                rules.insert(path.clone(), read_text(file)?.into_bytes());
+                rule_origins.insert(path.clone(), file.clone());
+                paths.push(path);
+            }
+            Ok(paths)
+        };
+        let waivers = policy("waivers", &config.waivers)?;
+        let attestations = policy("attestations", &config.attestations)?;
+        let (name, version) = TOOL;
+        let run = Run {
+            schema: run::SCHEMA.to_owned(),
+            created: instant::format(now),
+            tool: run::Tool { name: name.to_owned(), version: version.to_owned() },
+            organisation: config.organisation.clone(),
+            cluster: run::Cluster { name: config.cluster.clone(), uid: config.cluster_uid.clone() },
+            frameworks,
+            waivers,
+            attestations,
+            sources: collected.sources,
+        };
+        Ok(Self { run, rules, origins: collected.origins, rule_origins })
+    }
+}
+
+/// Reads inputs, and makes sure that a second reading gives the same bytes.
+struct InputReader<'a> {
+    origins: &'a BTreeMap<String, PathBuf>,
+    digests: BTreeMap<String, Digest>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum InputError {
+    #[error("{path}: {reason}")]
+    Read { path: PathBuf, reason: String },
+    #[error("{path} changed while it was being read")]
+    Changed { path: PathBuf },
+}
+
+impl InputReader<'_> {
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, InputError> {
+        let origin = self.origins.get(path).cloned().unwrap_or_else(|| PathBuf::from(path));
+        let bytes = std::fs::read(&origin)
+            .map_err(|error| InputError::Read { path: origin.clone(), reason: error.to_string() })?;
+        let digest = Digest::of(&bytes);
+        let known = self.digests.entry(path.to_owned()).or_insert(digest);
+        if *known == digest { Ok(bytes) } else { Err(InputError::Changed { path: origin }) }
+    }
+}
+
+fn evaluate_failure(error: EvaluateError<InputError>, prepared: &Prepared) -> RunFailure {
+    match error {
+        EvaluateError::Load { source: InputError::Changed { path }, .. } => {
+            RunFailure::Changed { path }
+        }
+        EvaluateError::Load { source: InputError::Read { path, reason }, .. } => {
+            RunFailure::File { path, reason }
+        }
+        EvaluateError::Invalid { path, reason } => {
+            let path = prepared.rule_origins.get(&path).cloned().unwrap_or_else(|| path.into());
+            RunFailure::File { path, reason }
+        }
+        EvaluateError::Time => {
+            RunFailure::File { path: PathBuf::from("--now"), reason: "not a valid time".to_owned() }
+        }
+    }
+}
+
+/// Where a bundle stands in its chain and in time.
+struct Place {
+    seq: u64,
+    previous: Option<(DigestSet, Pin)>,
+    period_start: String,
+    period_end: String,
+    interval_seconds: u64,
+    gap: Option<Gap>,
+}
+
+impl Place {
+    fn next(config: &Config, now: Timestamp, log: &Log) -> Self {
+        let schedule = config.schedule.as_ref();
+        let interval_seconds = schedule.map_or(0, |schedule| schedule.interval_seconds(now));
+        let end = instant::format(now);
+        let previous = log.newest.as_ref();
+        let previous_end = previous.map(|newest| newest.statement.predicate.time.period_end.clone());
+        let before = i64::try_from(interval_seconds).unwrap_or(0);
+        let first_start = Timestamp::from_second(now.as_second() - before).unwrap_or(now);
+        let mut start = previous_end.clone().unwrap_or_else(|| instant::format(first_start));
+        let mut gap = None;
+        if let (Some(schedule), Some(from)) =
+            (schedule, previous_end.as_deref().and_then(instant::parse))
+        {
+            // One due time since the last run is this run's; more are runs that did not happen.
+            let due = schedule.due(from, now);
+            if let [.., before_last, _] = due.as_slice() {
+                let to = instant::format(*before_last);
+                gap = Some(Gap {
+                    from: start,
+                    to: to.clone(),
+                    reason: format!("{} scheduled runs did not take place", due.len() - 1),
+                });
+                start = to;
+            }
+        }
+        Self {
+            seq: log.next_seq(),
+            previous: previous
+                .map(|newest| (DigestSet { sha256: newest.digest }, log.pin(&config.origin))),
+            period_start: start.min(end.clone()),
+            period_end: end,
+            interval_seconds,
+            gap,
+        }
+    }
+}
+
+/// A bundle about to be sealed.
+struct Draft<'a> {
+    config: &'a Config,
+    evaluation: &'a Evaluation,
+    prepared: &'a Prepared,
+    keys: &'a Keys,
+    place: &'a Place,
+    payload: Payload,
+    input_digests: BTreeMap<String, Digest>,
+    items: ItemFacts,
+}
+
+struct ItemFacts {
+    size: u64,
+    root: String,
+}
+
+impl<'a> Draft<'a> {
+    fn new(
+        config: &'a Config,
+        prepared: &'a Prepared,
+        evaluation: &'a Evaluation,
+        keys: &'a Keys,
+        place: &'a Place,
+        signer: &dyn sign::Signer,
+    ) -> Result<Self, RunFailure> {
+        let salter = keys.secret.salter(&config.origin, place.seq);
+        let missed_runs =
+            place.gap.as_ref().map(|gap| format!("From {} to {}: {}.", gap.from, gap.to, gap.reason));
+        let WrittenItems { bytes, size, root, .. } =
+            evaluation.write_items(missed_runs.as_deref(), &|id| salter.salt(id))?;
+        let items = ItemFacts { size, root: STANDARD.encode(root.as_bytes()) };
+        let controls = controls_json(evaluation)?;
+        let facts = build::ChainFacts {
+            origin: config.origin.clone(),
+            seq: place.seq,
+            previous: place.previous.as_ref().map(|(prev, pin)| (prev.sha256, pin.clone())),
+            period_start: place.period_start.clone(),
+            period_end: place.period_end.clone(),
+            items_size: size,
+            items_root: items.root.clone(),
+            keyring_version: keys.keyring.keyring.version,
+            signer: signer.public_key().id(),
+            roots: keys.keyring.root_ids().into_iter().collect(),
+        };
+        let mappings: Vec<(&Framework, Digest)> = evaluation
+            .frameworks
+            .iter()
+            .zip(&prepared.run.frameworks)
+            .map(|((framework, _), path)| (framework, digest_of(prepared.rules.get(path))))
+            .collect();
+        let report = build::report(&bytes, &prepared.run, &mappings, &facts)?;
+        let pdf = render::pdf(&report, render::Template::Full, &controls)?;
+
+        let mut payload: Payload = prepared.rules.clone();
+        payload.insert(layout::ITEMS.to_owned(), bytes);
+        payload.insert(layout::RUN.to_owned(), prepared.run.to_bytes()?);
+        payload.insert(layout::CONTROLS.to_owned(), controls);
+        payload.insert(layout::REPORT_PDF.to_owned(), pdf);
+        let input_digests =
+            evaluation.inputs().iter().map(|input| (input.path.clone(), input.sha256)).collect();
+        Ok(Self { config, evaluation, prepared, keys, place, payload, input_digests, items })
+    }
+
+    fn statement(&self, sums: Digest, files: u64) -> Statement {
+        let keyring = &self.keys.keyring;
+        let frameworks = self.evaluation.frameworks.iter().zip(&self.prepared.run.frameworks);
+        let (name, version) = TOOL;
+        Statement {
+            statement_type: TYPE.to_owned(),
+            predicate_type: PREDICATE_TYPE.to_owned(),
+            subject: vec![Subject {
+                name: layout::SHA256SUMS.to_owned(),
+                digest: DigestSet { sha256: sums },
+            }],
+            predicate: Predicate {
+                chain: Chain {
+                    origin: self.config.origin.clone(),
+                    seq: self.place.seq,
+                    prev: self.place.previous.as_ref().map(|(prev, _)| *prev),
+                },
+                time: Time {
+                    created: self.prepared.run.created.clone(),
+                    period_start: self.place.period_start.clone(),
+                    period_end: self.place.period_end.clone(),
+                    interval_seconds: self.place.interval_seconds,
+                },
+                items: Items {
+                    file: layout::ITEMS.to_owned(),
+                    size: self.items.size,
+                    root: self.items.root.clone(),
+                },
+                files,
+                keyring: KeyringRef { version: keyring.keyring.version, sha256: keyring.digest },
+                frameworks: Listing::Here(
+                    frameworks
+                        .map(|((framework, _), path)| FrameworkRef {
+                            id: framework.id.clone(),
+                            version: framework.version.clone(),
+                            sha256: digest_of(self.prepared.rules.get(path)),
+                        })
+                        .collect(),
+                ),
+                sources: Listing::Here(source_refs(self.evaluation)),
+                summary: Listing::Here(
+                    self.evaluation
+                        .frameworks
+                        .iter()
+                        .map(|(framework, results)| {
+                            summary_of(&framework.key(), Evaluation::counts(results))
+                        })
+                        .collect(),
+                ),
+                gap: self.place.gap.clone(),
+                tool: Tool { name: name.to_owned(), version: version.to_owned() },
+            },
+        }
+    }
+}
+
+fn digest_of(bytes: Option<&Vec<u8>>) -> Digest {
+    Digest::of(bytes.map_or(&[], Vec::as_slice))
+}
+
+/// One entry per source: its standing, and one digest over the digests of its inputs.
+fn source_refs(evaluation: &Evaluation) -> Vec<SourceRef> {
+    evaluation
+        .sources()
+        .iter()
+        .map(|source| {
+            let mut hasher = Hasher::default();
+            for input in evaluation.inputs().iter().filter(|input| input.source == source.name) {
+                hasher.update(input.sha256.to_string().as_bytes());
+            }
+            SourceRef {
+                name: source.name.clone(),
+                status: source.standing.clone(),
+                sha256: (!source.inputs.is_empty()).then(|| hasher.finish()),
+            }
+        })
+        .collect()
+}
+
+/// `controls.json`: what the report attaches.
+fn controls_json(evaluation: &Evaluation) -> Result<Vec<u8>, RunFailure> {
+    #[derive(Serialize)]
+    struct Controls<'a> {
+        frameworks: BTreeMap<String, Entry<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        counts: StatusCounts,
+        controls: Vec<Line<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Line<'a> {
+        control: &'a str,
+        title: &'a str,
+        status: Status,
+        reason: Option<Reason>,
+        basis: Basis,
+        explanation: &'a str,
+        failing: usize,
+        passing: usize,
+        undecided: usize,
+    }
+    let frameworks = evaluation
+        .frameworks
+        .iter()
+        .map(|(framework, results)| {
+            let controls = framework
+                .controls
+                .iter()
+                .zip(results)
+                .map(|(control, result)| Line {
+                    control: &result.control,
+                    title: &control.title,
+                    status: result.status,
+                    reason: result.reason,
+                    basis: result.basis,
+                    explanation: &result.explanation,
+                    failing: result.failing.len(),
+                    passing: result.passing,
+                    undecided: result.undecided,
+                })
+                .collect();
+            (framework.key(), Entry { counts: Evaluation::counts(results), controls })
+        })
+        .collect();
+    Ok(canonical::to_vec(&Controls { frameworks }).map_err(ItemError::from)?)
+}
+
+/// The same run twice (a retry of a job that had in fact come to its end) is recorded once.
+fn already_recorded(
+    config: &Config,
+    log: &Log,
+    evaluation: &Evaluation,
+    prepared: &Prepared,
+    keys: &Keys,
+    store: &dyn Store,
+) -> Option<RunOutcome> {
+    let newest = log.newest.as_ref()?;
+    let predicate = &newest.statement.predicate;
+    let same = predicate.time.created == prepared.run.created
+        && predicate.sources == Listing::Here(source_refs(evaluation));
+    if !same {
+        return None;
+    }
+    let mut outcome = outcome(config, evaluation, keys, store);
+    outcome.seq = newest.seq;
+    outcome.statement = newest.digest;
+    outcome.bundle = newest.statement.sums().map(|s| format!("bundles/{s}")).unwrap_or_default();
+    outcome.pin = Some(log.pin(&config.origin));
+    outcome.already_recorded = true;
+    Some(outcome)
+}
+
+fn outcome(config: &Config, evaluation: &Evaluation, keys: &Keys, store: &dyn Store) -> RunOutcome {
+    RunOutcome {
+        archive: store.describe(),
+        origin: config.origin.clone(),
+        seq: 0,
+        statement: Digest::of(b""),
+        bundle: String::new(),
+        pin: None,
+        already_recorded: false,
+        frameworks: evaluation
+            .frameworks
+            .iter()
+            .map(|(framework, results)| {
+                (framework.key(), framework.title.clone(), Evaluation::counts(results))
+            })
+            .collect(),
+        sources: evaluation
+            .sources()
+            .iter()
+            .map(|source| {
+                let findings = evaluation
+                    .inputs()
+                    .iter()
+                    .filter(|input| input.source == source.name)
+                    .map(|input| input.findings)
+                    .sum();
+                (source.name.clone(), source.standing.clone(), source.detail.clone(), findings)
+            })
+            .collect(),
+        findings: evaluation.findings(),
+        incomplete: evaluation.is_incomplete(),
+        roots: keys.keyring.root_ids().into_iter().collect(),
+    }
+}

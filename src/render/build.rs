@@ -1,0 +1,445 @@
+//! Sealed items → report model. Everything that a report prints comes from here, and everything
+//! here comes from `items.jsonl`, `run.json`, the mappings and the statement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::assessment::{OutcomeCounts, StatusCounts};
+use crate::evaluate::duration_text;
+use crate::evidence::digest::Digest;
+use crate::evidence::items;
+use crate::evidence::key::KeyId;
+use crate::finding::Outcome;
+use crate::framework::{self, Framework};
+use crate::record::{
+    AttestationItem, CheckItem, ConflictItem, ControlItem, FindingItem, GapItem, InputItem,
+    SourceItem, WaiverItem,
+};
+use crate::render::model::{
+    Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
+    Framework as FrameworkPart, Gap, Group, Head, Mapping, Report, Source, Tool, Totals, Waiver,
+};
+use crate::run::Run;
+use crate::verify::pin::Pin;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// What the report says of the chain.
+#[derive(Clone, Debug)]
+pub struct ChainFacts {
+    /// Origin.
+    pub origin: String,
+    /// Place.
+    pub seq: u64,
+    /// Digest of the previous statement and the head at it.
+    pub previous: Option<(Digest, Pin)>,
+    /// First instant that the bundle speaks for.
+    pub period_start: String,
+    /// Last instant.
+    pub period_end: String,
+    /// Number of items.
+    pub items_size: u64,
+    /// Their root, base64.
+    pub items_root: String,
+    /// Version of the keyring in force.
+    pub keyring_version: u64,
+    /// Id of the signer.
+    pub signer: KeyId,
+    /// Ids of the root keys.
+    pub roots: Vec<KeyId>,
+}
+
+/// Why no report can be made of these items.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// An item is not of its form.
+    #[error("line {line} of the items: {reason}")]
+    Item {
+        /// Line from 1.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// The items lack a control of a framework.
+    #[error("the items have no control {0}")]
+    MissingControl(String),
+}
+
+/// All items by type.
+#[derive(Default)]
+struct Items {
+    attestations: Vec<AttestationItem>,
+    checks: BTreeMap<String, CheckItem>,
+    conflicts: Vec<ConflictItem>,
+    controls: BTreeMap<String, ControlItem>,
+    findings: Vec<FindingItem>,
+    gaps: Vec<GapItem>,
+    inputs: BTreeMap<String, InputItem>,
+    sources: BTreeMap<String, SourceItem>,
+    waivers: Vec<WaiverItem>,
+    counts: BTreeMap<String, usize>,
+}
+
+impl Items {
+    fn read(bytes: &[u8]) -> Result<Self, BuildError> {
+        #[derive(Deserialize)]
+        struct Kind {
+            #[serde(rename = "type")]
+            kind: String,
+        }
+        let mut all = Self::default();
+        for line in items::lines(bytes) {
+            let Kind { kind } = parse(&line)?;
+            *all.counts.entry(kind.clone()).or_default() += 1;
+            match kind.as_str() {
+                "attestation" => all.attestations.push(parse(&line)?),
+                "check" => {
+                    let item: CheckItem = parse(&line)?;
+                    all.checks.insert(item.check.clone(), item);
+                }
+                "conflict" => all.conflicts.push(parse(&line)?),
+                "control" => {
+                    let item: ControlItem = parse(&line)?;
+                    all.controls.insert(format!("{}/{}", item.framework, item.control), item);
+                }
+                "finding" => all.findings.push(parse(&line)?),
+                "gap" => all.gaps.push(parse(&line)?),
+                "input" => {
+                    let item: InputItem = parse(&line)?;
+                    all.inputs.insert(item.path.clone(), item);
+                }
+                "source" => {
+                    let item: SourceItem = parse(&line)?;
+                    all.sources.insert(item.name.clone(), item);
+                }
+                "waiver" => all.waivers.push(parse(&line)?),
+                other => {
+                    return Err(BuildError::Item {
+                        line: line.number,
+                        reason: format!("unknown type `{other}`"),
+                    });
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn parse<T: DeserializeOwned>(line: &items::Line<'_>) -> Result<T, BuildError> {
+    serde_json::from_slice(line.bytes)
+        .map_err(|error| BuildError::Item { line: line.number, reason: error.to_string() })
+}
+
+/// Builds the report of a bundle. `mappings` are the frameworks of the run, in its order, with the
+/// digests of their files.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn report(
+    item_bytes: &[u8],
+    run: &Run,
+    mappings: &[(&Framework, Digest)],
+    chain: &ChainFacts,
+) -> Result<Report, BuildError> {
+    let items = Items::read(item_bytes)?;
+    let mapped: BTreeSet<&str> = mappings
+        .iter()
+        .flat_map(|(framework, _)| &framework.controls)
+        .flat_map(|control| &control.mappings)
+        .flat_map(framework::Mapping::all_checks)
+        .map(|(check, _)| check.as_str())
+        .collect();
+    let unmapped = items.findings.iter().filter(|f| !mapped.contains(f.check.as_str())).count();
+    let usable: BTreeSet<&str> = items
+        .inputs
+        .values()
+        .filter(|input| matches!(input.standing.as_str(), "ok" | "incomplete"))
+        .map(|input| input.path.as_str())
+        .collect();
+    let mut failing: BTreeMap<&str, Vec<&FindingItem>> = BTreeMap::new();
+    for finding in &items.findings {
+        if finding.outcome == Outcome::Fail && usable.contains(finding.input.as_str()) {
+            failing.entry(&finding.check).or_default().push(finding);
+        }
+    }
+    let frameworks = mappings
+        .iter()
+        .map(|(framework, digest)| framework_part(framework, *digest, &items, &failing))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut outcomes = OutcomeCounts::new();
+    for finding in &items.findings {
+        *outcomes.entry(finding.outcome).or_default() += 1;
+    }
+    let names: BTreeSet<&String> =
+        items.inputs.values().map(|input| &input.cluster).filter(|name| !name.is_empty()).collect();
+    Ok(Report {
+        organisation: run.organisation.clone(),
+        cluster: Cluster {
+            name: run.cluster.name.clone(),
+            uid: run.cluster.uid.clone(),
+            named_by_inputs: names.into_iter().cloned().collect(),
+        },
+        created: run.created.clone(),
+        period_start: chain.period_start.clone(),
+        period_end: chain.period_end.clone(),
+        chain: chain_part(chain),
+        tool: Tool { name: run.tool.name.clone(), version: run.tool.version.clone() },
+        totals: Totals {
+            inputs: items.inputs.len(),
+            input_bytes: items.inputs.values().map(|input| input.bytes).sum(),
+            findings: items.findings.len(),
+            outcomes: counts_of(&outcomes),
+            unmapped_findings: unmapped,
+            items: items
+                .counts
+                .iter()
+                .map(|(name, count)| Count { name: name.clone(), count: *count })
+                .collect(),
+        },
+        sources: run.sources.iter().filter_map(|source| source_part(&source.name, &items)).collect(),
+        frameworks,
+        waivers: items.waivers.iter().map(waiver_part).collect(),
+        attestations: items.attestations.iter().map(attestation_part).collect(),
+        gaps: items
+            .gaps
+            .iter()
+            .map(|gap| Gap { kind: gap.gap.clone(), text: gap.text.clone() })
+            .collect(),
+        conflicts: items.conflicts.iter().map(conflict_part).collect(),
+    })
+}
+
+fn chain_part(chain: &ChainFacts) -> Chain {
+    Chain {
+        origin: chain.origin.clone(),
+        seq: chain.seq,
+        previous: chain.previous.as_ref().map(|(statement, pin)| Head {
+            seq: pin.size.saturating_sub(1),
+            statement_sha256: statement.to_string(),
+            checkpoint_size: pin.size,
+            checkpoint_root: STANDARD.encode(pin.root.as_bytes()),
+        }),
+        items: usize::try_from(chain.items_size).unwrap_or(usize::MAX),
+        items_root: chain.items_root.clone(),
+        keyring_version: chain.keyring_version,
+        signer: chain.signer.to_string(),
+        root_fingerprints: chain.roots.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn counts_of(counts: &OutcomeCounts) -> Vec<Count> {
+    counts
+        .iter()
+        .map(|(outcome, count)| Count { name: outcome.as_str().to_owned(), count: *count })
+        .collect()
+}
+
+fn source_part(name: &str, items: &Items) -> Option<Source> {
+    let source = items.sources.get(name)?;
+    let files = source.inputs.iter().filter_map(|path| items.inputs.get(path)).map(|input| File {
+        path: input.path.clone(),
+        sha256: input.sha256.to_string(),
+        bytes: input.bytes,
+        formats: input.formats.clone(),
+        tools: input
+            .tools
+            .iter()
+            .map(|(tool, version)| format!("{tool} {version}").trim_end().to_owned())
+            .collect(),
+        rule_sets: input.rule_sets.clone(),
+        taken_at: input.taken_at.clone(),
+        taken_at_basis: input.taken_at_basis.clone(),
+        error: input.error.clone(),
+        notes: input.notes.clone(),
+        findings: usize::try_from(input.findings).unwrap_or(usize::MAX),
+        outcomes: counts_of(&input.outcomes),
+    });
+    Some(Source {
+        name: source.name.clone(),
+        scanner: source.scanner.clone(),
+        status: source.standing.clone(),
+        detail: source.detail.clone(),
+        max_age: duration_text(source.max_age_seconds),
+        files: files.collect(),
+    })
+}
+
+fn framework_part(
+    framework: &Framework,
+    digest: Digest,
+    items: &Items,
+    failing: &BTreeMap<&str, Vec<&FindingItem>>,
+) -> Result<FrameworkPart, BuildError> {
+    let key = framework.key();
+    let mut controls: BTreeMap<&str, Vec<Control>> = BTreeMap::new();
+    let mut statuses = Vec::new();
+    let mut by_group: BTreeMap<&str, Vec<crate::assessment::Status>> = BTreeMap::new();
+    let parents: BTreeMap<&str, &str> = framework
+        .groups
+        .iter()
+        .filter_map(|group| Some((group.id.as_str(), group.parent.as_deref()?)))
+        .collect();
+    for control in &framework.controls {
+        let id = format!("{key}/{}", control.id);
+        let item = items.controls.get(&id).ok_or_else(|| BuildError::MissingControl(id.clone()))?;
+        statuses.push(item.status);
+        let mut group = Some(control.group.as_str());
+        // Bounded: a cycle of groups would not end.
+        for _ in 0..framework.groups.len() {
+            let Some(id) = group else { break };
+            by_group.entry(id).or_default().push(item.status);
+            group = parents.get(id).copied();
+        }
+        controls
+            .entry(&control.group)
+            .or_default()
+            .push(control_part(control, item, items, failing));
+    }
+    let counts = StatusCounts::of(statuses);
+    let groups = framework
+        .groups
+        .iter()
+        .map(|group| {
+            let depth = std::iter::successors(parents.get(group.id.as_str()), |id| parents.get(*id));
+            Group {
+                id: group.id.clone(),
+                title: group.title.clone(),
+                depth: depth.take(framework.groups.len()).count(),
+                counts: StatusCounts::of(by_group.remove(group.id.as_str()).unwrap_or_default()),
+                controls: controls.remove(group.id.as_str()).unwrap_or_default(),
+            }
+        })
+        .collect();
+    Ok(FrameworkPart {
+        id: framework.id.clone(),
+        version: framework.version.clone(),
+        title: framework.title.clone(),
+        authority: framework.authority.clone(),
+        notice: framework.notice.clone(),
+        mapping_sha256: digest.to_string(),
+        counts,
+        total: counts.total(),
+        applicable: counts.applicable(),
+        assessed: counts.assessed(),
+        groups,
+    })
+}
+
+fn control_part(
+    control: &framework::Control,
+    item: &ControlItem,
+    items: &Items,
+    failing: &BTreeMap<&str, Vec<&FindingItem>>,
+) -> Control {
+    let checks: BTreeSet<&str> = control
+        .mappings
+        .iter()
+        .flat_map(framework::Mapping::all_checks)
+        .map(|(check, _)| check.as_str())
+        .collect();
+    let mut failures: Vec<&FindingItem> =
+        checks.iter().filter_map(|check| failing.get(check)).flatten().copied().collect();
+    failures.sort_by(|left, right| (left.severity, &left.id).cmp(&(right.severity, &right.id)));
+    let waivers: BTreeSet<&String> = item.waived.values().collect();
+    Control {
+        id: control.id.clone(),
+        title: control.title.clone(),
+        kind: word(&control.kind),
+        attributes: control.attributes.clone().into_iter().collect(),
+        status: item.status.as_str().to_owned(),
+        reason: item.reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+        explanation: item.explanation.clone(),
+        basis: item.basis.as_str().to_owned(),
+        mappings: control
+            .mappings
+            .iter()
+            .zip(&item.facts)
+            .map(|(mapping, fact)| Mapping {
+                strength: word(&fact.strength),
+                rationale: mapping.rationale.clone(),
+                responsibility: word(&mapping.responsibility),
+                checks: fact
+                    .checks
+                    .iter()
+                    .map(|(id, counts)| CheckResult {
+                        id: id.clone(),
+                        title: items.checks.get(id).map(|c| c.title.clone()).unwrap_or_default(),
+                        outcomes: counts_of(counts),
+                    })
+                    .collect(),
+                silent_checks: mapping
+                    .all_checks()
+                    .map(|(check, _)| check.to_string())
+                    .filter(|check| !fact.checks.contains_key(check))
+                    .collect(),
+            })
+            .collect(),
+        failing: failures
+            .into_iter()
+            .map(|finding| Failing {
+                item: finding.id.clone(),
+                check: finding.check.clone(),
+                rule: finding.rule.clone(),
+                resource: finding.resource.to_string(),
+                severity: finding.severity.as_str().to_owned(),
+                message: finding.message.clone(),
+                source: items.inputs.get(&finding.input).map(|i| i.source.clone()).unwrap_or_default(),
+                waiver: item.waived.get(&finding.id).cloned().unwrap_or_default(),
+            })
+            .collect(),
+        undecided: usize::try_from(item.undecided).unwrap_or(usize::MAX),
+        passing: usize::try_from(item.passing).unwrap_or(usize::MAX),
+        remediation: control.remediation.clone(),
+        remaining_evidence: control.remaining_evidence.clone(),
+        waivers: waivers.into_iter().cloned().collect(),
+        attestations: item.attestations.clone(),
+    }
+}
+
+/// The word by which serde writes a unit variant.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+fn waiver_part(item: &WaiverItem) -> Waiver {
+    Waiver {
+        id: item.id.trim_start_matches("waiver/").to_owned(),
+        state: item.state.clone(),
+        scope: item.scope.clone(),
+        reason: item.reason.clone(),
+        approver: item.approver.clone(),
+        ticket: item.ticket.clone(),
+        from: item.from.clone(),
+        expires: item.expires.clone(),
+        findings: usize::try_from(item.findings).unwrap_or(usize::MAX),
+    }
+}
+
+fn attestation_part(item: &AttestationItem) -> Attestation {
+    Attestation {
+        id: item.id.trim_start_matches("attestation/").to_owned(),
+        state: item.state.clone(),
+        scope: item.controls.join(", "),
+        outcome: item.outcome.as_str().to_owned(),
+        by: item.by.clone(),
+        role: item.role.clone(),
+        statement: item.statement.clone(),
+        date: item.date.clone(),
+        until: item.until.clone(),
+        evidence: item.evidence.clone(),
+    }
+}
+
+fn conflict_part(item: &ConflictItem) -> Conflict {
+    Conflict {
+        control: item.control.clone(),
+        resource: item.resource.clone(),
+        sides: item.sides.iter().map(|(check, outcome)| format!("{check}: {outcome}")).collect(),
+    }
+}

@@ -1,0 +1,424 @@
+//! Section 6: writing without forks.
+//!
+//! The order is decided by one conditional write of the claim, and only what won is signed, so that
+//! a key never signs two statements for one place. Whatever step a run is cut off at, the next one
+//! finishes or repeats it.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+
+use crate::archive::{Put, Store, StoreError};
+use crate::evidence::checkpoint::Checkpoint;
+use crate::evidence::digest::Digest;
+use crate::evidence::envelope::{Envelope, EnvelopeSignature, STATEMENT_TYPE, pae};
+use crate::evidence::instant;
+use crate::evidence::keyring::{CheckedKeyring, KeyStatus};
+use crate::evidence::layout;
+use crate::evidence::manifest::Manifest;
+use crate::evidence::merkle::{RootBuilder, leaf_hash};
+use crate::evidence::statement::{Statement, StatementError};
+use crate::sign::{SignError, Signer};
+use crate::verify::pin::Pin;
+use crate::verify::{self, FailureCode, Level, Policy, ReadFailure};
+
+/// Instructions for an auditor without our program.
+const VERIFY_MD: &str = include_str!("verify.md");
+
+/// Why nothing was sealed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The store did not do what it was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The archive could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadFailure),
+    /// There is no signature.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The statement cannot be written.
+    #[error("could not write the statement: {0}")]
+    Statement(#[from] StatementError),
+    /// The archive is not what it must be; nothing is added to it.
+    #[error("the archive does not verify: {code} at {object}")]
+    NotVerified {
+        /// The first fault.
+        code: FailureCode,
+        /// Where.
+        object: String,
+    },
+    /// The key may not sign at this place.
+    #[error("key {key} may not sign statement {seq}: {reason}")]
+    KeyNotAllowed {
+        /// Its id.
+        key: String,
+        /// Place.
+        seq: u64,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The keyring has expired.
+    #[error("keyring {version} expired {expires}")]
+    KeyringExpired {
+        /// Version.
+        version: u64,
+        /// When.
+        expires: String,
+    },
+    /// The signer returned something that is no signature by its key.
+    #[error("the signer's signature does not verify under key {key}")]
+    BadSignature {
+        /// Id of the key.
+        key: String,
+    },
+    /// The run's clock stands before the newest bundle's.
+    #[error("the time {now} is before the newest bundle's, {newest}")]
+    ClockBack {
+        /// The run's time.
+        now: String,
+        /// The newest bundle's.
+        newest: String,
+    },
+    /// A path that the format does not allow, or an object with other bytes under a name that is
+    /// made of its digest.
+    #[error("`{path}` cannot be written: {reason}")]
+    Path {
+        /// Path.
+        path: String,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+impl SealError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.help(),
+            Self::Sign(error) => error.help(),
+            Self::Read(_) => "check the archive's path and permissions",
+            Self::NotVerified { .. } => "run `affidavit verify` and find out what happened to it",
+            Self::KeyNotAllowed { .. } | Self::KeyringExpired { .. } => {
+                "make a new keyring version with the root keys"
+            }
+            Self::BadSignature { .. } => "check the signer",
+            Self::ClockBack { .. } => "set the clock, or give a later --now",
+            Self::Statement(_) | Self::Path { .. } => "this is a fault of the program: report it",
+        }
+    }
+}
+
+/// The newest statement of a log.
+#[derive(Clone, Debug)]
+pub struct Newest {
+    /// Its place.
+    pub seq: u64,
+    /// It.
+    pub statement: Statement,
+    /// Digest of its bytes.
+    pub digest: Digest,
+}
+
+/// A log as it stands.
+pub struct Log {
+    tree: RootBuilder,
+    /// The newest statement; `None` in an empty log.
+    pub newest: Option<Newest>,
+}
+
+impl Log {
+    /// Place of the next statement.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// Head as a pin.
+    #[must_use]
+    pub fn pin(&self, origin: &str) -> Pin {
+        Pin { origin: origin.to_owned(), size: self.tree.size(), root: self.tree.root() }
+    }
+}
+
+/// Files of a bundle, by path.
+pub type Payload = BTreeMap<String, Vec<u8>>;
+
+/// What became of a claim.
+#[derive(Debug)]
+pub enum Sealed {
+    /// The bundle is in the archive, signed and with its checkpoint.
+    Done {
+        /// Place.
+        seq: u64,
+        /// Digest of the statement.
+        statement: Digest,
+        /// Digest of `SHA256SUMS`, which names the bundle's folder.
+        sums: Digest,
+        /// The head to pin.
+        pin: Pin,
+    },
+    /// Another writer won the place: read the log again and build on that.
+    Lost,
+}
+
+/// Writes to one chain.
+pub struct Sealer<'a> {
+    store: &'a dyn Store,
+    signer: &'a dyn Signer,
+    keyring: &'a CheckedKeyring,
+}
+
+impl<'a> Sealer<'a> {
+    /// Prepares a chain for writing: probes the store, publishes the keyrings, verifies what is
+    /// there and finishes what a cut-off run left.
+    ///
+    /// `keyrings` are all versions as envelope bytes, oldest first; `keyring` is the newest.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn open(
+        store: &'a dyn Store,
+        signer: &'a dyn Signer,
+        keyring: &'a CheckedKeyring,
+        keyrings: &[Vec<u8>],
+        now: Timestamp,
+    ) -> Result<Self, SealError> {
+        if instant::parse(&keyring.keyring.expires).is_none_or(|expires| expires < now) {
+            return Err(SealError::KeyringExpired {
+                version: keyring.keyring.version,
+                expires: keyring.keyring.expires.clone(),
+            });
+        }
+        store.probe()?;
+        for (version, bytes) in (1..).zip(keyrings) {
+            put(store, &layout::keyring(version), bytes)?;
+        }
+        let sealer = Self { store, signer, keyring };
+        sealer.refuse_broken(now)?;
+        Ok(sealer)
+    }
+
+    /// Nothing is added to an archive that does not verify, apart from what a cut-off run leaves.
+    fn refuse_broken(&self, now: Timestamp) -> Result<(), SealError> {
+        let policy = Policy {
+            roots: self.keyring.root_ids(),
+            pins: Vec::new(),
+            now,
+            deep: false,
+            replay: false,
+        };
+        let verdict = verify::verify(self.store, &policy)?;
+        let statements = verdict.checked.statements;
+        let newest = statements.saturating_sub(1);
+        let left_over = |finding: &verify::Finding| match finding.code {
+            FailureCode::StaleHead | FailureCode::HeadRolledBack => true,
+            FailureCode::UnsignedClaim => finding.object == layout::statement(newest),
+            FailureCode::CheckpointMissing => finding.object == layout::checkpoint(statements),
+            FailureCode::GenesisInvalid => statements == 0,
+            _ => false,
+        };
+        let fault = verdict
+            .findings
+            .iter()
+            .find(|finding| finding.level == Level::Error && !left_over(finding));
+        match fault {
+            Some(fault) => Err(SealError::NotVerified {
+                code: fault.code,
+                object: fault.object.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the log, and signs and checkpoints its newest statement if that was left undone.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn log(&self) -> Result<Log, SealError> {
+        let mut log = Log { tree: RootBuilder::default(), newest: None };
+        let mut bytes = None;
+        let mut has_envelope = false;
+        let mut has_checkpoint = false;
+        let entries = self.store.list()?;
+        let size = entries
+            .iter()
+            .filter_map(|entry| match layout::place(&entry.path) {
+                layout::Place::Statement(seq) => Some(seq + 1),
+                _ => None,
+            })
+            .max()
+            .unwrap_or(0);
+        for seq in 0..size {
+            let statement = self.store.read(&layout::statement(seq))?;
+            log.tree.push(leaf_hash(&statement));
+            bytes = Some(statement);
+        }
+        for entry in &entries {
+            has_envelope |= size > 0 && entry.path == layout::envelope(size - 1);
+            has_checkpoint |= entry.path == layout::checkpoint(size);
+        }
+        let Some(bytes) = bytes else { return Ok(log) };
+        let statement = Statement::parse(&bytes)?;
+        if !has_envelope || !has_checkpoint {
+            // The claim was written after the whole bundle, so the bundle is there.
+            self.finish(size - 1, &bytes, &log.tree)?;
+        }
+        log.newest = Some(Newest { seq: size - 1, digest: Digest::of(&bytes), statement });
+        Ok(log)
+    }
+
+    /// Seals a bundle at the next place of `log`. `statement` makes the statement from the digest
+    /// of `SHA256SUMS` and the number of files.
+    ///
+    /// # Errors
+    /// [`SealError`]; then the archive holds at most an orphan, or a claim that the next run
+    /// finishes.
+    pub fn seal(
+        &self,
+        log: &Log,
+        payload: &Payload,
+        inputs: &mut dyn FnMut(&str) -> Result<Vec<u8>, SealError>,
+        input_digests: &BTreeMap<String, Digest>,
+        statement: impl FnOnce(Digest, u64) -> Statement,
+    ) -> Result<Sealed, SealError> {
+        let seq = log.next_seq();
+        self.check_key(seq)?;
+        let manifest = manifest(payload, input_digests)?;
+        let sums_bytes = manifest.to_bytes();
+        let sums = Digest::of(&sums_bytes);
+        let statement = statement(sums, manifest.len() as u64);
+        if let Some(newest) = &log.newest
+            && statement.predicate.time.created < newest.statement.predicate.time.created
+        {
+            return Err(SealError::ClockBack {
+                now: statement.predicate.time.created,
+                newest: newest.statement.predicate.time.created.clone(),
+            });
+        }
+        let (_, bytes) = statement.into_fitting_bytes()?;
+
+        put(self.store, layout::VERIFY_MD, VERIFY_MD.as_bytes()).or_else(ignore_other)?;
+        for path in input_digests.keys() {
+            put(self.store, &layout::bundle_file(&sums, path), &inputs(path)?)?;
+        }
+        for (path, bytes) in payload {
+            put(self.store, &layout::bundle_file(&sums, path), bytes)?;
+        }
+        // The list comes last: a folder with a list is a whole bundle.
+        put(self.store, &layout::bundle_file(&sums, layout::SHA256SUMS), &sums_bytes)?;
+
+        if self.store.put_new(&layout::statement(seq), &bytes)? == Put::Other {
+            return Ok(Sealed::Lost);
+        }
+        let mut tree = log.tree.clone();
+        tree.push(leaf_hash(&bytes));
+        let pin = self.finish(seq, &bytes, &tree)?;
+        Ok(Sealed::Done { seq, statement: Digest::of(&bytes), sums, pin })
+    }
+
+    fn check_key(&self, seq: u64) -> Result<(), SealError> {
+        let key = self.signer.public_key().id();
+        let refuse = |reason| Err(SealError::KeyNotAllowed { key: key.to_string(), seq, reason });
+        let Some((rules, _)) = self.keyring.signer(key) else {
+            return refuse("the keyring does not know it");
+        };
+        if rules.status != KeyStatus::Active {
+            return refuse("it is retired or revoked");
+        }
+        if seq < rules.from_seq {
+            return refuse("it is not valid yet");
+        }
+        Ok(())
+    }
+
+    /// Signs a claim that is in the archive, and everything after that. Ed25519 is deterministic:
+    /// two writers who finish the same claim write the same bytes.
+    fn finish(&self, seq: u64, bytes: &[u8], tree: &RootBuilder) -> Result<Pin, SealError> {
+        self.check_key(seq)?;
+        let key = self.signer.public_key();
+        let envelope = Envelope {
+            payload_type: STATEMENT_TYPE.to_owned(),
+            payload: bytes.to_vec(),
+            signatures: vec![EnvelopeSignature {
+                key: key.id(),
+                bytes: self.sign(&pae(STATEMENT_TYPE, bytes))?,
+            }],
+        };
+        put(self.store, &layout::envelope(seq), &envelope.to_bytes())?;
+        let checkpoint = Checkpoint {
+            origin: self.keyring.keyring.origin.clone(),
+            size: tree.size(),
+            root: tree.root(),
+        };
+        let note = checkpoint.to_note(key, &self.sign(checkpoint.body().as_bytes())?);
+        put(self.store, &layout::checkpoint(checkpoint.size), &note)?;
+        self.store.put_head(&note)?;
+        let pin = Pin { origin: checkpoint.origin, size: checkpoint.size, root: checkpoint.root };
+        let receipt = receipt(seq, &Digest::of(bytes), &pin);
+        put(self.store, &layout::receipt(seq), receipt.as_bytes()).or_else(ignore_other)?;
+        Ok(pin)
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SealError> {
+        let signature = self.signer.sign(message)?;
+        let key = self.signer.public_key();
+        if key.verifies(message, &signature) {
+            Ok(signature)
+        } else {
+            Err(SealError::BadSignature { key: key.id().to_string() })
+        }
+    }
+}
+
+/// For files that nothing depends on: another version of them does no harm.
+fn ignore_other(error: SealError) -> Result<(), SealError> {
+    match error {
+        SealError::Path { .. } => Ok(()),
+        other => Err(other),
+    }
+}
+
+fn put(store: &dyn Store, path: &str, bytes: &[u8]) -> Result<(), SealError> {
+    match store.put_new(path, bytes)? {
+        Put::Created | Put::Same => Ok(()),
+        Put::Other => Err(SealError::Path {
+            path: path.to_owned(),
+            reason: "other bytes are there under this name",
+        }),
+    }
+}
+
+fn manifest(
+    payload: &Payload,
+    input_digests: &BTreeMap<String, Digest>,
+) -> Result<Manifest, SealError> {
+    let mut manifest = Manifest::default();
+    let own = payload.iter().map(|(path, bytes)| (path, Digest::of(bytes)));
+    let inputs = input_digests.iter().map(|(path, digest)| (path, *digest));
+    for (path, digest) in own.chain(inputs) {
+        if !manifest.insert(path, digest) {
+            let reason = "the format does not allow this path, or two paths collide";
+            return Err(SealError::Path { path: path.clone(), reason });
+        }
+    }
+    Ok(manifest)
+}
+
+/// A text to keep outside the archive.
+fn receipt(seq: u64, statement: &Digest, pin: &Pin) -> String {
+    format!(
+        "Affidavit receipt. Keep it where the archive's owner cannot change it.\n\
+         Statement {seq} of {}: sha256 {statement}\n\
+         Head after it (origin size root), for `affidavit verify --pin`:\n\
+         {} {} {}\n",
+        pin.origin,
+        pin.origin,
+        pin.size,
+        STANDARD.encode(pin.root.as_bytes()),
+    )
+}

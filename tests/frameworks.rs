@@ -1,11 +1,14 @@
 //! The framework data says what it must and claims no more than it may.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use affidavit::finding::CheckId;
 use affidavit::framework::builtin::{self, FindError};
 use affidavit::framework::lint::{KnownChecks, LintError, MAX_CONTROLS_PER_CHECK, lint};
 use affidavit::framework::{Control, Framework, FrameworkError, Kind, Mapping, Strength};
+use affidavit::scanner::read;
 
 fn all() -> Vec<Framework> {
     builtin::load_all().unwrap()
@@ -454,5 +457,34 @@ fn parsing_refuses_ambiguous_files_and_names_the_place() {
         assert_ne!(broken, SMALL, "{from}");
         let error: FrameworkError = Framework::parse(&broken).unwrap_err();
         assert!(error.to_string().contains(expected), "{expected}: {error}");
+    }
+}
+
+/// Ids of the scanners' fixtures, as the readers spell them: a list and a reader that drift apart
+/// would leave mappings that nothing can ever meet.
+#[test]
+fn readers_and_the_list_of_checks_spell_ids_alike() {
+    let known = KnownChecks::builtin().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for (folder, is_listed) in [
+        ("kube-bench", (|local| local.starts_with("cis-1.12:")) as fn(&str) -> bool),
+        ("kubescape", |local| local.starts_with("C-")),
+        ("trivy", |local| local.starts_with("KSV-") || local.starts_with("KCV-")),
+        ("trivy-k8s", |local| local.starts_with("KSV-") || local.starts_with("KCV-")),
+        ("trivy-operator", |local| local.starts_with("KSV-") || local.starts_with("KCV-")),
+    ] {
+        let mut met = 0;
+        for file in fs::read_dir(fixtures.join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            if path.to_str().unwrap().ends_with(".counts.json") {
+                continue;
+            }
+            let reading = read(&fs::read(&path).unwrap(), "").unwrap();
+            for finding in reading.parsed.findings.iter().filter(|f| is_listed(f.check.local())) {
+                assert!(known.contains(&finding.check), "{} in {}", finding.check, path.display());
+                met += 1;
+            }
+        }
+        assert!(met > 0, "{folder}");
     }
 }

@@ -147,8 +147,8 @@ pub struct Mapping {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partial_checks: Vec<CheckId>,
     /// Checks whose failure contradicts the fact and whose pass says nothing, because their scanner
-    /// also passes where there is nothing to see (Trivy's `KCV` checks pass on every pod that is not
-    /// the component), or never passes at all (a vulnerability).
+    /// also passes where there is nothing to see (Trivy's checks of node files pass on empty node
+    /// data), or never passes at all (a vulnerability).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contradicting_checks: Vec<CheckId>,
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::archive::{Location, LockMode};
 use crate::evidence::checkpoint::valid_origin;
 use crate::schedule::{Schedule, ScheduleError};
 
@@ -65,16 +66,6 @@ struct WrittenLock {
     days: u32,
 }
 
-/// Object Lock mode. Governance unless chosen otherwise: compliance cannot be undone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LockMode {
-    /// Can be lifted by who has the special permission.
-    Governance,
-    /// Cannot be lifted by anybody.
-    Compliance,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenKeys {
@@ -112,7 +103,7 @@ pub struct Config {
     /// Origin of the chain.
     pub origin: String,
     /// Where bundles go.
-    pub archive: ArchiveConfig,
+    pub archive: Location,
     /// Keys.
     pub keys: Keys,
     /// When runs are due.
@@ -125,21 +116,6 @@ pub struct Config {
     pub waivers: Vec<PathBuf>,
     /// Attestation files.
     pub attestations: Vec<PathBuf>,
-}
-
-/// Where bundles go.
-#[derive(Clone, Debug, Default)]
-pub struct ArchiveConfig {
-    /// A directory, or `s3://bucket/prefix`.
-    pub uri: String,
-    /// Endpoint of an S3-compatible store.
-    pub endpoint: Option<String>,
-    /// Bucket in the path instead of the host name.
-    pub path_style: bool,
-    /// Region.
-    pub region: Option<String>,
-    /// Object Lock retention for everything written.
-    pub lock: Option<(LockMode, u32)>,
 }
 
 /// Keys.
@@ -225,9 +201,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn parse(text: &str, path: &Path, folder: &Path) -> Result<Self, ConfigError> {
-        let written: Written = serde_saphyr::from_str(text).map_err(|error| {
-            ConfigError::Shape { path: path.to_owned(), text: error.render() }
-        })?;
+        let written: Written = serde_saphyr::from_str(text)
+            .map_err(|error| ConfigError::Shape { path: path.to_owned(), text: error.render() })?;
         written.mean(folder).map_err(|(field, reason)| ConfigError::Value {
             path: path.to_owned(),
             field,
@@ -299,7 +274,7 @@ impl Written {
 }
 
 impl WrittenArchive {
-    fn mean(self, folder: &Path) -> Result<ArchiveConfig, Fault> {
+    fn mean(self, folder: &Path) -> Result<Location, Fault> {
         let remote = self.uri.contains("://");
         let lock = self.object_lock.map(|lock| (lock.mode, lock.days));
         if !remote && lock.is_some() {
@@ -308,7 +283,7 @@ impl WrittenArchive {
         if lock.is_some_and(|(_, days)| days == 0 || days > MAX_LOCK_DAYS) {
             return Err(("archive.object_lock.days".into(), format!("1 to {MAX_LOCK_DAYS}")));
         }
-        Ok(ArchiveConfig {
+        Ok(Location {
             uri: if remote { self.uri } else { folder.join(&self.uri).display().to_string() },
             endpoint: self.endpoint,
             path_style: self.path_style,
@@ -336,8 +311,7 @@ impl WrittenSource {
         let taken_at = match &self.taken_at {
             None => None,
             Some(text) => Some(
-                text.parse()
-                    .map_err(|_| (at("taken_at"), "not an RFC 3339 instant".to_owned()))?,
+                text.parse().map_err(|_| (at("taken_at"), "not an RFC 3339 instant".to_owned()))?,
             ),
         };
         Ok(Source {
@@ -413,7 +387,11 @@ sources:
             ("scanner: kube-bench", "scanner: kubebench", "sources.kb.scanner"),
             ("evidence.example.com/prod", "'a b'", "origin"),
             ("name: kb", "name: '../kb'", "name"),
-            ("{ uri: ./archive }", "{ uri: ./a, object_lock: { mode: governance, days: 3 } }", "lock"),
+            (
+                "{ uri: ./archive }",
+                "{ uri: ./a, object_lock: { mode: governance, days: 3 } }",
+                "lock",
+            ),
         ] {
             let error = parse(&GOOD.replace(part, replacement)).unwrap_err();
             assert!(error.contains(field), "{error}");

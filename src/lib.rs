@@ -33,4 +33,24 @@ pub mod verify;
 #[cfg(feature = "cli")]
 pub mod archive;
 #[cfg(feature = "pipeline")]
+pub mod collect;
+#[cfg(feature = "pipeline")]
+pub mod schedule;
+#[cfg(feature = "pipeline")]
+pub mod config;
+#[cfg(feature = "pipeline")]
+pub mod sign;
+#[cfg(feature = "pipeline")]
 pub mod render;
+#[cfg(feature = "pipeline")]
+pub mod seal;
+#[cfg(feature = "pipeline")]
+pub mod pipeline;
+
+// Shell.
+#[cfg(feature = "cli")]
+pub mod exit;
+#[cfg(feature = "cli")]
+pub mod output;
+#[cfg(feature = "cli")]
+pub mod cli;

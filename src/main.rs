@@ -1,1 +1,7 @@
-fn main() {}
+//! The `affidavit` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    affidavit::cli::main().into()
+}

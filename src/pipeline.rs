@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::archive::{self, Store, StoreError};
 use crate::assessment::{Basis, Reason, Status, StatusCounts};
 use crate::collect::{self, CollectError};
-use crate::config::{ArchiveConfig, Config};
+use crate::config::Config;
 use crate::evaluate::{EvaluateError, Evaluation, evaluate};
 use crate::evidence::canonical;
 use crate::evidence::digest::{Digest, Hasher};
@@ -25,7 +25,8 @@ use crate::evidence::statement::{
     Chain, DigestSet, FrameworkRef, Gap, Items, KeyringRef, Listing, PREDICATE_TYPE, Predicate,
     SourceRef, Statement, Subject, TYPE, Time, Tool,
 };
-use crate::framework::{Framework, FrameworkError, builtin};
+use crate::framework::Framework;
+use crate::framework::builtin::{self, FindError};
 use crate::render::build::{self, BuildError};
 use crate::render::{self, RenderError};
 use crate::run::{self, Run, RunError};
@@ -56,12 +57,9 @@ pub enum RunFailure {
     /// Nothing was sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// A framework could not be loaded.
-    #[error(transparent)]
-    Framework(#[from] FrameworkError),
     /// A framework that this program does not have.
-    #[error("framework `{0}` is not known")]
-    UnknownFramework(String),
+    #[error(transparent)]
+    Framework(#[from] FindError),
     /// A file named by the configuration could not be read or is not valid.
     #[error("{path}: {reason}")]
     File {
@@ -104,6 +102,16 @@ pub enum RunFailure {
     /// The report could not be rendered.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// A source is not in order, and `--strict` was given.
+    #[error("source {name} is {standing}: {detail}")]
+    Strict {
+        /// Its name.
+        name: String,
+        /// How it stands.
+        standing: String,
+        /// Why.
+        detail: String,
+    },
     /// Too many other writers.
     #[error("{MAX_ATTEMPTS} times another writer won the next place in the chain")]
     Contended,
@@ -117,10 +125,11 @@ impl RunFailure {
             Self::Sign(error) => error.help(),
             Self::Store(error) => error.help(),
             Self::Seal(error) => error.help(),
-            Self::UnknownFramework(_) => "`affidavit frameworks list` shows what there is",
+            Self::Framework(_) => "`affidavit frameworks list` shows what there is",
             Self::Keyring { .. } => "`affidavit init` makes a keyring",
             Self::Origin { .. } => "use the keyring of this chain, or correct `origin`",
             Self::Changed { .. } => "let the scanner finish before the run starts",
+            Self::Strict { .. } => "run the scanner again, or leave out --strict to seal the gap",
             Self::Contended => "let one writer at a time write to a chain",
             Self::Collect(_) | Self::File { .. } => "check the path and the permissions",
             _ => "this is a fault of the program: report it",
@@ -132,7 +141,7 @@ impl RunFailure {
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::UnknownFramework(_)
+            Self::Framework(_)
                 | Self::File { .. }
                 | Self::Keyring { .. }
                 | Self::Origin { .. }
@@ -177,28 +186,22 @@ pub struct RunOutcome {
     pub roots: Vec<KeyId>,
 }
 
-/// Opens the store that a configuration names.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn open_store(config: &ArchiveConfig, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
-    archive::open(config, now)
-}
-
-/// Runs once: collects, assesses, reports, seals and archives.
+/// Runs once: collects, assesses, reports, seals and archives. `strict` stops before anything is
+/// sealed when a declared source is not in order.
 ///
 /// # Errors
 /// [`RunFailure`]. What is not satisfied or not assessed is no failure: it is the result.
 pub fn run(
     config: &Config,
     now: Timestamp,
+    strict: bool,
     progress: &dyn Progress,
 ) -> Result<RunOutcome, RunFailure> {
     // Whole seconds: what is sealed is what was judged by.
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     progress.step("opening keys and archive");
     let keys = Keys::load(config)?;
-    let store = open_store(&config.archive, now)?;
+    let store = archive::open(&config.archive, now)?;
     let signer = sign::open(&config.keys.signer, passphrase(config)?.as_ref())?;
     let sealer = Sealer::open(&*store, &*signer, &keys.keyring, &keys.envelopes, now)?;
 
@@ -214,9 +217,19 @@ pub fn run(
     })
     .map_err(|error| evaluate_failure(error, &prepared))?;
 
+    if strict
+        && let Some(source) = evaluation.sources().iter().find(|source| source.standing != "ok")
+    {
+        return Err(RunFailure::Strict {
+            name: source.name.clone(),
+            standing: source.standing.clone(),
+            detail: source.detail.clone(),
+        });
+    }
     for _ in 0..MAX_ATTEMPTS {
         let log = sealer.log()?;
-        if let Some(outcome) = already_recorded(config, &log, &evaluation, &prepared, &keys, &*store)
+        if let Some(outcome) =
+            already_recorded(config, &log, &evaluation, &prepared, &keys, &*store)
         {
             return Ok(outcome);
         }
@@ -334,10 +347,7 @@ impl Prepared {
         let mut rule_origins = BTreeMap::new();
         let mut frameworks = Vec::new();
         for (id, version) in &config.frameworks {
-            let framework = builtin::find(id, version.as_deref())?.ok_or_else(|| {
-                let version = version.as_deref().map(|v| format!("@{v}")).unwrap_or_default();
-                RunFailure::UnknownFramework(format!("{id}{version}"))
-            })?;
+            let framework = builtin::find(id, version.as_deref())?;
             let path = format!("mapping/{}-{}.json", framework.id, framework.version);
             rules.insert(path.clone(), canonical::to_vec(&framework).map_err(ItemError::from)?);
             frameworks.push(path);
@@ -388,8 +398,10 @@ enum InputError {
 impl InputReader<'_> {
     fn read(&mut self, path: &str) -> Result<Vec<u8>, InputError> {
         let origin = self.origins.get(path).cloned().unwrap_or_else(|| PathBuf::from(path));
-        let bytes = std::fs::read(&origin)
-            .map_err(|error| InputError::Read { path: origin.clone(), reason: error.to_string() })?;
+        let bytes = std::fs::read(&origin).map_err(|error| InputError::Read {
+            path: origin.clone(),
+            reason: error.to_string(),
+        })?;
         let digest = Digest::of(&bytes);
         let known = self.digests.entry(path.to_owned()).or_insert(digest);
         if *known == digest { Ok(bytes) } else { Err(InputError::Changed { path: origin }) }
@@ -430,7 +442,8 @@ impl Place {
         let interval_seconds = schedule.map_or(0, |schedule| schedule.interval_seconds(now));
         let end = instant::format(now);
         let previous = log.newest.as_ref();
-        let previous_end = previous.map(|newest| newest.statement.predicate.time.period_end.clone());
+        let previous_end =
+            previous.map(|newest| newest.statement.predicate.time.period_end.clone());
         let before = i64::try_from(interval_seconds).unwrap_or(0);
         let first_start = Timestamp::from_second(now.as_second() - before).unwrap_or(now);
         let mut start = previous_end.clone().unwrap_or_else(|| instant::format(first_start));
@@ -489,8 +502,10 @@ impl<'a> Draft<'a> {
         signer: &dyn sign::Signer,
     ) -> Result<Self, RunFailure> {
         let salter = keys.secret.salter(&config.origin, place.seq);
-        let missed_runs =
-            place.gap.as_ref().map(|gap| format!("From {} to {}: {}.", gap.from, gap.to, gap.reason));
+        let missed_runs = place
+            .gap
+            .as_ref()
+            .map(|gap| format!("From {} to {}: {}.", gap.from, gap.to, gap.reason));
         let WrittenItems { bytes, size, root, .. } =
             evaluation.write_items(missed_runs.as_deref(), &|id| salter.salt(id))?;
         let items = ItemFacts { size, root: STANDARD.encode(root.as_bytes()) };

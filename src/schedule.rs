@@ -58,9 +58,7 @@ impl Schedule {
 
     fn after(&self, from: Timestamp) -> impl Iterator<Item = Timestamp> {
         let from = DateTime::<Utc>::from_timestamp(from.as_second(), 0).unwrap_or_default();
-        self.0
-            .after_owned(from)
-            .filter_map(|due| Timestamp::from_second(due.timestamp()).ok())
+        self.0.after_owned(from).filter_map(|due| Timestamp::from_second(due.timestamp()).ok())
     }
 }
 

@@ -227,10 +227,9 @@ impl<'a> Sealer<'a> {
             .iter()
             .find(|finding| finding.level == Level::Error && !left_over(finding));
         match fault {
-            Some(fault) => Err(SealError::NotVerified {
-                code: fault.code,
-                object: fault.object.clone(),
-            }),
+            Some(fault) => {
+                Err(SealError::NotVerified { code: fault.code, object: fault.object.clone() })
+            }
             None => Ok(()),
         }
     }

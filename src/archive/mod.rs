@@ -7,7 +7,50 @@ mod directory;
 
 pub use directory::Directory;
 
+use jiff::Timestamp;
+
 use crate::verify::{Archive, ReadFailure};
+
+/// Where an archive is.
+#[derive(Clone, Debug, Default)]
+pub struct Location {
+    /// A directory, or `s3://bucket/prefix`.
+    pub uri: String,
+    /// Endpoint of an S3-compatible store.
+    pub endpoint: Option<String>,
+    /// Bucket in the path instead of the host name.
+    pub path_style: bool,
+    /// Region.
+    pub region: Option<String>,
+    /// Object Lock retention of everything that is written: mode, and days from the run's time.
+    pub lock: Option<(LockMode, u32)>,
+}
+
+/// Object Lock mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockMode {
+    /// Can be lifted by who has the special permission.
+    Governance,
+    /// Cannot be lifted by anybody, for as long as it holds.
+    Compliance,
+}
+
+/// Opens the archive at a location. `now` is the time from which locks count.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn open(location: &Location, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
+    let uri = location.uri.as_str();
+    let fault = |reason| Err(StoreError::Uri { uri: uri.to_owned(), reason });
+    let _ = now;
+    match uri.split_once("://") {
+        None if uri.is_empty() => fault("empty"),
+        None => Ok(Box::new(Directory::new(uri))),
+        Some(("s3", _)) => fault("this build has no S3"),
+        Some(_) => fault("no such kind of store"),
+    }
+}
 
 /// Write access to an archive. Reading is [`Archive`].
 ///

@@ -108,10 +108,8 @@ fn matches(patterns: &[String]) -> Result<Vec<PathBuf>, CollectError> {
 }
 
 fn look_at(path: &Path, max_age_seconds: i64, now: Timestamp) -> Result<FileTime, CollectError> {
-    let metadata = std::fs::metadata(path).map_err(|error| CollectError::Read {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let metadata = std::fs::metadata(path)
+        .map_err(|error| CollectError::Read { path: path.to_owned(), reason: error.to_string() })?;
     if metadata.len() > MAX_INPUT_BYTES as u64 {
         return Err(CollectError::TooLarge { path: path.to_owned(), bytes: metadata.len() });
     }

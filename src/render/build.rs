@@ -199,7 +199,11 @@ pub fn report(
                 .map(|(name, count)| Count { name: name.clone(), count: *count })
                 .collect(),
         },
-        sources: run.sources.iter().filter_map(|source| source_part(&source.name, &items)).collect(),
+        sources: run
+            .sources
+            .iter()
+            .filter_map(|source| source_part(&source.name, &items))
+            .collect(),
         frameworks,
         waivers: items.waivers.iter().map(waiver_part).collect(),
         attestations: items.attestations.iter().map(attestation_part).collect(),
@@ -303,7 +307,8 @@ fn framework_part(
         .groups
         .iter()
         .map(|group| {
-            let depth = std::iter::successors(parents.get(group.id.as_str()), |id| parents.get(*id));
+            let depth =
+                std::iter::successors(parents.get(group.id.as_str()), |id| parents.get(*id));
             Group {
                 id: group.id.clone(),
                 title: group.title.clone(),
@@ -386,7 +391,11 @@ fn control_part(
                 resource: finding.resource.to_string(),
                 severity: finding.severity.as_str().to_owned(),
                 message: finding.message.clone(),
-                source: items.inputs.get(&finding.input).map(|i| i.source.clone()).unwrap_or_default(),
+                source: items
+                    .inputs
+                    .get(&finding.input)
+                    .map(|i| i.source.clone())
+                    .unwrap_or_default(),
                 waiver: item.waived.get(&finding.id).cloned().unwrap_or_default(),
             })
             .collect(),

@@ -19,9 +19,8 @@ const FONT_FILES: [&[u8]; 5] = [
     include_bytes!("../../report-templates/fonts/JetBrainsMono-Regular.ttf"),
 ];
 
-static FONTS: LazyLock<Vec<Font>> = LazyLock::new(|| {
-    FONT_FILES.iter().flat_map(|file| Font::iter(Bytes::new(*file))).collect()
-});
+static FONTS: LazyLock<Vec<Font>> =
+    LazyLock::new(|| FONT_FILES.iter().flat_map(|file| Font::iter(Bytes::new(*file))).collect());
 
 static LIBRARY: LazyLock<LazyHash<Library>> =
     LazyLock::new(|| LazyHash::new(Library::builder().build()));
@@ -71,8 +70,9 @@ impl World {
     }
 }
 
+#[expect(clippy::expect_used, reason = "the three paths are constants that are valid")]
 fn file_id(path: &str) -> FileId {
-    let path = VirtualPath::new(path).unwrap_or_default();
+    let path = VirtualPath::new(path).expect("a constant, valid path");
     RootedPath::new(VirtualRoot::Project, path).intern()
 }
 

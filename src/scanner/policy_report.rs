@@ -141,11 +141,8 @@ impl Report<'_> {
                 parsed.saw_time(at);
             }
             let (outcome, message) = judge(item);
-            let rule = if item.properties.vulnerability_id.is_empty() {
-                &item.properties.index
-            } else {
-                &item.properties.vulnerability_id
-            };
+            let names = [&item.properties.vulnerability_id, &item.properties.index, &item.rule];
+            let rule = names.into_iter().find(|name| !name.is_empty()).unwrap_or(&item.rule);
             let finding = Finding {
                 check,
                 resource: Arc::clone(&subject),
@@ -253,17 +250,12 @@ fn source_name(source: &str) -> String {
     if source.is_empty() { "unknown".to_owned() } else { source }
 }
 
-/// `policy:kyverno/disallow-capabilities/adding-capabilities`, and the same as written if other.
+/// `policy:kyverno/disallow-capabilities`, and the same as written if other. The id ends at the
+/// policy: engines derive rules from one another (`autogen-…`), and a policy holds when all hold.
 fn check_of(source: &str, item: &Item<'_>) -> (CheckId, String) {
     let policy = if item.policy.is_empty() { "unnamed" } else { &item.policy };
-    let mut local = format!("{}/{policy}", source_name(source));
-    let mut raw = format!("{source}/{}", &*item.policy);
-    if !item.rule.is_empty() {
-        for id in [&mut local, &mut raw] {
-            id.push('/');
-            id.push_str(&item.rule);
-        }
-    }
+    let local = format!("{}/{policy}", source_name(source));
+    let raw = format!("{source}/{}", &*item.policy);
     let raw = if source.is_empty() || raw == local { String::new() } else { raw };
     (CheckId::new(PREFIX, &local), raw)
 }
@@ -327,8 +319,9 @@ mod tests {
     #[test]
     fn ids_name_source_policy_and_rule() {
         let finding = result(r#""result":"pass""#);
-        assert_eq!(finding.check.as_str(), "policy:kyverno/p/r");
-        assert_eq!(&*finding.raw_check, "Kyverno/p/r");
+        assert_eq!(finding.check.as_str(), "policy:kyverno/p");
+        assert_eq!(&*finding.raw_check, "Kyverno/p");
+        assert_eq!(&*finding.rule, "r");
         let parsed = report(
             r#""source":"vap","results":[{"policy":"p","result":"pass"},{"policy":"","source":"Trivy","properties":{"VulnerabilityID":"CVE-1"}}]"#,
         );

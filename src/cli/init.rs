@@ -1,0 +1,115 @@
+//! `affidavit init [DIR]`
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::Context;
+use crate::evidence::checkpoint::valid_origin;
+use crate::exit::Exit;
+use crate::output::{Failure, Paint};
+use crate::sign::Passphrase;
+use crate::sign::chain::{self, NewChain};
+
+/// The configuration that is written; a test reads it.
+const TEMPLATE: &str = include_str!("affidavit.yaml");
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Where to write
+    #[arg(default_value = ".", value_name = "DIR")]
+    folder: PathBuf,
+
+    /// Name of the chain of evidence, like a host and a path: `evidence.example.com/prod`
+    #[arg(long, default_value = "evidence.example.com/my-cluster")]
+    origin: String,
+
+    /// Name of the cluster
+    #[arg(long, default_value = "my-cluster")]
+    cluster: String,
+
+    /// How many root keys to make
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    root_keys: u8,
+
+    /// How many of them must sign a keyring
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    threshold: u8,
+
+    /// For how many days the keyring is valid
+    #[arg(long, default_value_t = 1827)]
+    valid_days: u16,
+
+    /// Make keys only, no configuration
+    #[arg(long)]
+    keys_only: bool,
+}
+
+pub(super) fn init(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
+    let usage = |text: String| Failure::new(Exit::Usage, anyhow::anyhow!(text));
+    if !valid_origin(&arguments.origin) {
+        return Err(usage(format!("--origin `{}`: no space, plus or control", arguments.origin)));
+    }
+    if arguments.threshold > arguments.root_keys {
+        return Err(usage("--threshold is larger than --root-keys".to_owned()));
+    }
+    let passphrase = std::env::var("AFFIDAVIT_KEY_PASSPHRASE").ok().map(|t| Passphrase::new(&t));
+    let keys = arguments.folder.join("keys");
+    let config = arguments.folder.join("affidavit.yaml");
+    if !arguments.keys_only && config.exists() {
+        return Err(usage(format!("{} exists already; it is left as it is", config.display()))
+            .help("--keys-only makes keys without a configuration"));
+    }
+    let new_chain = NewChain {
+        origin: &arguments.origin,
+        root_keys: arguments.root_keys,
+        threshold: arguments.threshold,
+        created: context.now,
+        valid_days: arguments.valid_days,
+        passphrase: passphrase.as_ref(),
+    };
+    let written = chain::create(&keys, &new_chain)
+        .map_err(|error| Failure::new(Exit::NotFinished, error).help("choose an empty folder"))?;
+    if !arguments.keys_only {
+        let text = TEMPLATE
+            .replace("evidence.example.com/my-cluster", &arguments.origin)
+            .replace("name: my-cluster", &format!("name: {}", quoted(&arguments.cluster)));
+        write_config(&config, &text).map_err(|error| Failure::new(Exit::NotFinished, error))?;
+    }
+    let output = &context.output;
+    let fingerprints: Vec<String> = written.fingerprints.iter().map(ToString::to_string).collect();
+    if output.is_json() {
+        output.json(&serde_json::json!({
+            "rootFingerprints": fingerprints,
+            "signer": written.signer,
+            "keys": keys,
+        }));
+        return Ok(Exit::Done);
+    }
+    if !arguments.keys_only {
+        output.line(format!("configuration     {}", config.display()));
+    }
+    output.line(format!("keys              {}", keys.display()));
+    for fingerprint in &fingerprints {
+        output.line(format!("root fingerprint  {}", output.paint(Paint::Bold, fingerprint)));
+    }
+    output.note("");
+    output.note("Give the root fingerprint to your auditors by another way than the archive.");
+    for path in &written.root_keys {
+        output.note(format!("Take {} offline: runs do not need it.", path.display()));
+    }
+    if passphrase.is_none() {
+        output.note("The private keys are not encrypted; AFFIDAVIT_KEY_PASSPHRASE would do that.");
+    }
+    Ok(Exit::Done)
+}
+
+/// A YAML string in double quotes; JSON strings are YAML.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn write_config(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())
+}

@@ -1,0 +1,123 @@
+//! The command line: one file per subcommand.
+
+mod frameworks;
+mod inspect;
+#[cfg(feature = "pipeline")]
+mod init;
+#[cfg(feature = "pipeline")]
+mod run;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use jiff::Timestamp;
+
+use crate::exit::Exit;
+use crate::output::{Failure, Format, Output};
+
+/// Turn Kubernetes scan results into signed, hash-chained evidence that an auditor can verify
+/// offline.
+#[derive(Parser)]
+#[command(name = "affidavit", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(clap::Args)]
+struct Global {
+    /// The time to work at, RFC 3339; also `SOURCE_DATE_EPOCH` [default: the system's clock]
+    #[arg(long, global = true, value_name = "TIME")]
+    now: Option<Timestamp>,
+
+    /// How results are written
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    output: Format,
+
+    /// Print the result only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+
+    /// No progress display
+    #[arg(long, global = true)]
+    no_progress: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a commented affidavit.yaml, make keys and a keyring, print the root fingerprint
+    #[cfg(feature = "pipeline")]
+    Init(init::Arguments),
+    /// Collect, assess, seal, report and archive
+    #[cfg(feature = "pipeline")]
+    Run(run::Arguments),
+    /// Say which format a file has, which tool wrote it, and what it holds
+    Inspect(inspect::Arguments),
+    /// Verify an archive, offline
+    Verify(verify::Arguments),
+    /// The controls of the standards and how checks map to them
+    #[command(subcommand)]
+    Frameworks(frameworks::Command),
+}
+
+/// What a subcommand gets besides its own arguments.
+struct Context {
+    output: Output,
+    now: Timestamp,
+    #[cfg_attr(not(feature = "pipeline"), expect(dead_code, reason = "only runs show progress"))]
+    progress: bool,
+}
+
+/// Reads the command line, runs the subcommand, and says how it ended.
+#[must_use]
+pub fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            drop(error.print());
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let global = arguments.global;
+    let output = Output::new(global.output, global.quiet);
+    let result = now(global.now).and_then(|now| {
+        let progress = !global.no_progress && output.may_show_progress();
+        dispatch(arguments.command, &Context { output, now, progress })
+    });
+    result.unwrap_or_else(|failure| {
+        output.failure(&failure);
+        failure.exit
+    })
+}
+
+fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        #[cfg(feature = "pipeline")]
+        Command::Init(arguments) => init::init(&arguments, context),
+        #[cfg(feature = "pipeline")]
+        Command::Run(arguments) => run::run(&arguments, context),
+        Command::Inspect(arguments) => inspect::inspect(&arguments, context),
+        Command::Verify(arguments) => verify::verify(&arguments, context),
+        Command::Frameworks(command) => frameworks::frameworks(&command, context),
+    }
+}
+
+/// `--now`, else `SOURCE_DATE_EPOCH` (reproducible-builds.org), else the clock.
+fn now(given: Option<Timestamp>) -> Result<Timestamp, Failure> {
+    if let Some(now) = given {
+        return Ok(now);
+    }
+    let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(Timestamp::now()) };
+    epoch
+        .to_str()
+        .and_then(|text| text.parse().ok())
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                anyhow::anyhow!("SOURCE_DATE_EPOCH is not a number of seconds"),
+            )
+        })
+}

@@ -1,0 +1,175 @@
+//! `affidavit run`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Context;
+use crate::assessment::Status;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output::{Failure, Output, Paint, table};
+use crate::pipeline::{self, Progress, RunOutcome};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Configuration file
+    #[arg(short, long, default_value = "affidavit.yaml", value_name = "FILE")]
+    config: PathBuf,
+
+    /// Exit with 5 when a control has one of these statuses
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = parse_status)]
+    fail_on: Vec<Status>,
+
+    /// Stop when a source is missing, empty, unreadable, stale or incomplete: nothing is sealed
+    #[arg(long)]
+    strict: bool,
+}
+
+fn parse_status(text: &str) -> Result<Status, String> {
+    Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
+        let all: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
+        format!("one of {}", all.join(", "))
+    })
+}
+
+pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
+    let config = Config::load(&arguments.config)
+        .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))?;
+    let display = Display::new(context.progress);
+    let result = pipeline::run(&config, context.now, arguments.strict, &display);
+    display.finish();
+    let outcome = result.map_err(|error| {
+        let exit = if error.is_configuration() { Exit::Usage } else { Exit::NotFinished };
+        let help = error.help();
+        Failure::new(exit, error).help(help)
+    })?;
+    if context.output.is_json() {
+        print_json(&outcome, context);
+    } else {
+        print_text(&outcome, &context.output);
+    }
+    let gated = outcome
+        .frameworks
+        .iter()
+        .any(|(_, _, counts)| arguments.fail_on.iter().any(|status| counts.get(*status) > 0));
+    Ok(if gated {
+        Exit::Gate
+    } else if outcome.incomplete {
+        Exit::Incomplete
+    } else {
+        Exit::Done
+    })
+}
+
+/// A spinner with the current step, on a terminal only.
+struct Display(Option<ProgressBar>);
+
+impl Display {
+    fn new(shown: bool) -> Self {
+        let bar = shown.then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self(bar)
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Progress for Display {
+    fn step(&self, text: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(text.to_owned());
+        }
+    }
+}
+
+fn print_text(outcome: &RunOutcome, output: &Output) {
+    let mut rows = vec![["source", "findings", "standing", ""].map(ToOwned::to_owned).to_vec()];
+    for (name, standing, detail, findings) in &outcome.sources {
+        rows.push(vec![name.clone(), findings.to_string(), standing.clone(), detail.clone()]);
+    }
+    print_rows(&rows, output);
+    output.line("");
+    let mut rows = vec![vec!["framework".to_owned(), "assessed".to_owned()]];
+    if let Some(head) = rows.first_mut() {
+        head.extend(Status::ALL.iter().rev().map(ToString::to_string));
+    }
+    for (key, _, counts) in &outcome.frameworks {
+        let assessed = format!("{} of {}", counts.assessed(), counts.applicable());
+        let mut row = vec![key.clone(), assessed];
+        row.extend(Status::ALL.iter().rev().map(|status| counts.get(*status).to_string()));
+        rows.push(row);
+    }
+    print_rows(&rows, output);
+    output.line("");
+    if outcome.already_recorded {
+        output.line("already recorded: the same run is in the archive");
+    }
+    output.line(format!("archive   {}", outcome.archive));
+    output.line(format!("bundle    {}#{}  {}", outcome.origin, outcome.seq, outcome.bundle));
+    output.line(format!("report    {}/report.pdf", outcome.bundle));
+    if let Some(pin) = &outcome.pin {
+        output.line(format!("head      {}", output.paint(Paint::Bold, &pin.line())));
+        output.note("");
+        output.note("Keep the head outside the archive: it pins everything up to here.");
+    }
+    let roots: Vec<String> = outcome.roots.iter().map(|root| format!("--root {root}")).collect();
+    output.note(format!("Verify: affidavit verify {} {}", outcome.archive, roots.join(" ")));
+}
+
+fn print_rows(rows: &[Vec<String>], output: &Output) {
+    for (index, line) in table(rows).iter().enumerate() {
+        let line = if index == 0 { output.paint(Paint::Dim, line) } else { line.to_owned() };
+        output.line(line);
+    }
+}
+
+fn print_json(outcome: &RunOutcome, context: &Context) {
+    let frameworks: Vec<_> = outcome
+        .frameworks
+        .iter()
+        .map(|(key, title, counts)| {
+            serde_json::json!({
+                "framework": key,
+                "title": title,
+                "counts": counts,
+                "assessed": counts.assessed(),
+                "applicable": counts.applicable(),
+            })
+        })
+        .collect();
+    let sources: Vec<_> = outcome
+        .sources
+        .iter()
+        .map(|(name, standing, detail, findings)| {
+            serde_json::json!({
+                "name": name, "standing": standing, "detail": detail, "findings": findings,
+            })
+        })
+        .collect();
+    context.output.json(&serde_json::json!({
+        "archive": outcome.archive,
+        "origin": outcome.origin,
+        "seq": outcome.seq,
+        "statement": outcome.statement,
+        "bundle": outcome.bundle,
+        "head": outcome.pin.as_ref().map(crate::verify::pin::Pin::line),
+        "alreadyRecorded": outcome.already_recorded,
+        "incomplete": outcome.incomplete,
+        "findings": outcome.findings,
+        "sources": sources,
+        "frameworks": frameworks,
+        "rootFingerprints": outcome.roots,
+    }));
+}

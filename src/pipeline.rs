@@ -243,8 +243,7 @@ pub fn run_with(
     }
     for _ in 0..MAX_ATTEMPTS {
         let log = sealer.log()?;
-        if let Some(outcome) =
-            already_recorded(config, &log, &evaluation, &prepared, &keys, store)
+        if let Some(outcome) = already_recorded(config, &log, &evaluation, &prepared, &keys, store)
         {
             return Ok(outcome);
         }

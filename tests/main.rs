@@ -13,6 +13,8 @@ mod formats;
 mod frameworks;
 
 #[cfg(feature = "pipeline")]
+mod contract;
+#[cfg(feature = "pipeline")]
 mod sealing;
 #[cfg(feature = "pipeline")]
 mod support;

@@ -10,3 +10,4 @@
 
 mod formats;
 mod frameworks;
+mod render;

@@ -15,9 +15,9 @@ const LISTED: usize = 8;
 /// Longest list that is not shortened.
 const LISTED_IN_FULL: usize = 12;
 /// Checks in the summary's list of what fails.
-const WORST: usize = 6;
+const WORST: usize = 5;
 /// Resources named for each of them.
-const WHERE: usize = 3;
+const WHERE: usize = 2;
 
 /// Severity words, worst first.
 const SEVERITIES: [&str; 6] = ["critical", "high", "medium", "low", "info", "unknown"];

@@ -7,9 +7,11 @@ use serde_json::Value;
 const BREAK: char = '\u{200b}';
 /// Stands for what cannot be shown.
 const REPLACEMENT: char = '\u{fffd}';
-/// Words longer than this get break opportunities.
-const LONG_WORD: usize = 14;
-/// Longest piece of a long word without one.
+/// Longest run without a place to break that every column has room for.
+const RUN: usize = 30;
+/// The same in the columns of [`NARROW`].
+const NARROW_RUN: usize = 12;
+/// Longest piece that a longer run is broken into.
 const PIECE: usize = 12;
 /// Shortest piece that a break after a separator leaves.
 const SHORT_PIECE: usize = 4;
@@ -18,11 +20,14 @@ const MAX_TEXT: usize = 600;
 /// Ends a text that was cut.
 const CUT: &str = " … (cut; the sealed evidence has all of it)";
 
-/// Values that a reader copies out: not broken. They are hex, base64 or short words of ours.
-const EXACT: [&str; 12] = [
+/// Values that a reader copies out or a template reads: not broken. Hex, base64, instants, ids.
+const EXACT: [&str; 17] = [
     "attachment_sha256",
     "checkpoint_root",
     "created",
+    "date",
+    "expires",
+    "from",
     "items_root",
     "mapping_sha256",
     "origin",
@@ -32,7 +37,15 @@ const EXACT: [&str; 12] = [
     "sha256",
     "signer",
     "statement_sha256",
+    "taken_at",
+    "until",
 ];
+
+/// No such value is longer, unless it is not what it should be.
+const EXACT_RUN: usize = 128;
+
+/// Lists whose texts stand in narrow columns.
+const NARROW: [&str; 2] = ["attestations", "waivers"];
 
 /// Texts that are not printed as they are sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,26 +59,31 @@ pub(super) struct Altered {
 /// Makes every string below `value` showable.
 pub(super) fn make_showable(value: &mut Value, covers: &dyn Fn(char) -> bool) -> Altered {
     let mut altered = Altered::default();
-    walk(value, false, covers, &mut altered);
+    walk(value, RUN, covers, &mut altered);
     altered
 }
 
-fn walk(value: &mut Value, exact: bool, covers: &dyn Fn(char) -> bool, altered: &mut Altered) {
+fn walk(value: &mut Value, run: usize, covers: &dyn Fn(char) -> bool, altered: &mut Altered) {
     match value {
         Value::String(text) => {
-            let shown = showable(text, exact, covers);
+            let shown = showable(text, run, covers);
             altered.replaced += usize::from(shown.replaced);
             altered.cut += usize::from(shown.cut);
             *text = shown.text;
         }
         Value::Array(values) => {
             for value in values {
-                walk(value, exact, covers, altered);
+                walk(value, run, covers, altered);
             }
         }
         Value::Object(fields) => {
             for (key, value) in fields {
-                walk(value, EXACT.contains(&key.as_str()), covers, altered);
+                let run = match key.as_str() {
+                    key if EXACT.contains(&key) => EXACT_RUN,
+                    key if NARROW.contains(&key) => NARROW_RUN,
+                    _ => run,
+                };
+                walk(value, run, covers, altered);
             }
         }
         _ => {}
@@ -79,42 +97,55 @@ struct Shown {
     cut: bool,
 }
 
-fn showable(text: &str, exact: bool, covers: &dyn Fn(char) -> bool) -> Shown {
+/// Shows `text`; runs longer than `run` get places to break, and no others: with them, text that
+/// is searched for in the report would not be found.
+fn showable(text: &str, run: usize, covers: &dyn Fn(char) -> bool) -> Shown {
     let mut shown = Shown { text: String::with_capacity(text.len()), replaced: false, cut: false };
-    let mut left = MAX_TEXT;
-    for piece in text.split_inclusive(char::is_whitespace) {
-        // Of a text that is one word of many kilobytes, no more than what is printed is looked at.
-        let mut length = piece.chars().take(MAX_TEXT).count();
-        // A value to copy is not broken, unless it is not what it should be.
-        let long = length > if exact { 2 * 64 } else { LONG_WORD };
-        let mut unbroken = 0;
-        for c in piece.chars() {
-            if left == 0 {
-                shown.cut = true;
-                shown.text.push_str(CUT);
-                return shown;
-            }
-            left -= 1;
-            length = length.saturating_sub(1);
-            let space = matches!(c, '\n' | '\r' | '\t' | ' ');
-            if space {
-                shown.text.push(' ');
-            } else if c.is_control() || is_unseen(c) || !covers(c) {
-                shown.replaced = true;
-                shown.text.push(REPLACEMENT);
-            } else {
-                shown.text.push(c);
-            }
-            unbroken += 1;
-            let separator = matches!(c, '/' | ':' | '-' | '_' | '.' | '=' | ',' | '@' | '#' | '|');
-            let enough = separator && unbroken >= SHORT_PIECE || unbroken >= PIECE;
-            if long && enough && length >= SHORT_PIECE && !space {
-                shown.text.push(BREAK);
-                unbroken = 0;
-            }
+    let mut current = String::new();
+    let mut chars = text.chars();
+    for c in chars.by_ref().take(MAX_TEXT) {
+        if matches!(c, '\n' | '\r' | '\t' | ' ') {
+            push_run(&mut shown.text, &current, run);
+            current.clear();
+            shown.text.push(' ');
+            continue;
+        }
+        // Layout breaks lines after these by itself, before a letter.
+        if current.ends_with(['-', '/']) && c.is_alphabetic() {
+            push_run(&mut shown.text, &current, run);
+            current.clear();
+        }
+        if c.is_control() || is_unseen(c) || !covers(c) {
+            shown.replaced = true;
+            current.push(REPLACEMENT);
+        } else {
+            current.push(c);
         }
     }
+    push_run(&mut shown.text, &current, run);
+    if chars.next().is_some() {
+        shown.cut = true;
+        shown.text.push_str(CUT);
+    }
     shown
+}
+
+fn push_run(text: &mut String, current: &str, run: usize) {
+    let mut left = current.chars().count();
+    if left <= run {
+        return text.push_str(current);
+    }
+    let mut piece = 0;
+    for c in current.chars() {
+        text.push(c);
+        piece += 1;
+        left -= 1;
+        let separator = matches!(c, '/' | ':' | '-' | '_' | '.' | '=' | ',' | '@' | '#' | '|');
+        if left >= SHORT_PIECE && (piece >= PIECE || separator && piece >= SHORT_PIECE) {
+            text.push(BREAK);
+            piece = 0;
+        }
+    }
 }
 
 /// Characters that show nothing, reorder what stands around them, or mean what only their sender
@@ -133,7 +164,7 @@ mod tests {
     use super::*;
 
     fn ascii(text: &str) -> Shown {
-        showable(text, false, &|c| c.is_ascii())
+        showable(text, RUN, &|c| c.is_ascii())
     }
 
     #[test]
@@ -152,11 +183,13 @@ mod tests {
 
     #[test]
     fn long_words_can_break_and_lose_nothing() {
-        let arn = "arn:aws:iam::123456789012:role/some-role";
+        let arn = "arn:aws:iam::123456789012:user.of.something";
         let shown = ascii(arn);
         assert!(shown.text.contains(BREAK) && !shown.replaced && !shown.cut);
         assert_eq!(shown.text.replace(BREAK, ""), arn);
-        assert_eq!(ascii("kube-system").text, "kube-system");
+        for findable in ["kube-bench:cis-1.12:1.1.1", "ingress-nginx/Deployment/ingress-nginx-controller"] {
+            assert_eq!(ascii(findable).text, findable);
+        }
         let hex = ascii(&"a".repeat(64)).text;
         assert!(hex.split(BREAK).all(|piece| (SHORT_PIECE..=PIECE).contains(&piece.len())));
     }
@@ -170,11 +203,18 @@ mod tests {
     }
 
     #[test]
-    fn values_to_copy_stay_whole() {
-        let mut value = serde_json::json!({ "items_root": "a".repeat(44), "x": "a".repeat(44) });
+    fn values_to_copy_stay_whole_and_narrow_columns_hold() {
+        let long = "a".repeat(44);
+        let mut value = serde_json::json!({
+            "items_root": long, "x": long, "y": "a".repeat(RUN),
+            "waivers": [{ "id": "a".repeat(RUN), "until": "2026-11-23T02:00:00Z" }],
+        });
         assert_eq!(make_showable(&mut value, &|_| true), Altered::default());
-        assert_eq!(value["items_root"], "a".repeat(44));
-        assert_ne!(value["x"], "a".repeat(44));
+        assert_eq!(value["items_root"], long);
+        assert_ne!(value["x"], long);
+        assert_eq!(value["y"], "a".repeat(RUN));
+        assert_ne!(value["waivers"][0]["id"], "a".repeat(RUN));
+        assert_eq!(value["waivers"][0]["until"], "2026-11-23T02:00:00Z");
     }
 
     #[test]

@@ -78,7 +78,11 @@ pub(super) fn data(
         fields.insert("texts_replaced".to_owned(), replaced.into());
         fields.insert("texts_cut".to_owned(), cut.into());
     }
-    let v = serde_json::to_vec(&data)?; if std::env::var_os("DUMP").is_some() { let _ = std::fs::write("/tmp/r/data.json", &v); } Ok(v)
+    let v = serde_json::to_vec(&data)?;
+    if std::env::var_os("DUMP").is_some() {
+        let _ = std::fs::write("/tmp/r/data.json", &v);
+    }
+    Ok(v)
 }
 
 fn rank(severity: &str) -> usize {
@@ -158,8 +162,7 @@ fn shorten(data: &mut Value, report: &Report) -> Result<(), serde_json::Error> {
         .flat_map(|group| members(group, "controls"));
     for (shown, control) in shown.zip(controls(report)) {
         let Value::Object(fields) = shown else { continue };
-        let keep =
-            if control.failing.len() <= LISTED_IN_FULL { LISTED_IN_FULL } else { LISTED };
+        let keep = if control.failing.len() <= LISTED_IN_FULL { LISTED_IN_FULL } else { LISTED };
         if let Some(Value::Array(failing)) = fields.get_mut("failing") {
             failing.truncate(keep);
         }
@@ -215,7 +218,8 @@ mod tests {
 
     #[test]
     fn what_a_shortened_list_leaves_out_is_counted_worst_first() {
-        let left_out = [failing("b", "low", ""), failing("a", "low", "W-1"), failing("b", "high", "")];
+        let left_out =
+            [failing("b", "low", ""), failing("a", "low", "W-1"), failing("b", "high", "")];
         let rest = rest(&left_out);
         assert_eq!(rest.iter().map(|r| r.findings).sum::<usize>(), left_out.len());
         assert_eq!(rest[0].check, "b");

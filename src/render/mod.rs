@@ -80,6 +80,13 @@ pub fn pdf(report: &Report, template: Template, attachment: &[u8]) -> Result<Vec
     result
 }
 
+/// Goes into the metadata, which is XML.
+fn creator(report: &Report) -> String {
+    let mut text = format!("{} {}", report.tool.name, report.tool.version);
+    text.retain(|c| c.is_ascii_graphic() || c == ' ');
+    text
+}
+
 fn render(world: &World, report: &Report, created: Datetime) -> Result<Vec<u8>, RenderError> {
     let compiled = typst::compile::<PagedDocument>(world);
     let describe = |errors: ecow::EcoVec<typst::diag::SourceDiagnostic>| {
@@ -95,7 +102,7 @@ fn render(world: &World, report: &Report, created: Datetime) -> Result<Vec<u8>, 
         .map_err(|error| RenderError::Typst(error.message().to_string()))?;
     let options = PdfOptions {
         ident: Smart::Custom(format!("{}#{}", report.chain.origin, report.chain.seq)),
-        creator: Smart::Custom(Some(format!("{} {}", report.tool.name, report.tool.version))),
+        creator: Smart::Custom(Some(creator(report))),
         timestamp: Some(Timestamp::new_utc(created)),
         page_ranges: None,
         standards,

@@ -187,7 +187,9 @@ mod tests {
         let shown = ascii(arn);
         assert!(shown.text.contains(BREAK) && !shown.replaced && !shown.cut);
         assert_eq!(shown.text.replace(BREAK, ""), arn);
-        for findable in ["kube-bench:cis-1.12:1.1.1", "ingress-nginx/Deployment/ingress-nginx-controller"] {
+        for findable in
+            ["kube-bench:cis-1.12:1.1.1", "ingress-nginx/Deployment/ingress-nginx-controller"]
+        {
             assert_eq!(ascii(findable).text, findable);
         }
         let hex = ascii(&"a".repeat(64)).text;

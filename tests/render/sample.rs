@@ -29,7 +29,8 @@ struct Draw(u64);
 
 impl Draw {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % limit
     }
 
@@ -125,7 +126,13 @@ fn mappings(control: &framework::Control, status: Status, draw: &mut Draw) -> Ve
     control.mappings.iter().map(mapping).collect()
 }
 
-fn failing(control: &str, mappings: &[Mapping], waiver: &str, many: usize, draw: &mut Draw) -> Vec<Failing> {
+fn failing(
+    control: &str,
+    mappings: &[Mapping],
+    waiver: &str,
+    many: usize,
+    draw: &mut Draw,
+) -> Vec<Failing> {
     let checks: Vec<&str> =
         mappings.iter().flat_map(|m| &m.checks).map(|check| check.id.as_str()).collect();
     if checks.is_empty() {
@@ -137,7 +144,9 @@ fn failing(control: &str, mappings: &[Mapping], waiver: &str, many: usize, draw:
             check: draw.of(&checks).to_owned(),
             rule: if draw.below(4) == 0 { "CVE-2026-21441".into() } else { String::new() },
             resource: draw.of(&RESOURCES).to_owned(),
-            severity: draw.of(&["critical", "high", "high", "medium", "medium", "low", "unknown"]).into(),
+            severity: draw
+                .of(&["critical", "high", "high", "medium", "medium", "low", "unknown"])
+                .into(),
             message: draw.of(&MESSAGES).to_owned(),
             source: "trivy".into(),
             waiver: waiver.into(),
@@ -165,16 +174,31 @@ fn control(control: &framework::Control, draw: &mut Draw) -> (Status, Control) {
         _ => 0,
     };
     let (reason, explanation) = match status {
-        Status::NotSatisfied => ("", format!("{} failing findings; {passing} passing.", failing.len())),
-        Status::Waived => ("", format!("{} failing findings, all covered by waivers in force.", failing.len())),
+        Status::NotSatisfied => {
+            ("", format!("{} failing findings; {passing} passing.", failing.len()))
+        }
+        Status::Waived => {
+            ("", format!("{} failing findings, all covered by waivers in force.", failing.len()))
+        }
         Status::NotAssessed if draw.below(3) == 0 => ("stale", "Source kubescape is stale.".into()),
-        Status::NotAssessed => ("no-evidence", "No source reported any of the mapped checks.".into()),
+        Status::NotAssessed => {
+            ("no-evidence", "No source reported any of the mapped checks.".into())
+        }
         Status::Manual => ("", "A cluster cannot answer this; no attestation is in force.".into()),
-        Status::NotApplicable if attested => ("", "Declared not applicable by Dana Fischer (A-2026-002).".into()),
+        Status::NotApplicable if attested => {
+            ("", "Declared not applicable by Dana Fischer (A-2026-002).".into())
+        }
         Status::NotApplicable => ("", control.not_applicable.clone().unwrap_or_default()),
         _ if attested => ("", "Attested by Dana Fischer (A-2026-001).".into()),
-        Status::Supported => ("", format!("All {passing} passing findings support it; the mapped checks cover only part of it.")),
-        Status::Satisfied => ("", format!("All {passing} findings passed, and the mapped checks cover all of it.")),
+        Status::Supported => (
+            "",
+            format!(
+                "All {passing} passing findings support it; the mapped checks cover only part of it."
+            ),
+        ),
+        Status::Satisfied => {
+            ("", format!("All {passing} findings passed, and the mapped checks cover all of it."))
+        }
     };
     let shown = Control {
         id: control.id.clone(),
@@ -184,7 +208,14 @@ fn control(control: &framework::Control, draw: &mut Draw) -> (Status, Control) {
         status: status.to_string(),
         reason: reason.into(),
         explanation,
-        basis: if attested { "attested" } else if passing + failing.len() > 0 { "automated" } else { "none" }.into(),
+        basis: if attested {
+            "attested"
+        } else if passing + failing.len() > 0 {
+            "automated"
+        } else {
+            "none"
+        }
+        .into(),
         waivers: if status == Status::Waived { vec!["W-2026-014".into()] } else { Vec::new() },
         attestations: match status {
             Status::NotApplicable if attested => vec!["A-2026-002".into()],
@@ -339,15 +370,45 @@ pub fn of(frameworks: &[&str]) -> Report {
             ],
         },
         sources: vec![
-            source("kube-bench", "ok", "", vec![file("inputs/kube-bench/master.json", "kube-bench 0.15.0", "kube-bench", 260, &[])]),
-            source("trivy", "ok", "", vec![file(
-                "inputs/trivy/prod-eu1-2026-11-23T01-12-44Z-full-cluster-scan.json",
-                "trivy 0.71.2",
-                "trivy-k8s",
-                4_536,
-                &["3 lines in front of the report were passed over", "21 workloads timed out: their checks are errors"],
-            )]),
-            source("kubescape", "stale", "taken 51h ago, 36h are allowed", vec![file("inputs/kubescape/results.json", "kubescape 3.0.48", "kubescape-v2", 0, &[])]),
+            source(
+                "kube-bench",
+                "ok",
+                "",
+                vec![file(
+                    "inputs/kube-bench/master.json",
+                    "kube-bench 0.15.0",
+                    "kube-bench",
+                    260,
+                    &[],
+                )],
+            ),
+            source(
+                "trivy",
+                "ok",
+                "",
+                vec![file(
+                    "inputs/trivy/prod-eu1-2026-11-23T01-12-44Z-full-cluster-scan.json",
+                    "trivy 0.71.2",
+                    "trivy-k8s",
+                    4_536,
+                    &[
+                        "3 lines in front of the report were passed over",
+                        "21 workloads timed out: their checks are errors",
+                    ],
+                )],
+            ),
+            source(
+                "kubescape",
+                "stale",
+                "taken 51h ago, 36h are allowed",
+                vec![file(
+                    "inputs/kubescape/results.json",
+                    "kubescape 3.0.48",
+                    "kubescape-v2",
+                    0,
+                    &[],
+                )],
+            ),
             source("kyverno", "missing", "no file matches inputs/kyverno/*.json", Vec::new()),
         ],
         frameworks,
@@ -362,9 +423,18 @@ pub fn of(frameworks: &[&str]) -> Report {
             attestation("A-2025-031", "expired", "implemented", "2026-11-03"),
         ],
         gaps: vec![
-            Gap { kind: "source".into(), text: "Source kubescape is stale: taken 51h ago, 36h are allowed.".into() },
-            Gap { kind: "source".into(), text: "Source kyverno is missing: no file matches inputs/kyverno/*.json.".into() },
-            Gap { kind: "run".into(), text: "No bundle for the run due at 2026-11-21 02:00 UTC.".into() },
+            Gap {
+                kind: "source".into(),
+                text: "Source kubescape is stale: taken 51h ago, 36h are allowed.".into(),
+            },
+            Gap {
+                kind: "source".into(),
+                text: "Source kyverno is missing: no file matches inputs/kyverno/*.json.".into(),
+            },
+            Gap {
+                kind: "run".into(),
+                text: "No bundle for the run due at 2026-11-21 02:00 UTC.".into(),
+            },
         ],
         conflicts: vec![Conflict {
             control: "cis-kubernetes@1.12 5.2.2".into(),
@@ -379,7 +449,13 @@ pub fn sample() -> Report {
     let mut report = of(&["cis-kubernetes", "pci-dss"]);
     let mut hostile = HOSTILE.iter();
     for framework in &mut report.frameworks {
-        for finding in framework.groups.iter_mut().flat_map(|g| &mut g.controls).flat_map(|c| &mut c.failing).step_by(9) {
+        for finding in framework
+            .groups
+            .iter_mut()
+            .flat_map(|g| &mut g.controls)
+            .flat_map(|c| &mut c.failing)
+            .step_by(9)
+        {
             let Some(text) = hostile.next() else { break };
             finding.resource = (*text).into();
             finding.message = format!("{text} {}", finding.message);
@@ -396,11 +472,177 @@ pub fn empty() -> Report {
     report.chain.previous = None;
     report.chain.seq = 0;
     report.chain.root_fingerprints.clear();
-    report.totals = Totals { inputs: 0, input_bytes: 0, findings: 0, outcomes: Vec::new(), unmapped_findings: 0, items: Vec::new() };
+    report.totals = Totals {
+        inputs: 0,
+        input_bytes: 0,
+        findings: 0,
+        outcomes: Vec::new(),
+        unmapped_findings: 0,
+        items: Vec::new(),
+    };
     report.sources.clear();
     report.waivers.clear();
     report.attestations.clear();
     report.gaps.clear();
     report.conflicts.clear();
+    report
+}
+
+/// A small report with `text` in every place that holds text.
+pub fn everywhere(text: &str) -> Report {
+    let mut report = of(&["cis-kubernetes"]);
+    let framework = &mut report.frameworks[0];
+    framework.groups.truncate(3);
+    let group = &mut framework.groups[1];
+    group.controls.truncate(5);
+    let list = || vec![text.to_owned(); 2];
+    let counts = || vec![count(text, 3)];
+    for (index, control) in group.controls.iter_mut().enumerate() {
+        // Some with a status that the template knows, and with none.
+        if index > 2 {
+            control.status = text.into();
+        }
+        for field in [
+            &mut control.id,
+            &mut control.title,
+            &mut control.kind,
+            &mut control.reason,
+            &mut control.explanation,
+            &mut control.basis,
+            &mut control.remediation,
+            &mut control.remaining_evidence,
+        ] {
+            *field = text.into();
+        }
+        control.attributes = vec![(text.into(), text.into())];
+        control.waivers = list();
+        control.attestations = list();
+        control.mappings = if index == 0 {
+            Vec::new()
+        } else {
+            vec![Mapping {
+                strength: text.into(),
+                rationale: text.into(),
+                responsibility: text.into(),
+                checks: vec![CheckResult {
+                    id: text.into(),
+                    title: text.into(),
+                    outcomes: counts(),
+                }],
+                silent_checks: list(),
+            }]
+        };
+        let finding = |_| Failing {
+            item: text.into(),
+            check: text.into(),
+            rule: text.into(),
+            resource: text.into(),
+            severity: text.into(),
+            message: text.into(),
+            source: text.into(),
+            waiver: text.into(),
+        };
+        control.failing = (0..index * 6).map(finding).collect();
+    }
+    group.id = text.into();
+    group.title = text.into();
+    for field in [
+        &mut framework.id,
+        &mut framework.version,
+        &mut framework.title,
+        &mut framework.authority,
+        &mut framework.notice,
+        &mut framework.mapping_sha256,
+        &mut report.organisation,
+        &mut report.cluster.name,
+        &mut report.cluster.uid,
+        &mut report.period_start,
+        &mut report.period_end,
+        &mut report.chain.origin,
+        &mut report.chain.items_root,
+        &mut report.chain.signer,
+        &mut report.tool.name,
+        &mut report.tool.version,
+    ] {
+        *field = text.into();
+    }
+    report.cluster.named_by_inputs = list();
+    report.chain.root_fingerprints = list();
+    report.chain.previous = Some(Head {
+        seq: 1,
+        statement_sha256: text.into(),
+        checkpoint_size: 2,
+        checkpoint_root: text.into(),
+    });
+    report.totals.outcomes = counts();
+    report.totals.items = counts();
+    for source in &mut report.sources {
+        for field in [
+            &mut source.name,
+            &mut source.scanner,
+            &mut source.status,
+            &mut source.detail,
+            &mut source.max_age,
+        ] {
+            *field = text.into();
+        }
+        for file in &mut source.files {
+            for field in [
+                &mut file.path,
+                &mut file.sha256,
+                &mut file.taken_at,
+                &mut file.taken_at_basis,
+                &mut file.error,
+            ] {
+                *field = text.into();
+            }
+            file.formats = list();
+            file.tools = list();
+            file.rule_sets = list();
+            file.notes = vec![text.to_owned(); 9];
+            file.outcomes = counts();
+        }
+    }
+    for waiver in &mut report.waivers {
+        // One keeps its state: those in force are looked at for their end.
+        if waiver.id != "W-2026-014" {
+            waiver.state = text.into();
+        }
+        for field in [
+            &mut waiver.id,
+            &mut waiver.scope,
+            &mut waiver.reason,
+            &mut waiver.approver,
+            &mut waiver.ticket,
+            &mut waiver.from,
+            &mut waiver.expires,
+        ] {
+            *field = text.into();
+        }
+    }
+    for attestation in &mut report.attestations {
+        for field in [
+            &mut attestation.id,
+            &mut attestation.scope,
+            &mut attestation.outcome,
+            &mut attestation.by,
+            &mut attestation.role,
+            &mut attestation.statement,
+            &mut attestation.date,
+            &mut attestation.until,
+            &mut attestation.evidence,
+        ] {
+            *field = text.into();
+        }
+    }
+    for gap in &mut report.gaps {
+        gap.kind = text.into();
+        gap.text = text.into();
+    }
+    for conflict in &mut report.conflicts {
+        conflict.control = text.into();
+        conflict.resource = text.into();
+        conflict.sides = list();
+    }
     report
 }

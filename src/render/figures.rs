@@ -78,11 +78,7 @@ pub(super) fn data(
         fields.insert("texts_replaced".to_owned(), replaced.into());
         fields.insert("texts_cut".to_owned(), cut.into());
     }
-    let v = serde_json::to_vec(&data)?;
-    if std::env::var_os("DUMP").is_some() {
-        let _ = std::fs::write("/tmp/r/data.json", &v);
-    }
-    Ok(v)
+    serde_json::to_vec(&data)
 }
 
 fn rank(severity: &str) -> usize {

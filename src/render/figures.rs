@@ -15,7 +15,7 @@ const LISTED: usize = 8;
 /// Longest list that is not shortened.
 const LISTED_IN_FULL: usize = 12;
 /// Checks in the summary's list of what fails.
-const WORST: usize = 5;
+const WORST: usize = 8;
 /// Resources named for each of them.
 const WHERE: usize = 2;
 
@@ -114,7 +114,12 @@ fn extra(report: &Report, attachment: &[u8]) -> Extra {
                 findings: findings.len(),
                 waived: waived(findings),
                 resources: resources.len(),
-                examples: resources.into_iter().take(WHERE).map(str::to_owned).collect(),
+                examples: resources
+                    .into_iter()
+                    .filter(|resource| !resource.trim().is_empty())
+                    .take(WHERE)
+                    .map(str::to_owned)
+                    .collect(),
             }
         })
         .collect();

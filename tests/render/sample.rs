@@ -498,51 +498,7 @@ pub fn everywhere(text: &str) -> Report {
     let list = || vec![text.to_owned(); 2];
     let counts = || vec![count(text, 3)];
     for (index, control) in group.controls.iter_mut().enumerate() {
-        // Some with a status that the template knows, and with none.
-        if index > 2 {
-            control.status = text.into();
-        }
-        for field in [
-            &mut control.id,
-            &mut control.title,
-            &mut control.kind,
-            &mut control.reason,
-            &mut control.explanation,
-            &mut control.basis,
-            &mut control.remediation,
-            &mut control.remaining_evidence,
-        ] {
-            *field = text.into();
-        }
-        control.attributes = vec![(text.into(), text.into())];
-        control.waivers = list();
-        control.attestations = list();
-        control.mappings = if index == 0 {
-            Vec::new()
-        } else {
-            vec![Mapping {
-                strength: text.into(),
-                rationale: text.into(),
-                responsibility: text.into(),
-                checks: vec![CheckResult {
-                    id: text.into(),
-                    title: text.into(),
-                    outcomes: counts(),
-                }],
-                silent_checks: list(),
-            }]
-        };
-        let finding = |_| Failing {
-            item: text.into(),
-            check: text.into(),
-            rule: text.into(),
-            resource: text.into(),
-            severity: text.into(),
-            message: text.into(),
-            source: text.into(),
-            waiver: text.into(),
-        };
-        control.failing = (0..index * 6).map(finding).collect();
+        everywhere_in_control(control, text, index);
     }
     group.id = text.into();
     group.title = text.into();
@@ -576,6 +532,58 @@ pub fn everywhere(text: &str) -> Report {
     });
     report.totals.outcomes = counts();
     report.totals.items = counts();
+    everywhere_in_registers(&mut report, text);
+    report
+}
+
+fn everywhere_in_control(control: &mut Control, text: &str, index: usize) {
+    let list = || vec![text.to_owned(); 2];
+    let counts = || vec![count(text, 3)];
+    // Some with a status that the template knows, and with none.
+    if index > 2 {
+        control.status = text.into();
+    }
+    for field in [
+        &mut control.id,
+        &mut control.title,
+        &mut control.kind,
+        &mut control.reason,
+        &mut control.explanation,
+        &mut control.basis,
+        &mut control.remediation,
+        &mut control.remaining_evidence,
+    ] {
+        *field = text.into();
+    }
+    control.attributes = vec![(text.into(), text.into())];
+    control.waivers = list();
+    control.attestations = list();
+    control.mappings = if index == 0 {
+        Vec::new()
+    } else {
+        vec![Mapping {
+            strength: text.into(),
+            rationale: text.into(),
+            responsibility: text.into(),
+            checks: vec![CheckResult { id: text.into(), title: text.into(), outcomes: counts() }],
+            silent_checks: list(),
+        }]
+    };
+    let finding = |_| Failing {
+        item: text.into(),
+        check: text.into(),
+        rule: text.into(),
+        resource: text.into(),
+        severity: text.into(),
+        message: text.into(),
+        source: text.into(),
+        waiver: text.into(),
+    };
+    control.failing = (0..index * 6).map(finding).collect();
+}
+
+fn everywhere_in_registers(report: &mut Report, text: &str) {
+    let list = || vec![text.to_owned(); 2];
     for source in &mut report.sources {
         for field in [
             &mut source.name,
@@ -600,7 +608,7 @@ pub fn everywhere(text: &str) -> Report {
             file.tools = list();
             file.rule_sets = list();
             file.notes = vec![text.to_owned(); 9];
-            file.outcomes = counts();
+            file.outcomes = vec![count(text, 3)];
         }
     }
     for waiver in &mut report.waivers {
@@ -644,5 +652,4 @@ pub fn everywhere(text: &str) -> Report {
         conflict.resource = text.into();
         conflict.sides = list();
     }
-    report
 }

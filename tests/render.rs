@@ -54,6 +54,7 @@ fn reports_to_look_at() {
     for (name, report) in [
         ("sample", sample::sample()),
         ("three", sample::of(&["cis-kubernetes", "pci-dss", "hipaa-security-rule"])),
+        ("many", sample::many(12)),
         ("empty", sample::empty()),
         ("hostile", sample::everywhere(sample::HOSTILE[4])),
         ("long", sample::everywhere(&"n".repeat(4096))),

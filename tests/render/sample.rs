@@ -464,6 +464,27 @@ pub fn sample() -> Report {
     report
 }
 
+/// Every control with as many failing findings.
+pub fn many(failing: usize) -> Report {
+    let mut report = of(&["cis-kubernetes", "pci-dss"]);
+    let controls =
+        report.frameworks.iter_mut().flat_map(|f| &mut f.groups).flat_map(|g| &mut g.controls);
+    for control in controls {
+        let finding = |index: usize| Failing {
+            item: format!("finding/{}/{index}", control.id),
+            check: format!("kube-bench:cis-1.12:{}", control.id),
+            rule: String::new(),
+            resource: RESOURCES[index % RESOURCES.len()].into(),
+            severity: "high".into(),
+            message: MESSAGES[index % MESSAGES.len()].into(),
+            source: "kube-bench".into(),
+            waiver: String::new(),
+        };
+        control.failing = (0..failing).map(finding).collect();
+    }
+    report
+}
+
 /// The first run of a cluster about which nothing is known.
 pub fn empty() -> Report {
     let mut report = of(&[]);

@@ -31,7 +31,7 @@ use crate::render::build::{self, BuildError};
 use crate::render::{self, RenderError};
 use crate::run::{self, Run, RunError};
 use crate::seal::{Log, Payload, SealError, Sealed, Sealer};
-use crate::sign::{self, Passphrase, SignError};
+use crate::sign::{self, Passphrase, SignError, Signer};
 use crate::verify::bundle::summary_of;
 use crate::verify::pin::Pin;
 
@@ -197,13 +197,28 @@ pub fn run(
     strict: bool,
     progress: &dyn Progress,
 ) -> Result<RunOutcome, RunFailure> {
+    let store = archive::open(&config.archive, now)?;
+    let signer = sign::open(&config.keys.signer, passphrase(config)?.as_ref())?;
+    run_with(config, &*store, &*signer, now, strict, progress)
+}
+
+/// [`run`] with a store and a signer of the caller's.
+///
+/// # Errors
+/// [`RunFailure`].
+pub fn run_with(
+    config: &Config,
+    store: &dyn Store,
+    signer: &dyn Signer,
+    now: Timestamp,
+    strict: bool,
+    progress: &dyn Progress,
+) -> Result<RunOutcome, RunFailure> {
     // Whole seconds: what is sealed is what was judged by.
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     progress.step("opening keys and archive");
     let keys = Keys::load(config)?;
-    let store = archive::open(&config.archive, now)?;
-    let signer = sign::open(&config.keys.signer, passphrase(config)?.as_ref())?;
-    let sealer = Sealer::open(&*store, &*signer, &keys.keyring, &keys.envelopes, now)?;
+    let sealer = Sealer::open(store, signer, &keys.keyring, &keys.envelopes, now)?;
 
     progress.step("collecting inputs");
     let collected = collect::files(&config.sources, now)?;
@@ -228,14 +243,13 @@ pub fn run(
     }
     for _ in 0..MAX_ATTEMPTS {
         let log = sealer.log()?;
-        if let Some(outcome) =
-            already_recorded(config, &log, &evaluation, &prepared, &keys, &*store)
+        if let Some(outcome) = already_recorded(config, &log, &evaluation, &prepared, &keys, store)
         {
             return Ok(outcome);
         }
         progress.step("writing the report");
         let place = Place::next(config, now, &log);
-        let draft = Draft::new(config, &prepared, &evaluation, &keys, &place, &*signer)?;
+        let draft = Draft::new(config, &prepared, &evaluation, &keys, &place, signer)?;
         progress.step("sealing and archiving");
         let sealed = sealer.seal(
             &log,
@@ -256,7 +270,7 @@ pub fn run(
             |sums, files| draft.statement(sums, files),
         )?;
         if let Sealed::Done { seq, statement, sums, pin } = sealed {
-            let mut outcome = outcome(config, &evaluation, &keys, &*store);
+            let mut outcome = outcome(config, &evaluation, &keys, store);
             outcome.seq = seq;
             outcome.statement = statement;
             outcome.bundle = format!("bundles/{sums}");
@@ -499,7 +513,7 @@ impl<'a> Draft<'a> {
         evaluation: &'a Evaluation,
         keys: &'a Keys,
         place: &'a Place,
-        signer: &dyn sign::Signer,
+        signer: &dyn Signer,
     ) -> Result<Self, RunFailure> {
         let salter = keys.secret.salter(&config.origin, place.seq);
         let missed_runs = place

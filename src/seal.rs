@@ -263,7 +263,12 @@ impl<'a> Sealer<'a> {
         }
         let Some(bytes) = bytes else { return Ok(log) };
         let statement = Statement::parse(&bytes)?;
-        if !has_envelope || !has_checkpoint {
+        // The head is written last: where it is the newest checkpoint, everything is there.
+        let newest =
+            has_checkpoint.then(|| self.store.read(&layout::checkpoint(size))).transpose()?;
+        let has_head = newest
+            .is_some_and(|newest| self.store.read(layout::HEAD).is_ok_and(|head| head == newest));
+        if !has_envelope || !has_head {
             // The claim was written after the whole bundle, so the bundle is there.
             self.finish(size - 1, &bytes, &log.tree)?;
         }
@@ -355,11 +360,11 @@ impl<'a> Sealer<'a> {
             root: tree.root(),
         };
         let note = checkpoint.to_note(key, &self.sign(checkpoint.body().as_bytes())?);
-        put(self.store, &layout::checkpoint(checkpoint.size), &note)?;
-        self.store.put_head(&note)?;
         let pin = Pin { origin: checkpoint.origin, size: checkpoint.size, root: checkpoint.root };
         let receipt = receipt(seq, &Digest::of(bytes), &pin);
         put(self.store, &layout::receipt(seq), receipt.as_bytes()).or_else(ignore_other)?;
+        put(self.store, &layout::checkpoint(pin.size), &note)?;
+        self.store.put_head(&note)?;
         Ok(pin)
     }
 

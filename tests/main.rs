@@ -8,6 +8,17 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod architecture;
 mod formats;
 mod frameworks;
+
+#[cfg(feature = "pipeline")]
+mod contract;
+#[cfg(feature = "pipeline")]
 mod render;
+#[cfg(feature = "pipeline")]
+mod sealing;
+#[cfg(feature = "pipeline")]
+mod support;
+#[cfg(feature = "pipeline")]
+mod verify;

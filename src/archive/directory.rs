@@ -145,7 +145,8 @@ impl Store for Directory {
 
     fn probe(&self) -> Result<(), StoreError> {
         // The same steps as a real write, on a name of its own.
-        let probe = format!("{TEMPORARY}/probe-{}", std::process::id());
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let probe = format!("{TEMPORARY}/probe-{}-{number}", std::process::id());
         let failed = |error: std::io::Error| Self::write_error(&probe, &error);
         let first = self.write_temporary(b"first").map_err(failed)?;
         let second = self.write_temporary(b"second").map_err(failed)?;

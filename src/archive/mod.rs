@@ -4,8 +4,12 @@
 //! suite in `tests/contract.rs` run over it.
 
 mod directory;
+#[cfg(feature = "pipeline")]
+mod s3;
 
 pub use directory::Directory;
+#[cfg(feature = "pipeline")]
+pub use s3::S3;
 
 use jiff::Timestamp;
 
@@ -37,17 +41,23 @@ pub enum LockMode {
 }
 
 /// Opens the archive at a location. `now` is the time from which locks count.
+#[cfg_attr(
+    not(feature = "pipeline"),
+    expect(unused_variables, reason = "a directory has no locks")
+)]
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn open(location: &Location, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
     let uri = location.uri.as_str();
     let fault = |reason| Err(StoreError::Uri { uri: uri.to_owned(), reason });
-    let _ = now;
     match uri.split_once("://") {
         None if uri.is_empty() => fault("empty"),
         None => Ok(Box::new(Directory::new(uri))),
-        Some(("s3", _)) => fault("this build has no S3"),
+        #[cfg(feature = "pipeline")]
+        Some(("s3", _)) => Ok(Box::new(S3::open(location, now)?)),
+        #[cfg(not(feature = "pipeline"))]
+        Some(("s3", _)) => fault("this build reads directories only: download the archive first"),
         Some(_) => fault("no such kind of store"),
     }
 }

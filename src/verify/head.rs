@@ -44,10 +44,9 @@ impl Verification<'_> {
         for size in sizes {
             self.check_checkpoint(size, keyring, log);
         }
-        for seq in log.entries.keys() {
-            let size = seq + 1;
-            // An unsigned claim has not come to its checkpoint yet.
-            if !self.checkpoints.contains(&size) && self.envelopes.contains(seq) {
+        for entry in log.entries.values().filter(|entry| !entry.faulty) {
+            let size = entry.seq + 1;
+            if !self.checkpoints.contains(&size) {
                 self.verdict.report(FailureCode::CheckpointMissing, layout::checkpoint(size));
             }
         }
@@ -136,8 +135,22 @@ impl Verification<'_> {
                     .expected(newest)
                     .found(note.checkpoint.size);
             }
-            // The newest checkpoint itself is broken, and that has been said.
-            Ok(note) if note.checkpoint.size == newest && self.is_reported(newest) => {}
+            // The checkpoint of which it is a copy is broken or missing, and that has been said.
+            Ok(note) if self.is_reported(note.checkpoint.size) => {}
+            Ok(note) if note.checkpoint.size > newest => {
+                let reported =
+                    self.verdict.findings.iter().any(|f| f.code == FailureCode::TailTruncated);
+                if !reported {
+                    self.verdict
+                        .report(FailureCode::TailTruncated, layout::statement(newest))
+                        .expected(format!(
+                            "{} statements, as {} says",
+                            note.checkpoint.size,
+                            layout::HEAD
+                        ))
+                        .found(newest);
+                }
+            }
             Ok(_) => {
                 self.verdict
                     .report(FailureCode::CheckpointMalformed, layout::HEAD)

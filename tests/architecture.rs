@@ -1,0 +1,219 @@
+//! The direction of the architecture: which module may use which. A change here is a change of
+//! ARCHITECTURE.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module with the modules of ours that it may use.
+const MAY_USE: &[(&str, &[&str])] = &[
+    // Core.
+    ("finding", &[]),
+    ("scanner", &["finding"]),
+    ("framework", &["finding"]),
+    ("pattern", &[]),
+    ("validity", &[]),
+    ("waiver", &["pattern", "validity"]),
+    ("attestation", &["pattern", "validity", "waiver"]),
+    ("assessment", &["finding"]),
+    ("assess", &["assessment", "attestation", "finding", "framework", "validity", "waiver"]),
+    ("evidence", &[]),
+    ("run", &["evidence"]),
+    ("record", &["assessment", "attestation", "evidence", "finding", "framework"]),
+    (
+        "evaluate",
+        &[
+            "assess",
+            "assessment",
+            "attestation",
+            "evidence",
+            "finding",
+            "framework",
+            "record",
+            "run",
+            "scanner",
+            "validity",
+            "waiver",
+        ],
+    ),
+    ("verify", &["assessment", "evaluate", "evidence", "run"]),
+    // Edges: the core, and never each other.
+    ("archive", &["evidence", "verify"]),
+    ("schedule", &[]),
+    ("config", &["archive", "evidence", "schedule"]),
+    ("collect", &["config", "evidence", "run", "scanner"]),
+    ("sign", &["evidence"]),
+    (
+        "render",
+        &["assessment", "evaluate", "evidence", "finding", "framework", "record", "run", "verify"],
+    ),
+    // The writing protocol, and the one module that knows all edges.
+    ("seal", &["archive", "evidence", "sign", "verify"]),
+    (
+        "pipeline",
+        &[
+            "archive",
+            "assessment",
+            "collect",
+            "config",
+            "evaluate",
+            "evidence",
+            "framework",
+            "render",
+            "run",
+            "seal",
+            "sign",
+            "verify",
+        ],
+    ),
+    // Shell.
+    ("exit", &[]),
+    ("output", &["exit"]),
+    (
+        "cli",
+        &[
+            "archive",
+            "assessment",
+            "config",
+            "evidence",
+            "exit",
+            "framework",
+            "output",
+            "pipeline",
+            "scanner",
+            "sign",
+            "verify",
+        ],
+    ),
+];
+
+/// Modules of the core: no files, environment, clock, network, randomness or printing.
+const CORE: &[&str] = &[
+    "finding",
+    "scanner",
+    "framework",
+    "pattern",
+    "validity",
+    "waiver",
+    "attestation",
+    "assessment",
+    "assess",
+    "evidence",
+    "run",
+    "record",
+    "evaluate",
+    "verify",
+];
+
+/// What the core must not mention.
+const IMPURE: &[&str] = &[
+    "std::fs",
+    "std::env",
+    "std::net",
+    "std::process",
+    "std::time::SystemTime",
+    "Instant::now",
+    "Timestamp::now",
+    "getrandom",
+    "println!",
+    "eprintln!",
+    "print!",
+    "tokio",
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The code of each top module, without its tests and comments.
+fn code() -> BTreeMap<String, Vec<(PathBuf, String)>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut modules: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
+    for path in files {
+        let inside = path.strip_prefix(&root).unwrap();
+        let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let module = first.trim_end_matches(".rs").to_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let code: String = text
+            .split("#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap()
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        modules.entry(module).or_default().push((path, code));
+    }
+    modules
+}
+
+#[test]
+fn every_module_uses_only_what_it_may() {
+    let allowed: BTreeMap<&str, BTreeSet<&str>> =
+        MAY_USE.iter().map(|(module, uses)| (*module, uses.iter().copied().collect())).collect();
+    let mut faults = Vec::new();
+    for (module, files) in code() {
+        if matches!(module.as_str(), "lib" | "main") {
+            continue;
+        }
+        let Some(may_use) = allowed.get(module.as_str()) else {
+            faults.push(format!("{module} is not in the table"));
+            continue;
+        };
+        for (path, code) in files {
+            for rest in code.split("crate::").skip(1) {
+                let used: String =
+                    rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                if allowed.contains_key(used.as_str())
+                    && used != module
+                    && !may_use.contains(used.as_str())
+                {
+                    faults.push(format!("{}: {module} uses {used}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn the_core_is_pure() {
+    let mut faults = Vec::new();
+    for (module, files) in code() {
+        if !CORE.contains(&module.as_str()) {
+            continue;
+        }
+        for (path, code) in files {
+            for word in IMPURE.iter().filter(|word| code.contains(**word)) {
+                faults.push(format!("{}: {word}", path.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn features_are_decided_in_three_files() {
+    let allowed = ["src/lib.rs", "src/cli/mod.rs", "src/archive/mod.rs"];
+    for (path, code) in code().into_values().flatten() {
+        let is_allowed = allowed.iter().any(|file| path.ends_with(file));
+        assert!(is_allowed || !code.contains("cfg(feature"), "{}", path.display());
+    }
+}
+
+#[test]
+fn only_one_file_prints() {
+    for (path, code) in code().into_values().flatten() {
+        let prints = code.contains("io::stdout()") || code.contains("io::stderr()");
+        assert!(!prints || path.ends_with("src/output.rs"), "{}", path.display());
+    }
+}

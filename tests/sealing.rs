@@ -1,0 +1,329 @@
+//! Writing without forks: equal input gives equal bytes, a run that is cut off at any step is
+//! finished or repeated by the next one, and nothing is added to an archive that does not verify.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use affidavit::archive::{Directory, Put, Store, StoreError};
+use affidavit::config::Config;
+use affidavit::evidence::layout;
+use affidavit::pipeline::{self, RunFailure};
+use affidavit::seal::SealError;
+use affidavit::sign;
+use affidavit::verify::{Archive, Entry, FailureCode, Policy, ReadFailure};
+
+use crate::support::{
+    DAYS, Silent, at, copy_tree, errors, files, policy, run, small_chain, verify_with, workspace,
+};
+
+/// A directory whose writes fail from the `fail_at`-th on, before or after they took effect.
+struct Faulty {
+    inner: Directory,
+    writes: Cell<u32>,
+    fail_at: u32,
+    persisted: bool,
+}
+
+impl Faulty {
+    fn write<T>(&self, path: &str, write: impl FnOnce() -> T) -> Result<T, StoreError> {
+        self.writes.set(self.writes.get() + 1);
+        let failed =
+            StoreError::Write { path: path.to_owned(), reason: "No space left on device".into() };
+        if self.writes.get() < self.fail_at {
+            return Ok(write());
+        }
+        // "Failed, but persisted anyway": the reply was lost.
+        if self.writes.get() == self.fail_at && self.persisted {
+            write();
+        }
+        Err(failed)
+    }
+}
+
+impl Archive for Faulty {
+    fn list(&self) -> Result<Vec<Entry>, ReadFailure> {
+        self.inner.list()
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure> {
+        self.inner.read(path)
+    }
+}
+
+impl Store for Faulty {
+    fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        self.write(path, || self.inner.put_new(path, bytes))?
+    }
+
+    fn put_head(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write(layout::HEAD, || self.inner.put_head(bytes))?
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.inner.probe()
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+#[test]
+fn a_run_cut_off_at_any_write_is_finished_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let config_path = workspace(folder.path());
+    run(&config_path, DAYS[0]);
+    let archive = folder.path().join("archive");
+    let before = folder.path().join("before");
+    copy_tree(&archive, &before);
+    let config = Config::load(&config_path).unwrap();
+    let signer = sign::open(&config.keys.signer, None).unwrap();
+    run(&config_path, DAYS[1]);
+    let expected: Vec<_> = files(&archive)
+        .into_iter()
+        .map(|path| (fs::read(archive.join(&path)).unwrap(), path))
+        .collect();
+
+    let mut tried = 0;
+    for persisted in [false, true] {
+        for fail_at in 1.. {
+            fs::remove_dir_all(&archive).unwrap();
+            copy_tree(&before, &archive);
+            let store = Faulty {
+                inner: Directory::new(&archive),
+                writes: Cell::new(0),
+                fail_at,
+                persisted,
+            };
+            let result = pipeline::run_with(&config, &store, &*signer, at(DAYS[1]), false, &Silent);
+            if result.is_ok() {
+                break;
+            }
+            tried += 1;
+            // What a cut-off run leaves never verifies as more than what was there.
+            let then = Policy { now: at(DAYS[1]), ..policy() };
+            let faults = errors(&verify_with(&archive, &then));
+            let unfinished = [
+                vec![],
+                vec![format!("UNSIGNED_CLAIM {}", layout::statement(1))],
+                vec![format!("CHECKPOINT_MISSING {}", layout::checkpoint(2))],
+                vec![format!("HEAD_ROLLED_BACK {}", layout::HEAD)],
+            ];
+            assert!(
+                unfinished.iter().any(|allowed| allowed.iter().all(|f| faults.contains(f))
+                    && faults
+                        .iter()
+                        .all(|f| allowed.contains(f) || f.starts_with("CHECKPOINT_MISSING"))),
+                "write {fail_at}: {faults:?}"
+            );
+            // The next run finishes it: the same bytes as if nothing had happened.
+            run(&config_path, DAYS[1]);
+            let now: Vec<_> = files(&archive)
+                .into_iter()
+                .map(|path| (fs::read(archive.join(&path)).unwrap(), path))
+                .collect();
+            assert_eq!(now.len(), expected.len(), "write {fail_at}");
+            assert!(now == expected, "write {fail_at}, persisted {persisted}: other bytes");
+            assert_eq!(errors(&verify_with(&archive, &then)), Vec::<String>::new());
+        }
+    }
+    eprintln!("cut off at {tried} writes: lost 0, forked 0");
+    assert!(tried > 20);
+}
+
+#[test]
+fn two_writers_make_one_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = workspace(folder.path());
+    let runs: Vec<_> = std::thread::scope(|scope| {
+        let starts: Vec<_> =
+            ["2026-11-20T02:00:00Z", "2026-11-20T02:00:01Z", "2026-11-20T02:00:02Z"]
+                .into_iter()
+                .map(|now| {
+                    let config = Config::load(&config).unwrap();
+                    scope.spawn(move || pipeline::run(&config, at(now), false, &Silent))
+                })
+                .collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    // A writer whose clock stands before the winner's is refused; none is lost silently.
+    let mut seqs = Vec::new();
+    for run in runs {
+        match run {
+            Ok(outcome) => seqs.push(outcome.seq),
+            Err(RunFailure::Seal(SealError::ClockBack { .. } | SealError::NotVerified { .. })) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    seqs.sort_unstable();
+    assert_eq!(seqs, (0..seqs.len() as u64).collect::<Vec<_>>());
+    let archive = folder.path().join("archive");
+    let verdict = verify_with(&archive, &Policy { now: at("2026-11-20T03:00:00Z"), ..policy() });
+    assert_eq!(errors(&verdict), Vec::<String>::new());
+}
+
+#[test]
+fn the_same_run_twice_is_recorded_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = workspace(folder.path());
+    let first = run(&config, DAYS[0]);
+    let second = run(&config, DAYS[0]);
+    assert!(!first.already_recorded && second.already_recorded);
+    assert_eq!((first.seq, second.seq), (0, 0));
+    assert_eq!(first.pin, second.pin);
+}
+
+#[test]
+fn missed_runs_are_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = workspace(folder.path());
+    run(&config, "2026-11-20T02:00:00Z");
+    run(&config, "2026-11-23T02:00:00Z");
+    let archive = folder.path().join("archive");
+    let late = Policy { now: at("2026-11-23T03:00:00Z"), replay: true, ..policy() };
+    let verdict = verify_with(&archive, &late);
+    assert_eq!(errors(&verdict), Vec::<String>::new());
+    let gap = verdict.findings.iter().find(|f| f.code == FailureCode::PeriodGapDeclared).unwrap();
+    assert_eq!(gap.object, layout::statement(1));
+    assert_eq!(
+        (gap.expected.as_str(), gap.found.as_str()),
+        ("2026-11-20T02:00:00Z", "2026-11-22T02:00:00Z")
+    );
+}
+
+#[test]
+fn nothing_is_added_to_an_archive_that_does_not_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    let config_path = workspace(folder.path());
+    run(&config_path, DAYS[0]);
+    let archive = folder.path().join("archive");
+    let statement = archive.join(layout::statement(0));
+    let text = fs::read_to_string(&statement).unwrap();
+    fs::write(&statement, text.replace("\"pass\":", "\"pasS\":")).unwrap();
+    let before = files(&archive);
+    let config = Config::load(&config_path).unwrap();
+    let error = pipeline::run(&config, at(DAYS[1]), false, &Silent).unwrap_err();
+    assert!(error.to_string().contains("PAYLOAD_COPY_MISMATCH"), "{error}");
+    assert_eq!(files(&archive), before);
+}
+
+#[test]
+fn an_expired_keyring_and_a_clock_that_went_back_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config_path = workspace(folder.path());
+    let config = Config::load(&config_path).unwrap();
+    run(&config_path, DAYS[1]);
+    let back = pipeline::run(&config, at(DAYS[0]), false, &Silent).unwrap_err();
+    assert!(matches!(back, RunFailure::Seal(_)), "{back}");
+    let expired = pipeline::run(&config, at("2028-01-01T00:00:00Z"), false, &Silent).unwrap_err();
+    assert!(expired.to_string().starts_with("keyring 1 expired 2027-"), "{expired}");
+}
+
+#[test]
+fn a_source_without_data_is_sealed_as_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = workspace(folder.path());
+    let whole = run(&config, DAYS[0]);
+    fs::remove_dir_all(folder.path().join("inputs")).unwrap();
+    let missing = run(&config, DAYS[1]);
+    assert!(!whole.incomplete && missing.incomplete);
+    assert_eq!(missing.sources[0].1, "missing");
+    assert!(missing.frameworks[0].2.assessed() < whole.frameworks[0].2.assessed());
+    let error = pipeline::run(&Config::load(&config).unwrap(), at(DAYS[2]), true, &Silent);
+    assert!(matches!(error.unwrap_err(), RunFailure::Strict { .. }));
+}
+
+/// Runs the program on a copy of the small chain's workspace and returns its archive's files.
+fn archive_of(folder: &Path, environment: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
+    copy_tree(&small_chain().0.path().join("keys"), &folder.join("keys"));
+    workspace(folder);
+    let output = Command::new(env!("CARGO_BIN_EXE_affidavit"))
+        .args(["run", "--config"])
+        .arg(folder.join("affidavit.yaml"))
+        .args(["--now", DAYS[0], "-q"])
+        .envs(environment.iter().copied())
+        .current_dir("/")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let archive = folder.join("archive");
+    files(&archive)
+        .into_iter()
+        .map(|path| (path.clone(), fs::read(archive.join(&path)).unwrap()))
+        .collect()
+}
+
+#[test]
+fn equal_input_gives_equal_bytes_wherever_it_runs() {
+    let one = tempfile::tempdir().unwrap();
+    let two = tempfile::tempdir().unwrap();
+    let deeper = two.path().join("another/place");
+    fs::create_dir_all(&deeper).unwrap();
+    let first = archive_of(one.path(), &[("TZ", "UTC"), ("LANG", "C")]);
+    let second = archive_of(
+        &deeper,
+        &[("TZ", "Pacific/Kiritimati"), ("LANG", "tr_TR.UTF-8"), ("RAYON_NUM_THREADS", "1")],
+    );
+    let paths =
+        |files: &[(String, Vec<u8>)]| files.iter().map(|(p, _)| p.clone()).collect::<Vec<_>>();
+    assert_eq!(paths(&first), paths(&second));
+    assert!(first.iter().any(|(path, _)| path.ends_with("report.pdf")));
+    for ((path, left), (_, right)) in first.iter().zip(&second) {
+        assert!(left == right, "{path} differs");
+    }
+}
+
+#[test]
+fn no_private_key_and_no_secret_reaches_the_archive() {
+    let folder = small_chain().0.path();
+    let log = fs::read_to_string(folder.join("keys/log.pem")).unwrap();
+    let secret = fs::read_to_string(folder.join("keys/disclosure.secret")).unwrap();
+    let key = log.lines().nth(1).unwrap();
+    for path in files(&folder.join("archive")) {
+        let bytes = fs::read(folder.join("archive").join(&path)).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("PRIVATE KEY") && !text.contains(key), "{path}");
+        assert!(!text.contains(secret.trim()), "{path}");
+    }
+}
+
+#[test]
+fn the_recipe_with_stock_tools_succeeds() {
+    let tools = ["jq", "openssl", "sha256sum", "base64"];
+    let missing: Vec<_> = tools
+        .iter()
+        .filter(|tool| Command::new("which").arg(tool).output().is_ok_and(|o| !o.status.success()))
+        .collect();
+    assert!(missing.is_empty(), "install {missing:?} to run this test");
+    let (_folder, archive) = crate::support::copy();
+    let text = fs::read_to_string(archive.join(layout::VERIFY_MD)).unwrap();
+    let (_, rest) = text.split_once("```sh\n").unwrap();
+    let (script, _) = rest.split_once("```").unwrap();
+    // The second bundle, so that there is a previous one to compare with.
+    let script = script
+        .replace("N=0000000000; S=0000000001;", "N=0000000001; S=0000000002; PREV=0000000000;");
+    let script = format!(
+        "{script}\ntest \"$(jq -r '.predicate.chain.prev.sha256' log/$N.json)\" = \"$(sha256sum log/$PREV.json | cut -d' ' -f1)\"\n"
+    );
+    let recipe = |script: &str| {
+        let output = Command::new("bash")
+            .args(["-euo", "pipefail", "-c", script])
+            .current_dir(&archive)
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (success, output) = recipe(&script);
+    assert!(success, "{output}");
+    assert_eq!(output.matches("Signature Verified Successfully").count(), 2, "{output}");
+    assert!(output.contains(&crate::support::root().to_string()), "{output}");
+    // The positive control's opposite: the recipe notices a change.
+    let items = files(&archive).into_iter().rfind(|path| path.ends_with("items.jsonl")).unwrap();
+    let all: Vec<_> = files(&archive).into_iter().filter(|p| p.ends_with("items.jsonl")).collect();
+    for path in &all {
+        fs::write(archive.join(path), "changed").unwrap();
+    }
+    assert!(!recipe(&script).0, "{items}");
+}

@@ -15,6 +15,8 @@ mod frameworks;
 #[cfg(feature = "pipeline")]
 mod contract;
 #[cfg(feature = "pipeline")]
+mod render;
+#[cfg(feature = "pipeline")]
 mod sealing;
 #[cfg(feature = "pipeline")]
 mod support;

@@ -5,18 +5,20 @@
 
 pub mod build;
 pub mod model;
+mod figures;
 mod text;
 mod world;
 
-use serde_json::Value;
-use typst::foundations::Smart;
+use typst::foundations::{Datetime, Smart};
 use typst_layout::PagedDocument;
 use typst_pdf::{PdfOptions, PdfStandard, PdfStandards, Timestamp};
 
-use crate::evidence::digest::Digest;
 use crate::evidence::instant;
 use model::Report;
 use world::World;
+
+/// Name of the file embedded in every report.
+pub const ATTACHMENT: &str = "evidence.json";
 
 /// A report template in the binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +27,24 @@ pub enum Template {
     Full,
 }
 
+/// The files of a template as `(path, source)`; the first is compiled, the others are its imports.
+type Sources = &'static [(&'static str, &'static str)];
+
 impl Template {
-    fn source(self) -> &'static str {
+    fn sources(self) -> Sources {
+        macro_rules! template {
+            ($folder:literal: $($file:literal),+) => {
+                &[$((
+                    concat!("/", $file),
+                    include_str!(concat!("../../report-templates/", $folder, "/", $file)),
+                )),+]
+            };
+        }
         match self {
-            Self::Full => include_str!("../../report-templates/full/main.typ"),
+            Self::Full => template!(
+                "full": "main.typ", "style.typ", "summary.typ", "provenance.typ", "map.typ",
+                "controls.typ", "registers.typ", "verify.typ"
+            ),
         }
     }
 }
@@ -48,7 +64,7 @@ pub enum RenderError {
     Typst(String),
 }
 
-/// Renders a report as PDF/A-3a and PDF/UA-1. `attachment` is embedded as `evidence.json`.
+/// Renders a report as PDF/A-3a and PDF/UA-1. `attachment` is embedded as [`ATTACHMENT`].
 ///
 /// # Errors
 /// [`RenderError`]. Text that the fonts cannot show is no error: it is replaced and counted.
@@ -56,41 +72,37 @@ pub fn pdf(report: &Report, template: Template, attachment: &[u8]) -> Result<Vec
     let created = instant::parse(&report.created)
         .and_then(world::date_time)
         .ok_or_else(|| RenderError::Time(report.created.clone()))?;
-    let fonts = world::fonts();
-    let mut data = serde_json::to_value(report)?;
-    let replaced = text::make_showable(&mut data, &|c| world::covers(fonts, c));
-    if let Value::Object(fields) = &mut data {
-        fields.insert("replaced_texts".to_owned(), replaced.into());
-        fields.insert("attachment_sha256".to_owned(), Digest::of(attachment).to_string().into());
-        fields.insert("attachment_bytes".to_owned(), attachment.len().into());
-    }
-    let world = World::new(template.source(), serde_json::to_vec(&data)?, attachment, created);
+    let data = figures::data(report, attachment, &world::covers)?;
+    let world = World::new(template.sources(), data, attachment, created);
     let result = render(&world, report, created);
     // What the compiler remembers of this report is of no use for the next one.
     typst::comemo::evict(0);
     result
 }
 
-fn render(
-    world: &World,
-    report: &Report,
-    created: typst::foundations::Datetime,
-) -> Result<Vec<u8>, RenderError> {
+/// Goes into the metadata, which is XML.
+fn creator(report: &Report) -> String {
+    let mut text = format!("{} {}", report.tool.name, report.tool.version);
+    text.retain(|c| c.is_ascii_graphic() || c == ' ');
+    text
+}
+
+fn render(world: &World, report: &Report, created: Datetime) -> Result<Vec<u8>, RenderError> {
     let compiled = typst::compile::<PagedDocument>(world);
-    // A warning is a missing font or an overfull layout: the page would not be what it should be.
-    if let Some(warning) = compiled.warnings.first() {
-        return Err(RenderError::Typst(world.describe(warning)));
-    }
     let describe = |errors: ecow::EcoVec<typst::diag::SourceDiagnostic>| {
         let text: Vec<String> = errors.iter().map(|error| world.describe(error)).collect();
         RenderError::Typst(text.join("; "))
     };
     let document = compiled.output.map_err(describe)?;
+    // A warning is a missing font or a layout that does not settle: not the page it should be.
+    if !compiled.warnings.is_empty() {
+        return Err(describe(compiled.warnings));
+    }
     let standards = PdfStandards::new(&[PdfStandard::A_3a, PdfStandard::Ua_1])
         .map_err(|error| RenderError::Typst(error.message().to_string()))?;
     let options = PdfOptions {
         ident: Smart::Custom(format!("{}#{}", report.chain.origin, report.chain.seq)),
-        creator: Smart::Custom(Some(format!("{} {}", report.tool.name, report.tool.version))),
+        creator: Smart::Custom(Some(creator(report))),
         timestamp: Some(Timestamp::new_utc(created)),
         page_ranges: None,
         standards,

@@ -1,4 +1,5 @@
-//! The closed world that a template is compiled in: three files, our fonts, the run's date.
+//! The closed world that a template is compiled in: its own files, the data, our fonts, the run's
+//! date.
 
 use std::sync::LazyLock;
 
@@ -25,52 +26,61 @@ static FONTS: LazyLock<Vec<Font>> =
 static LIBRARY: LazyLock<LazyHash<Library>> =
     LazyLock::new(|| LazyHash::new(Library::builder().build()));
 
-/// The embedded fonts.
-pub(super) fn fonts() -> &'static [Font] {
-    &FONTS
-}
+static BOOK: LazyLock<LazyHash<FontBook>> =
+    LazyLock::new(|| LazyHash::new(FontBook::from_fonts(FONTS.iter())));
 
 /// Can any of the fonts show this character? PDF/A refuses what none can.
-pub(super) fn covers(fonts: &[Font], c: char) -> bool {
-    fonts.iter().any(|font| font.info().coverage.contains(u32::from(c)))
+pub(super) fn covers(c: char) -> bool {
+    FONTS.iter().any(|font| font.info().coverage.contains(u32::from(c)))
 }
 
 pub(super) struct World {
-    book: LazyHash<FontBook>,
-    template: Source,
-    data: (FileId, Bytes),
-    attachment: (FileId, Bytes),
+    /// The first is compiled.
+    sources: Vec<Source>,
+    files: [(FileId, Bytes); 2],
     today: Datetime,
 }
 
 impl World {
-    pub(super) fn new(template: &str, data: Vec<u8>, attachment: &[u8], today: Datetime) -> Self {
+    pub(super) fn new(
+        template: super::Sources,
+        data: Vec<u8>,
+        attachment: &[u8],
+        today: Datetime,
+    ) -> Self {
         // File ids are interned for the life of the process, so names are the same for every report.
+        let source = |(path, text): &(&str, &str)| Source::new(file_id(path), (*text).to_owned());
         Self {
-            book: LazyHash::new(FontBook::from_fonts(fonts())),
-            template: Source::new(file_id("/main.typ"), template.to_owned()),
-            data: (file_id("/data.json"), Bytes::new(data)),
-            attachment: (file_id("/evidence.json"), Bytes::new(attachment.to_vec())),
+            sources: template.iter().map(source).collect(),
+            files: [
+                (file_id("/data.json"), Bytes::new(data)),
+                (file_id("/evidence.json"), Bytes::new(attachment.to_vec())),
+            ],
             today,
         }
     }
 
     /// `/main.typ:3:1: message`.
     pub(super) fn describe(&self, diagnostic: &SourceDiagnostic) -> String {
-        let place = typst::World::source(self, self.template.id())
-            .ok()
-            .and_then(|source| {
-                let start = WorldExt::range(self, diagnostic.span)?.start;
-                let (line, column) = source.lines().byte_to_line_column(start)?;
-                Some(format!("main.typ:{}:{}: ", line + 1, column + 1))
-            })
-            .unwrap_or_default();
-        let hints: Vec<String> = diagnostic.hints.iter().map(|hint| format!("{hint:?}")).collect();
-        format!("{place}{} {}", diagnostic.message, hints.join(" ")).trim_end().to_owned()
+        let place = || {
+            let id = diagnostic.span.id()?;
+            let start = WorldExt::range(self, diagnostic.span)?.start;
+            let source = typst::World::source(self, id).ok()?;
+            let (line, column) = source.lines().byte_to_line_column(start)?;
+            let path = id.vpath().get_with_slash();
+            Some(format!("{path}:{}:{}: ", line + 1, column + 1))
+        };
+        let mut text = place().unwrap_or_default();
+        text.push_str(&diagnostic.message);
+        for hint in &diagnostic.hints {
+            text.push_str("; ");
+            text.push_str(&hint.v);
+        }
+        text
     }
 }
 
-#[expect(clippy::expect_used, reason = "the three paths are constants that are valid")]
+#[allow(clippy::expect_used, reason = "the names are constants of this module")]
 fn file_id(path: &str) -> FileId {
     let path = VirtualPath::new(path).expect("a constant, valid path");
     RootedPath::new(VirtualRoot::Project, path).intern()
@@ -95,31 +105,25 @@ impl typst::World for World {
     }
 
     fn book(&self) -> &LazyHash<FontBook> {
-        &self.book
+        &BOOK
     }
 
     fn main(&self) -> FileId {
-        self.template.id()
+        self.sources.first().map_or_else(|| file_id("/main.typ"), Source::id)
     }
 
     fn source(&self, id: FileId) -> FileResult<Source> {
-        if id == self.template.id() {
-            Ok(self.template.clone())
-        } else {
-            Err(FileError::AccessDenied)
-        }
+        let found = self.sources.iter().find(|source| source.id() == id);
+        found.cloned().ok_or(FileError::AccessDenied)
     }
 
     fn file(&self, id: FileId) -> FileResult<Bytes> {
-        [&self.data, &self.attachment]
-            .into_iter()
-            .find(|(known, _)| *known == id)
-            .map(|(_, bytes)| bytes.clone())
-            .ok_or(FileError::AccessDenied)
+        let found = self.files.iter().find(|(known, _)| *known == id);
+        found.map(|(_, bytes)| bytes.clone()).ok_or(FileError::AccessDenied)
     }
 
     fn font(&self, index: usize) -> Option<Font> {
-        fonts().get(index).cloned()
+        FONTS.get(index).cloned()
     }
 
     fn today(&self, _: Option<Duration>) -> Option<Datetime> {

@@ -1,0 +1,220 @@
+//! The report: the same bytes everywhere, archival and accessible, whatever stands in the cluster.
+
+mod sample;
+
+use std::path::Path;
+use std::process::Command;
+
+use affidavit::render::model::Report;
+use affidavit::render::{self, Template};
+
+const ATTACHMENT: &[u8] = b"{\"controls\":[],\"text\":\"\xe6\xbc\xa2\"}\n";
+
+fn render(report: &Report) -> Vec<u8> {
+    render::pdf(report, Template::Full, ATTACHMENT).unwrap()
+}
+
+/// Runs one of poppler's or qpdf's programs; `None` when it is not installed.
+fn run(program: &str, arguments: &[&str]) -> Option<String> {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) => {
+            assert!(
+                output.status.success(),
+                "{program}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            Some(String::from_utf8_lossy(&output.stdout).into_owned())
+        }
+        Err(error) => {
+            eprintln!("{program} is not installed ({error}); nothing was tested with it");
+            None
+        }
+    }
+}
+
+fn with_file<T>(pdf: &[u8], then: impl FnOnce(&Path, &str) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.pdf");
+    std::fs::write(&path, pdf).unwrap();
+    then(folder.path(), path.to_str().unwrap())
+}
+
+/// The report's text, each line's white space reduced to single spaces.
+fn text_of(report: &Report) -> Option<String> {
+    let text = with_file(&render(report), |_, path| run("pdftotext", &["-layout", path, "-"]))?;
+    let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(text.replace('\u{200b}', "").lines().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// For whoever works on a template: writes reports to look at, to the folder in the environment.
+#[test]
+#[ignore = "writes files: AFFIDAVIT_REPORTS=/tmp/x cargo test reports_to_look_at -- --ignored"]
+fn reports_to_look_at() {
+    let folder = std::env::var_os("AFFIDAVIT_REPORTS").expect("a folder");
+    for (name, report) in [
+        ("sample", sample::sample()),
+        ("three", sample::of(&["cis-kubernetes", "pci-dss", "hipaa-security-rule"])),
+        ("many", sample::many(12)),
+        ("empty", sample::empty()),
+        ("hostile", sample::everywhere(sample::HOSTILE[4])),
+        ("long", sample::everywhere(&"n".repeat(4096))),
+    ] {
+        let begun = std::time::Instant::now();
+        let pdf = render(&report);
+        eprintln!("{name}: {} bytes in {:?}", pdf.len(), begun.elapsed());
+        std::fs::write(Path::new(&folder).join(name).with_extension("pdf"), pdf).unwrap();
+    }
+}
+
+/// In a process of its own: writes the sample to the path in the environment.
+#[test]
+fn bytes_depend_on_the_input_only() {
+    const CHILD: &str = "AFFIDAVIT_TEST_RENDER_TO";
+    let report = sample::sample();
+    if let Some(path) = std::env::var_os(CHILD) {
+        std::fs::write(path, render(&report)).unwrap();
+        return;
+    }
+    let pdf = render(&report);
+    let folder = tempfile::tempdir().unwrap();
+    for (zone, language, threads, home) in
+        [("Asia/Tokyo", "ja_JP.UTF-8", "1", "/"), ("America/Caracas", "C", "7", "/tmp")]
+    {
+        let path = folder.path().join(threads);
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "render::bytes_depend_on_the_input_only"])
+            .env(CHILD, &path)
+            .env("TZ", zone)
+            .env("LANG", language)
+            .env("LC_ALL", language)
+            .env("RAYON_NUM_THREADS", threads)
+            .current_dir(home)
+            .output()
+            .unwrap()
+            .status;
+        assert!(status.success());
+        assert!(std::fs::read(&path).unwrap() == pdf, "other bytes with TZ={zone} LANG={language}");
+    }
+    // What an earlier report left in memory does not matter, nor does the next one get its identity.
+    let mut next = report.clone();
+    next.chain.seq += 1;
+    assert!(render(&next) != pdf);
+    assert!(render(&report) == pdf);
+}
+
+#[test]
+fn a_report_is_archival_accessible_and_well_formed() {
+    let pdf = render(&sample::of(&["hipaa-security-rule"]));
+    let text = String::from_utf8_lossy(&pdf);
+    for claim in ["<pdfaid:part>3", "<pdfaid:conformance>A", "<pdfuaid:part>1", "affidavit 0.1.0"] {
+        assert!(text.contains(claim), "no {claim}");
+    }
+    with_file(&pdf, |_, path| run("qpdf", &["--check", path]));
+}
+
+#[test]
+fn the_attachment_comes_back_byte_for_byte() {
+    with_file(&render(&sample::empty()), |folder, path| {
+        let Some(list) = run("pdfdetach", &["-list", path]) else { return };
+        assert!(list.contains(render::ATTACHMENT), "{list}");
+        let saved = folder.join("saved.json");
+        run("pdfdetach", &["-save", "1", "-o", saved.to_str().unwrap(), path]);
+        assert_eq!(std::fs::read(saved).unwrap(), ATTACHMENT);
+    });
+}
+
+#[test]
+fn the_text_holds_each_frameworks_counts_and_no_verdict() {
+    let report = sample::sample();
+    let Some(text) = text_of(&report) else { return };
+    for framework in &report.frameworks {
+        let counts = &framework.counts;
+        for part in [
+            format!(
+                "{} of {} {} of {}",
+                framework.assessed, framework.applicable, counts.satisfied, framework.assessed
+            ),
+            format!(
+                "satisfied {} supported {} not-satisfied {}",
+                counts.satisfied, counts.supported, counts.not_satisfied
+            ),
+            format!(
+                "manual {} not-assessed {} not-applicable {}",
+                counts.manual, counts.not_assessed, counts.not_applicable
+            ),
+        ] {
+            assert!(text.contains(&part), "{}: no `{part}`", framework.id);
+        }
+        for control in framework.groups.iter().flat_map(|group| &group.controls) {
+            assert!(text.contains(&control.id), "{} {} is not shown", framework.id, control.id);
+        }
+    }
+    for check in
+        ["kube-bench:cis-1.12:1.1.1", "evidence.example.com/prod-eu1#326", "--root FINGERPRINT"]
+    {
+        assert!(text.contains(check), "no `{check}`");
+    }
+    let text = text.to_lowercase();
+    for word in ["compliant", "certified", "does not add up"] {
+        assert!(!text.contains(word), "`{word}` appears");
+    }
+}
+
+#[test]
+fn a_shortened_list_says_what_it_leaves_out() {
+    let report = sample::sample();
+    let Some(text) = text_of(&report) else { return };
+    let controls = report.frameworks.iter().flat_map(|f| &f.groups).flat_map(|g| &g.controls);
+    let mut long = 0;
+    for control in controls.filter(|control| control.failing.len() > 12) {
+        long += 1;
+        let total = control.failing.len();
+        assert!(text.contains(&format!("8 of {total} are listed. … and {} more:", total - 8)));
+    }
+    assert!(long > 0, "the sample has no long list");
+}
+
+#[test]
+fn an_empty_report_says_why_it_is_empty() {
+    let Some(text) = text_of(&sample::empty()) else { return };
+    for part in [
+        "No framework was assessed",
+        "No source was declared",
+        "No waiver was given",
+        "No attestation was given",
+        "this is the first bundle",
+        "Nothing: every source is in order",
+    ] {
+        assert!(text.contains(part), "no `{part}` in\n{text}");
+    }
+}
+
+#[test]
+fn no_text_makes_a_report_fail() {
+    let long = "n".repeat(4096);
+    let no_date = "2026-02-31T25:61:61Z";
+    let almost = "2026-02-31T02:00:00Z";
+    for text in sample::HOSTILE.into_iter().chain([long.as_str(), no_date, almost]) {
+        let pdf = render::pdf(&sample::everywhere(text), Template::Full, ATTACHMENT);
+        assert!(pdf.is_ok(), "{text:?}: {}", pdf.unwrap_err());
+    }
+}
+
+#[test]
+fn altered_texts_are_counted() {
+    let mut report = sample::empty();
+    report.organisation = "漢字 \u{1b}[31m".into();
+    report.cluster.name = "n".repeat(4096);
+    let Some(text) = text_of(&report) else { return };
+    let text = text.replace('\n', " ");
+    assert!(text.contains("In 1 text, characters that no font"), "{text}");
+    assert!(text.contains("1 text of more than 600 characters is cut"), "{text}");
+}
+
+#[test]
+fn a_run_at_no_time_has_no_report() {
+    let mut report = sample::empty();
+    report.created = "yesterday".into();
+    let error = render::pdf(&report, Template::Full, ATTACHMENT).unwrap_err();
+    assert_eq!(error.to_string(), "`yesterday` is no instant");
+}

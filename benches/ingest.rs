@@ -9,6 +9,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -66,9 +67,20 @@ fn main() {
     }
     let (line, jq, openssl) = (median(line), median(jq), median(openssl));
     println!("ingest + assess + seal   {:8.0} MB/s", megabytes / line);
-    println!("jq empty                 {:8.0} MB/s   the line is {:.1} x as fast", megabytes / jq, jq / line);
-    println!("openssl dgst -sha256     {:8.0} MB/s   the line takes {:.1} x as long", megabytes / openssl, line / openssl);
-    println!("peak memory              {:8.0} MiB   ({before:.0} MiB before the first round)", peak_memory());
+    println!(
+        "jq empty                 {:8.0} MB/s   the line is {:.1} x as fast",
+        megabytes / jq,
+        jq / line
+    );
+    println!(
+        "openssl dgst -sha256     {:8.0} MB/s   the line takes {:.1} x as long",
+        megabytes / openssl,
+        line / openssl
+    );
+    println!(
+        "peak memory              {:8.0} MiB   ({before:.0} MiB before the first round)",
+        peak_memory()
+    );
 }
 
 fn median(mut times: Vec<f64>) -> f64 {

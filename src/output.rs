@@ -84,7 +84,6 @@ impl Output {
     }
 
     /// A line of the result. A reader that went away is no error.
-    #[expect(clippy::unused_self, reason = "all printing goes through one value")]
     pub fn line(&self, text: impl AsRef<str>) {
         drop(writeln!(std::io::stdout().lock(), "{}", text.as_ref()));
     }
@@ -103,7 +102,6 @@ impl Output {
     }
 
     /// A failure, with its causes and what to do about it.
-    #[expect(clippy::unused_self, reason = "all printing goes through one value")]
     pub fn failure(&self, failure: &Failure) {
         let mut stderr = std::io::stderr().lock();
         drop(writeln!(stderr, "error: {:#}", failure.error));

@@ -251,7 +251,7 @@ pub fn run_with(
         let place = Place::next(config, now, &log);
         let draft = Draft::new(config, &prepared, &evaluation, &keys, &place, signer)?;
         progress.step("sealing and archiving");
-        let sealed = sealer.seal(
+        let result = sealer.seal(
             &log,
             &draft.payload,
             &mut |path| {
@@ -269,7 +269,7 @@ pub fn run_with(
             &draft.input_digests,
             |sums, files| draft.statement(sums, files),
         )?;
-        if let Sealed::Done { seq, statement, sums, pin } = sealed {
+        if let Sealed::Done { seq, statement, sums, pin } = result {
             let mut outcome = outcome(config, &evaluation, &keys, store);
             outcome.seq = seq;
             outcome.statement = statement;

@@ -143,14 +143,10 @@ fn code() -> BTreeMap<String, Vec<(PathBuf, String)>> {
         let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
         let module = first.trim_end_matches(".rs").to_owned();
         let text = fs::read_to_string(&path).unwrap();
-        let code: String = text
-            .split("#[cfg(test)]\nmod tests")
-            .next()
-            .unwrap()
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let own = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let lines: Vec<&str> =
+            own.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = lines.join("\n");
         modules.entry(module).or_default().push((path, code));
     }
     modules

@@ -134,7 +134,7 @@ fn a_store_that_ignores_the_condition_is_refused() {
         for stream in listener.incoming().take(64) {
             let Ok(mut stream) = stream else { return };
             std::thread::spawn(move || {
-                let mut buffer = [0; 65_536];
+                let mut buffer = [0; 8_192];
                 while stream.read(&mut buffer).is_ok_and(|count| count > 0) {
                     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: \"x\"\r\n\r\n";
                     if stream.write_all(answer).is_err() {
@@ -169,6 +169,6 @@ fn a_store_that_cannot_be_reached_says_so_in_time() {
     let start = Instant::now();
     let error =
         S3::with(&location, at(NOW), Some(credentials(SECRET_KEY))).unwrap().probe().unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
     assert!(error.to_string().starts_with("could not write"), "{error}");
 }

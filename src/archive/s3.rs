@@ -74,8 +74,11 @@ impl S3 {
         if bucket.is_empty() {
             return Err(fault("no bucket"));
         }
-        let segments: Vec<&str> = prefix.split('/').filter(|segment| !segment.is_empty()).collect();
-        let prefix: String = segments.iter().map(|segment| format!("{segment}/")).collect();
+        let mut normal = String::new();
+        for segment in prefix.split('/').filter(|segment| !segment.is_empty()) {
+            normal.push_str(segment);
+            normal.push('/');
+        }
         let lock = match location.lock {
             None => None,
             Some((mode, days)) => {
@@ -95,7 +98,7 @@ impl S3 {
             .build()
             .map_err(|_| fault("no threads for the client"))?;
         let client = runtime.block_on(client(location, credentials));
-        Ok(Self { runtime, client, bucket: bucket.to_owned(), prefix, lock })
+        Ok(Self { runtime, client, bucket: bucket.to_owned(), prefix: normal, lock })
     }
 
     fn key(&self, path: &str) -> String {
@@ -191,8 +194,8 @@ async fn client(location: &Location, credentials: Option<Credentials>) -> Client
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_secs(60))
-        .operation_timeout(Duration::from_secs(240))
+        .operation_attempt_timeout(Duration::from_mins(1))
+        .operation_timeout(Duration::from_mins(4))
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)

@@ -207,7 +207,9 @@ fn run_lint(context: &Context) -> Result<Exit, Failure> {
     if context.output.is_json() {
         context.output.json(&errors);
     } else {
-        errors.iter().for_each(|error| context.output.line(error));
+        for error in &errors {
+            context.output.line(error);
+        }
         context.output.note(format!("{} frameworks, {} defects", all.len(), errors.len()));
     }
     Ok(if errors.is_empty() { Exit::Done } else { Exit::Gate })

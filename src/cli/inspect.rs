@@ -10,7 +10,7 @@ use crate::assessment::OutcomeCounts;
 use crate::evidence::digest::Digest;
 use crate::evidence::instant;
 use crate::exit::Exit;
-use crate::output::{Failure, Paint};
+use crate::output::Paint;
 use crate::scanner::{self, ReadError};
 
 #[derive(clap::Args)]
@@ -39,7 +39,7 @@ struct Inspected {
     error: Option<String>,
 }
 
-pub(super) fn inspect(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn inspect(arguments: &Arguments, context: &Context) -> Exit {
     let mut all = Vec::new();
     let mut help = "";
     for path in &arguments.files {
@@ -53,12 +53,14 @@ pub(super) fn inspect(arguments: &Arguments, context: &Context) -> Result<Exit, 
     if context.output.is_json() {
         context.output.json(&all);
     } else {
-        all.iter().for_each(|file| print(file, context));
+        for file in &all {
+            print(file, context);
+        }
         if !help.is_empty() {
             context.output.note(format!("help: {help}"));
         }
     }
-    Ok(if failed { Exit::NotFinished } else { Exit::Done })
+    if failed { Exit::NotFinished } else { Exit::Done }
 }
 
 fn look(path: &Path) -> (Inspected, &'static str) {

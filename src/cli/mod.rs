@@ -98,7 +98,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Init(arguments) => init::init(&arguments, context),
         #[cfg(feature = "pipeline")]
         Command::Run(arguments) => run::run(&arguments, context),
-        Command::Inspect(arguments) => inspect::inspect(&arguments, context),
+        Command::Inspect(arguments) => Ok(inspect::inspect(&arguments, context)),
         Command::Verify(arguments) => verify::verify(&arguments, context),
         Command::Frameworks(command) => frameworks::frameworks(&command, context),
     }

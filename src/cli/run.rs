@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     if context.output.is_json() {
         print_json(&outcome, context);
     } else {
-        print_text(&outcome, &context.output);
+        print_text(&outcome, context.output);
     }
     let gated = outcome
         .frameworks
@@ -94,7 +94,7 @@ impl Progress for Display {
     }
 }
 
-fn print_text(outcome: &RunOutcome, output: &Output) {
+fn print_text(outcome: &RunOutcome, output: Output) {
     let mut rows = vec![["source", "findings", "standing", ""].map(ToOwned::to_owned).to_vec()];
     for (name, standing, detail, findings) in &outcome.sources {
         rows.push(vec![name.clone(), findings.to_string(), standing.clone(), detail.clone()]);
@@ -128,7 +128,7 @@ fn print_text(outcome: &RunOutcome, output: &Output) {
     output.note(format!("Verify: affidavit verify {} {}", outcome.archive, roots.join(" ")));
 }
 
-fn print_rows(rows: &[Vec<String>], output: &Output) {
+fn print_rows(rows: &[Vec<String>], output: Output) {
     for (index, line) in table(rows).iter().enumerate() {
         let line = if index == 0 { output.paint(Paint::Dim, line) } else { line.to_owned() };
         output.line(line);

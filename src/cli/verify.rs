@@ -15,6 +15,7 @@ use crate::verify::pin::Pin;
 use crate::verify::{self, Level, Policy, Verdict};
 
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Arguments {
     /// A directory, or `s3://bucket/prefix`
     archive: String,
@@ -88,7 +89,7 @@ pub(super) fn verify(arguments: &Arguments, context: &Context) -> Result<Exit, F
     if context.output.is_json() {
         print_json(&verdict, exit, context);
     } else {
-        print_text(&verdict, exit, &context.output);
+        print_text(&verdict, exit, context.output);
     }
     Ok(exit)
 }
@@ -153,7 +154,7 @@ fn head(verdict: &Verdict) -> Option<Pin> {
     Some(Pin { origin: head.origin.clone(), size: head.size, root: head.root })
 }
 
-fn print_text(verdict: &Verdict, exit: Exit, output: &Output) {
+fn print_text(verdict: &Verdict, exit: Exit, output: Output) {
     for finding in &verdict.findings {
         let (word, paint) = match finding.level {
             Level::Error => ("ERROR", Paint::Red),

@@ -123,13 +123,9 @@ mod tests {
     #[test]
     fn fingerprints_are_read_as_people_write_them() {
         let id = KeyId(Digest::of(b"k"));
-        let grouped: String = id
-            .to_string()
-            .to_uppercase()
-            .as_bytes()
-            .chunks(4)
-            .map(|group| format!("{} ", std::str::from_utf8(group).unwrap()))
-            .collect();
+        let upper = id.to_string().to_uppercase();
+        let groups: Vec<_> = upper.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
+        let grouped = groups.join(" ");
         assert_eq!(KeyId::from_fingerprint(&grouped), Some(id));
         assert_eq!(KeyId::from_fingerprint("12"), None);
     }

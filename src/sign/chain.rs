@@ -130,7 +130,8 @@ pub fn write(
 
     let fingerprints: Vec<KeyId> = keyring.root.keys.iter().map(|key| key.keyid).collect();
     let fingerprint_file = folder.join("root.fingerprint");
-    let text: String = fingerprints.iter().map(|id| format!("{id}\n")).collect();
+    let lines: Vec<String> = fingerprints.iter().map(ToString::to_string).collect();
+    let text = format!("{}\n", lines.join("\n"));
     write_new(&fingerprint_file, text.as_bytes())?;
     Ok(WrittenChain { root_keys: root_paths, fingerprints, fingerprint_file, signer: log_key.id() })
 }

@@ -4,8 +4,12 @@
 //! suite in `tests/contract.rs` run over it.
 
 mod directory;
+#[cfg(feature = "pipeline")]
+mod s3;
 
 pub use directory::Directory;
+#[cfg(feature = "pipeline")]
+pub use s3::S3;
 
 use jiff::Timestamp;
 
@@ -22,7 +26,8 @@ pub struct Location {
     pub path_style: bool,
     /// Region.
     pub region: Option<String>,
-    /// Object Lock retention of everything that is written: mode, and days from the run's time.
+    /// Object Lock retention of everything that is written once: mode, and days from the run's
+    /// time.
     pub lock: Option<(LockMode, u32)>,
 }
 
@@ -43,11 +48,16 @@ pub enum LockMode {
 pub fn open(location: &Location, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
     let uri = location.uri.as_str();
     let fault = |reason| Err(StoreError::Uri { uri: uri.to_owned(), reason });
-    let _ = now;
     match uri.split_once("://") {
         None if uri.is_empty() => fault("empty"),
         None => Ok(Box::new(Directory::new(uri))),
-        Some(("s3", _)) => fault("this build has no S3"),
+        #[cfg(feature = "pipeline")]
+        Some(("s3", _)) => Ok(Box::new(S3::open(location, now)?)),
+        #[cfg(not(feature = "pipeline"))]
+        Some(("s3", _)) => {
+            let _ = now;
+            fault("this build has no S3")
+        }
         Some(_) => fault("no such kind of store"),
     }
 }

@@ -8,5 +8,7 @@
     reason = "a test that cannot go on should stop"
 )]
 
+#[cfg(feature = "pipeline")]
+mod contract;
 mod formats;
 mod frameworks;

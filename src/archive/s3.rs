@@ -417,9 +417,8 @@ fn content_type(path: &str) -> &'static str {
         Some("yaml" | "yml") => "application/yaml",
         Some("pdf") => "application/pdf",
         Some("md") => "text/markdown; charset=utf-8",
-        Some("txt") => "text/plain; charset=utf-8",
-        // SHA256SUMS, and the notes `checkpoint` and `checkpoints/N`.
-        None => "text/plain; charset=utf-8",
+        // No extension: SHA256SUMS, and the notes `checkpoint` and `checkpoints/N`.
+        Some("txt") | None => "text/plain; charset=utf-8",
         Some(_) => "application/octet-stream",
     }
 }

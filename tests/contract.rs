@@ -19,16 +19,15 @@ use affidavit::verify::Archive as _;
 use jiff::Timestamp;
 
 const WRITERS: usize = 20;
-const ROUNDS: u64 = 10;
 
-/// Everything that every store must do. The store is empty.
-fn suite(open: &(dyn Fn() -> Box<dyn Store> + Sync)) {
+/// Everything that every store must do. The store is empty; writers race for `rounds` rounds.
+fn suite(rounds: u64, open: &(dyn Fn() -> Box<dyn Store> + Sync)) {
     let store = open();
     store.probe().unwrap();
     once_written_stays(&*store);
     what_is_put_is_listed(&*store);
     the_head_is_replaced(&*store);
-    one_of_many_writers_wins(open);
+    one_of_many_writers_wins(rounds, open);
     // The probe leaves nothing that belongs to the archive.
     let before = paths(&*store);
     store.probe().unwrap();
@@ -81,7 +80,7 @@ fn the_head_is_replaced(store: &dyn Store) {
     assert_eq!(heads.count(), 1);
 }
 
-fn one_of_many_writers_wins(open: &(dyn Fn() -> Box<dyn Store> + Sync)) {
+fn one_of_many_writers_wins(rounds: u64, open: &(dyn Fn() -> Box<dyn Store> + Sync)) {
     let start = Barrier::new(WRITERS);
     let results = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -89,7 +88,7 @@ fn one_of_many_writers_wins(open: &(dyn Fn() -> Box<dyn Store> + Sync)) {
             let (start, results) = (&start, &results);
             scope.spawn(move || {
                 let store = open();
-                for round in 0..ROUNDS {
+                for round in 0..rounds {
                     let path = layout::statement(1000 + round);
                     // Every other round all write the same.
                     let own = if round % 2 == 0 { writer } else { WRITERS };
@@ -102,7 +101,7 @@ fn one_of_many_writers_wins(open: &(dyn Fn() -> Box<dyn Store> + Sync)) {
     });
     let results = results.into_inner().unwrap();
     let store = open();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let of_round = || results.iter().filter(move |(of, ..)| *of == round);
         let created: Vec<_> = of_round().filter(|(.., put)| *put == Put::Created).collect();
         let [(_, winner, _)] = created[..] else { panic!("round {round}: {created:?}") };
@@ -130,7 +129,7 @@ fn directory(folder: &Path) -> Location {
 fn a_directory_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let location = directory(folder.path());
-    suite(&|| archive::open(&location, Timestamp::UNIX_EPOCH).unwrap());
+    suite(10, &|| archive::open(&location, Timestamp::UNIX_EPOCH).unwrap());
 }
 
 #[test]

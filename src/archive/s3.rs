@@ -232,8 +232,13 @@ impl S3 {
         // Without a lock, or every run would leave an object that nobody can remove.
         let (first, first_version) = self.write(path, b"first", None).await?;
         let second = self.write(path, b"second", None).await;
-        let second_version = second.as_ref().ok().and_then(|(_, version)| version.clone());
-        for version in [second_version, first_version] {
+        let second_version = match &second {
+            Ok((Put::Created, version)) => Some(version.clone()),
+            _ => None,
+        };
+        // Each as the version that it is: a deletion without one only hides it, in a bucket with
+        // versions.
+        for version in [second_version, Some(first_version)].into_iter().flatten() {
             let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(path));
             // A writer need not be allowed to delete.
             drop(delete.set_version_id(version).send().await);

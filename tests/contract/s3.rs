@@ -6,11 +6,13 @@ use std::process::Command;
 use affidavit::archive::{Location, Store, open};
 use jiff::Timestamp;
 
-use super::server::{self, ACCESS_KEY, SECRET_KEY, Weed};
+use super::server::{self, SECRET_KEY, Weed};
 
 mod denied;
 mod anonymous;
 mod granted;
+mod reader;
+mod writer;
 
 /// Bucket without versions.
 const PLAIN: &str = "plain";
@@ -30,9 +32,11 @@ fn s3_keeps_the_contract() {
         return;
     };
     let weed = Weed::start(&binary);
-    inner(&weed, "granted::setup", &[ACCESS_KEY, SECRET_KEY]);
-    inner(&weed, "granted::store", &[ACCESS_KEY, SECRET_KEY]);
-    inner(&weed, "denied", &[ACCESS_KEY, "not the secret"]);
+    inner(&weed, "granted::setup", &["admin", SECRET_KEY]);
+    inner(&weed, "granted::store", &["admin", SECRET_KEY]);
+    inner(&weed, "writer", &["writer", SECRET_KEY]);
+    inner(&weed, "reader", &["reader", SECRET_KEY]);
+    inner(&weed, "denied", &["writer", "not the secret"]);
     inner(&weed, "anonymous", &[]);
 }
 

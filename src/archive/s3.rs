@@ -445,6 +445,9 @@ fn reason<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E>) -> Str
             match (error.code(), error.message()) {
                 (Some(code), Some(message)) => format!("{code}: {message}"),
                 (Some(text), None) | (None, Some(text)) => text.to_owned(),
+                (None, None) if service.raw().status().is_success() => {
+                    format!("not an answer of S3: {}", deepest(error))
+                }
                 (None, None) => format!("HTTP status {}", service.raw().status()),
             }
         }
@@ -452,10 +455,24 @@ fn reason<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E>) -> Str
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             "no answer in time".to_owned()
         }
-        SdkError::DispatchFailure(_) => format!("no connection: {}", deepest(error)),
+        SdkError::DispatchFailure(failure) if failure.is_io() => {
+            format!("no connection: {}", deepest(error))
+        }
+        // Not sent at all, most likely for want of credentials.
+        SdkError::DispatchFailure(failure) => {
+            let cause = failure.as_connector_error().and_then(Error::source);
+            cause.map_or_else(|| deepest(error), causes)
+        }
         SdkError::ResponseError(_) => format!("not an answer of S3: {}", deepest(error)),
         _ => deepest(error),
     }
+}
+
+/// An error and its causes, in one line.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    let texts: Vec<String> = chain.map(ToString::to_string).collect();
+    texts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The first cause of an error.

@@ -190,6 +190,8 @@ fn a_store_that_overwrites_is_refused() {
     let error = store(&endpoint, "s3://bucket/a").probe().unwrap_err();
     let StoreError::NotConditional { path } = &error else { panic!("{error}") };
     assert!(path.starts_with(".probe/"), "{path}");
+    let error = store(&endpoint, "s3://bucket/a").list().unwrap_err().to_string();
+    assert!(error.contains("not an answer of S3"), "{error}");
 }
 
 #[test]

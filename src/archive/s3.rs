@@ -1,90 +1,89 @@
 //! An archive in an S3 bucket.
 //!
-//! Put-if-absent is `If-None-Match: *` (412 when something is there). Every object is sent with
-//! its SHA-256, which the store checks on arrival. Probe objects lie under `.probe/` and are not
-//! part of the archive.
+//! An object is written by one conditional PUT (`If-None-Match: *`) that carries its SHA-256: the
+//! store checks the bytes, makes the object whole or not at all, and answers 412 when the name is
+//! taken. A 412 also comes when a reply was lost and the client tried again, so what is there is
+//! compared before it is called another object.
+//!
+//! Credentials come from where AWS tools look for them: environment, profile, web identity,
+//! container, instance. Keys below `.probe/` and the empty keys ending in `/` with which consoles
+//! show folders are not part of the archive.
 
+use std::error::Error;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
+use aws_config::meta::region::RegionProviderChain;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, environment, profile};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Credentials, Region};
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::config::{
+    Builder as ConfigBuilder, HttpClient, RequestChecksumCalculation, ResponseChecksumValidation,
+};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::put_object::PutObjectOutput;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ObjectLockMode};
-use aws_smithy_http_client::Builder;
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ObjectLockMode};
+use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::{Timestamp, ToSpan as _};
-use tokio::runtime::Runtime;
+use jiff::{SignedDuration, Timestamp};
+use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 use super::{Location, LockMode, Put, Store, StoreError};
 use crate::evidence::digest::{Digest, Hasher};
 use crate::evidence::layout;
 use crate::verify::{Archive, Entry, ReadFailure};
 
-/// Probe objects.
+/// Objects of [`Store::probe`]; never part of the archive.
 const PROBE: &str = ".probe/";
-/// Longest object that is read into memory, in bytes.
-const MAX_OBJECT: u64 = 1 << 30;
-/// How often a write is repeated that met another one under way (409).
-const MAX_CONFLICTS: u32 = 5;
 
-/// A bucket, or a part of one.
+/// Largest object that is read into memory.
+const MAX_READ: u64 = 1 << 30;
+
+/// Time to connect.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Time for one attempt, without the time to send a body.
+const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// How many times a request is tried.
+const ATTEMPTS: u32 = 3;
+
+/// Slowest upload that is waited for, in bytes per second.
+const SLOWEST: u64 = 128 << 10;
+
+/// How many times a conditional write is tried that collides with others.
+const COLLISIONS: u32 = 8;
+
+/// A bucket, or the part of it below a prefix.
 pub struct S3 {
     runtime: Runtime,
     client: Client,
     bucket: String,
+    /// Empty, or ends in `/`.
     prefix: String,
     lock: Option<(ObjectLockMode, DateTime)>,
 }
 
-/// What a conditional write met.
-enum Written {
-    Created,
-    Exists,
-}
-
 impl S3 {
-    /// Prepares a client. Credentials come from the environment, a profile, a web identity (IRSA),
-    /// a container (EKS Pod Identity) or the instance, in this order. Nothing is sent yet.
+    /// Opens the bucket at a location. Nothing is sent to it yet.
     ///
     /// # Errors
-    /// [`StoreError::Uri`] when the location names no bucket.
+    /// [`StoreError::Uri`] when the location does not name a bucket.
     pub fn open(location: &Location, now: Timestamp) -> Result<Self, StoreError> {
-        Self::with(location, now, None)
-    }
-
-    /// [`open`](Self::open) with credentials of the caller's.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn with(
-        location: &Location,
-        now: Timestamp,
-        credentials: Option<Credentials>,
-    ) -> Result<Self, StoreError> {
-        let fault = |reason| StoreError::Uri { uri: location.uri.clone(), reason };
-        let rest = location.uri.strip_prefix("s3://").ok_or_else(|| fault("no s3:// URI"))?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() {
-            return Err(fault("no bucket"));
-        }
-        let mut normal = String::new();
-        for segment in prefix.split('/').filter(|segment| !segment.is_empty()) {
-            normal.push_str(segment);
-            normal.push('/');
-        }
+        let uri = || location.uri.clone();
+        let fault = |reason| StoreError::Uri { uri: uri(), reason };
+        let (bucket, prefix) = split(&location.uri).map_err(fault)?;
         let lock = match location.lock {
             None => None,
             Some((mode, days)) => {
                 let until = now
-                    .checked_add((i64::from(days) * 24).hours())
-                    .map_err(|_| fault("the lock's end is beyond the calendar"))?;
+                    .checked_add(SignedDuration::from_hours(24 * i64::from(days)))
+                    .map_err(|_| fault("the lock ends later than can be written"))?;
                 let mode = match mode {
                     LockMode::Governance => ObjectLockMode::Governance,
                     LockMode::Compliance => ObjectLockMode::Compliance,
@@ -92,54 +91,71 @@ impl S3 {
                 Some((mode, DateTime::from_secs(until.as_second())))
             }
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+        let runtime = RuntimeBuilder::new_multi_thread()
+            .worker_threads(1)
             .enable_all()
             .build()
-            .map_err(|_| fault("no threads for the client"))?;
-        let client = runtime.block_on(client(location, credentials));
-        Ok(Self { runtime, client, bucket: bucket.to_owned(), prefix: normal, lock })
+            .map_err(|error| StoreError::Write { path: uri(), reason: error.to_string() })?;
+        let client = runtime.block_on(client(location));
+        Ok(Self { runtime, client, bucket, prefix, lock })
     }
 
     fn key(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
     }
 
-    /// One conditional write; a 409 (another write is under way) is repeated a few times.
-    async fn put_if_absent(&self, path: &str, bytes: &[u8]) -> Result<Written, StoreError> {
-        let digest = Digest::of(bytes);
-        for attempt in 0.. {
-            let mut request = self
-                .client
-                .put_object()
-                .bucket(&self.bucket)
-                .key(self.key(path))
-                .if_none_match("*")
-                .checksum_algorithm(ChecksumAlgorithm::Sha256)
-                .checksum_sha256(STANDARD.encode(digest.as_bytes()))
-                .content_type(content_type(path))
-                .body(ByteStream::from(bytes.to_vec()));
-            if let Some((mode, until)) = self.lock.as_ref().filter(|_| !path.starts_with(PROBE)) {
-                request =
-                    request.object_lock_mode(mode.clone()).object_lock_retain_until_date(*until);
-            }
-            match request.send().await {
-                Ok(_) => return Ok(Written::Created),
-                Err(error) => match status(&error) {
-                    Some(412) => return Ok(Written::Exists),
-                    Some(409) if attempt < MAX_CONFLICTS => {
-                        tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
-                    }
-                    _ => return Err(write_error(path, &error)),
-                },
-            }
-        }
-        Ok(Written::Exists)
+    /// A PUT with everything but its condition and its lock.
+    fn put(&self, path: &str, bytes: &[u8], digest: &Digest) -> PutObjectFluentBuilder {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(self.key(path))
+            .content_type(content_type(path))
+            .checksum_sha256(STANDARD.encode(digest.as_bytes()))
+            .body(ByteStream::from(bytes.to_vec()))
     }
 
-    /// Digest of what is there: the store's own if it keeps one, else of the bytes. Good enough to
-    /// tell two writes apart; verification never relies on it.
-    async fn digest_there(&self, path: &str) -> Result<Digest, StoreError> {
+    /// Writes an object unless one is there.
+    async fn write(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        lock: Option<&(ObjectLockMode, DateTime)>,
+    ) -> Result<(Put, Option<String>), StoreError> {
+        let failed = |reason| StoreError::Write { path: path.to_owned(), reason };
+        let digest = Digest::of(bytes);
+        let mut pause = Duration::from_millis(50);
+        let mut last = String::new();
+        for _ in 0..COLLISIONS {
+            let put = self
+                .put(path, bytes, &digest)
+                .if_none_match("*")
+                .set_object_lock_mode(lock.map(|(mode, _)| mode.clone()))
+                .set_object_lock_retain_until_date(lock.map(|(_, until)| *until));
+            let error = match send(put, bytes.len()).await {
+                Ok(output) => return Ok((Put::Created, output.version_id)),
+                Err(error) => error,
+            };
+            match status(&error) {
+                Some(412) => match self.stored(path).await? {
+                    Some(there) if there == digest => return Ok((Put::Same, None)),
+                    Some(_) => return Ok((Put::Other, None)),
+                    // It was removed in between.
+                    None => {}
+                },
+                // Another write to this name is under way.
+                Some(409) => {}
+                _ => return Err(failed(reason(&error))),
+            }
+            last = reason(&error);
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Err(failed(format!("others keep writing it: {last}")))
+    }
+
+    /// Digest of what is at a path; `None` when nothing is there.
+    async fn stored(&self, path: &str) -> Result<Option<Digest>, ReadFailure> {
         let head = self
             .client
             .head_object()
@@ -147,224 +163,359 @@ impl S3 {
             .key(self.key(path))
             .checksum_mode(ChecksumMode::Enabled)
             .send()
-            .await
-            .map_err(|error| read_failure(path, &error))?;
-        let stated = head
-            .checksum_sha256()
-            .and_then(|text| STANDARD.decode(text).ok())
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Digest::from_bytes);
-        match stated {
-            Some(digest) => Ok(digest),
-            None => Ok(self.stream(path, &mut |_| {}).await?.0),
+            .await;
+        // What went wrong with HEAD is told by GET: an answer to HEAD has no body to tell it in.
+        if let Ok(head) = head
+            && head.checksum_type != Some(ChecksumType::Composite)
+            && let Some(digest) = head.checksum_sha256.as_deref().and_then(decode)
+        {
+            return Ok(Some(digest));
+        }
+        match self.get::<Hasher>(path, u64::MAX).await {
+            Ok((hasher, _)) => Ok(Some(hasher.finish())),
+            Err(Fault::Missing(_)) => Ok(None),
+            Err(Fault::Other(reason)) => Err(ReadFailure { path: path.to_owned(), reason }),
         }
     }
 
-    /// Reads an object piece by piece.
-    async fn stream(
-        &self,
-        path: &str,
-        each: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<(Digest, u64), ReadFailure> {
-        let object = self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(self.key(path))
-            .send()
-            .await
-            .map_err(|error| read_failure(path, &error))?;
-        let mut body = object.body;
-        let mut hasher = Hasher::default();
-        let mut length = 0;
-        while let Some(piece) = body.next().await {
-            let piece = piece.map_err(|error| ReadFailure {
-                path: path.to_owned(),
-                reason: error.to_string(),
+    /// Streams an object into a sink; returns it with the length.
+    async fn get<S: Sink>(&self, path: &str, limit: u64) -> Result<(S, u64), Fault> {
+        let mut broken = String::new();
+        for _ in 0..ATTEMPTS {
+            let get = self.client.get_object().bucket(&self.bucket).key(self.key(path));
+            let output = get.send().await.map_err(|error| match error.code() {
+                Some("NoSuchKey") => Fault::Missing(reason(&error)),
+                _ => Fault::Other(reason(&error)),
             })?;
-            hasher.update(&piece);
-            length += piece.len() as u64;
-            each(&piece);
+            match drain(output.body, limit).await? {
+                Ok(done) => return Ok(done),
+                Err(reason) => broken = reason,
+            }
         }
-        Ok((hasher.finish(), length))
+        Err(Fault::Other(broken))
     }
-}
 
-async fn client(location: &Location, credentials: Option<Credentials>) -> Client {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_mins(1))
-        .operation_timeout(Duration::from_mins(4))
-        .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(4));
-    if let Some(region) = &location.region {
-        loader = loader.region(Region::new(region.clone()));
+    fn fetch<S: Sink>(&self, path: &str, limit: u64) -> Result<(S, u64), ReadFailure> {
+        self.runtime.block_on(self.get(path, limit)).map_err(|fault| {
+            let (Fault::Missing(reason) | Fault::Other(reason)) = fault;
+            ReadFailure { path: path.to_owned(), reason }
+        })
     }
-    if let Some(credentials) = credentials {
-        loader = loader.credentials_provider(credentials);
+
+    async fn list(&self) -> Result<Vec<Entry>, String> {
+        let mut objects = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(&self.prefix)
+            .into_paginator()
+            .send();
+        let mut entries = Vec::new();
+        while let Some(page) = objects.next().await {
+            let page = page.map_err(|error| reason(&error))?;
+            for object in page.contents.unwrap_or_default() {
+                let key = object.key.ok_or("the store listed an object without a key")?;
+                let path = key
+                    .strip_prefix(&self.prefix)
+                    .ok_or("the store listed a key that does not begin with the prefix")?;
+                let folder = path.is_empty() || path.ends_with('/');
+                if path.starts_with(PROBE) || (folder && object.size == Some(0)) {
+                    continue;
+                }
+                entries.push(Entry { path: path.to_owned(), is_file: true });
+            }
+        }
+        Ok(entries)
     }
-    let shared = loader.load().await;
-    let mut config =
-        aws_sdk_s3::config::Builder::from(&shared).force_path_style(location.path_style);
-    if let Some(endpoint) = &location.endpoint {
-        config = config.endpoint_url(endpoint);
-        // S3-compatible stores rarely have regions, and the signature needs one.
-        if shared.region().is_none() {
-            config = config.region(Region::new("us-east-1"));
+
+    async fn check_conditional(&self, path: &str) -> Result<(), StoreError> {
+        // Without a lock, or every run would leave an object that nobody can remove.
+        let (first, first_version) = self.write(path, b"first", None).await?;
+        let second = self.write(path, b"second", None).await;
+        let second_version = match &second {
+            Ok((Put::Created, version)) => Some(version.clone()),
+            _ => None,
+        };
+        // Each as the version that it is: a deletion without one only hides it, in a bucket with
+        // versions.
+        for version in [second_version, Some(first_version)].into_iter().flatten() {
+            let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(path));
+            // A writer need not be allowed to delete.
+            drop(delete.set_version_id(version).send().await);
+        }
+        match (first, second?.0) {
+            (Put::Created | Put::Same, Put::Other) => Ok(()),
+            _ => Err(StoreError::NotConditional { path: path.to_owned() }),
         }
     }
-    Client::from_conf(config.build())
 }
 
 impl Archive for S3 {
     fn list(&self) -> Result<Vec<Entry>, ReadFailure> {
-        self.runtime.block_on(async {
-            let mut entries = Vec::new();
-            let mut pages = self
-                .client
-                .list_objects_v2()
-                .bucket(&self.bucket)
-                .prefix(&self.prefix)
-                .into_paginator()
-                .send();
-            while let Some(page) = pages.next().await {
-                let page = page.map_err(|error| read_failure(".", &error))?;
-                for object in page.contents() {
-                    let Some(path) = object.key().and_then(|key| key.strip_prefix(&self.prefix))
-                    else {
-                        continue;
-                    };
-                    // A key that ends in a slash is how consoles show an empty folder.
-                    if !path.starts_with(PROBE) && !path.is_empty() && !path.ends_with('/') {
-                        entries.push(Entry { path: path.to_owned(), is_file: true });
-                    }
-                }
-            }
-            Ok(entries)
-        })
+        self.runtime
+            .block_on(S3::list(self))
+            .map_err(|reason| ReadFailure { path: self.describe(), reason })
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure> {
-        self.runtime.block_on(async {
-            let mut bytes = Vec::new();
-            let (_, length) = self
-                .stream(path, &mut |piece| {
-                    if (bytes.len() + piece.len()) as u64 <= MAX_OBJECT {
-                        bytes.extend_from_slice(piece);
-                    }
-                })
-                .await?;
-            if length == bytes.len() as u64 {
-                Ok(bytes)
-            } else {
-                let reason = format!("{length} bytes; at most {MAX_OBJECT} are read");
-                Err(ReadFailure { path: path.to_owned(), reason })
-            }
-        })
+        self.fetch(path, MAX_READ).map(|(bytes, _)| bytes)
     }
 
     fn digest(&self, path: &str) -> Result<(Digest, u64), ReadFailure> {
-        self.runtime.block_on(self.stream(path, &mut |_| {}))
+        // Hashed here: what the store says about an object proves nothing.
+        self.fetch::<Hasher>(path, u64::MAX).map(|(hasher, length)| (hasher.finish(), length))
     }
 }
 
 impl Store for S3 {
     fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-        self.runtime.block_on(async {
-            if let Written::Created = self.put_if_absent(path, bytes).await? {
-                return Ok(Put::Created);
-            }
-            // Also where an earlier attempt of ours succeeded and its reply was lost.
-            let there = self.digest_there(path).await?;
-            Ok(if there == Digest::of(bytes) { Put::Same } else { Put::Other })
-        })
+        self.runtime.block_on(self.write(path, bytes, self.lock.as_ref())).map(|(put, _)| put)
     }
 
     fn put_head(&self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.runtime.block_on(async {
-            self.client
-                .put_object()
-                .bucket(&self.bucket)
-                .key(self.key(layout::HEAD))
-                .checksum_algorithm(ChecksumAlgorithm::Sha256)
-                .content_type(content_type(layout::HEAD))
-                .body(ByteStream::from(bytes.to_vec()))
-                .send()
-                .await
-                .map(|_| ())
-                .map_err(|error| write_error(layout::HEAD, &error))
+        let put = self.put(layout::HEAD, bytes, &Digest::of(bytes));
+        self.runtime.block_on(send(put, bytes.len())).map(drop).map_err(|error| StoreError::Write {
+            path: layout::HEAD.to_owned(),
+            reason: reason(&error),
         })
     }
 
     fn probe(&self) -> Result<(), StoreError> {
-        self.runtime.block_on(async {
-            let mut name = [0; 8];
-            getrandom::fill(&mut name).map_err(|error| StoreError::Write {
-                path: PROBE.to_owned(),
-                reason: error.to_string(),
-            })?;
-            let path = format!("{PROBE}{:016x}", u64::from_be_bytes(name));
-            self.put_if_absent(&path, b"first").await?;
-            let second = self.put_if_absent(&path, b"second").await?;
-            // A bucket with default retention keeps it; it is in nobody's way.
-            let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(&path));
-            drop(delete.send().await);
-            match second {
-                Written::Exists => Ok(()),
-                Written::Created => Err(StoreError::NotConditional { path }),
-            }
-        })
+        let mut unique = [0; 16];
+        getrandom::fill(&mut unique).map_err(|error| StoreError::Write {
+            path: PROBE.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let path = format!("{PROBE}{:032x}", u128::from_be_bytes(unique));
+        self.runtime.block_on(self.check_conditional(&path))
     }
 
     fn describe(&self) -> String {
-        format!("s3://{}/{}", self.bucket, self.prefix.trim_end_matches('/'))
+        format!("s3://{}/{}", self.bucket, self.prefix).trim_end_matches('/').to_owned()
     }
 }
 
-fn content_type(path: &str) -> &'static str {
-    let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
-    match extension {
-        "json" => "application/json",
-        "jsonl" => "application/x-ndjson",
-        "pdf" => "application/pdf",
-        "yaml" | "yml" => "application/yaml",
-        _ => "text/plain; charset=utf-8",
+/// Where the bytes of an object go.
+trait Sink: Default {
+    fn take(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn take(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
     }
+}
+
+impl Sink for Hasher {
+    fn take(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
+/// Why there are no bytes.
+enum Fault {
+    Missing(String),
+    Other(String),
+}
+
+/// Takes in a body; the inner error is one after which it may be fetched again.
+async fn drain<S: Sink>(
+    mut body: ByteStream,
+    limit: u64,
+) -> Result<Result<(S, u64), String>, Fault> {
+    let mut sink = S::default();
+    let mut length = 0;
+    loop {
+        match body.try_next().await {
+            Ok(None) => return Ok(Ok((sink, length))),
+            Ok(Some(bytes)) => {
+                length += bytes.len() as u64;
+                if length > limit {
+                    return Err(Fault::Other(format!("larger than {limit} bytes")));
+                }
+                sink.take(&bytes);
+            }
+            Err(error) => return Ok(Err(deepest(&error))),
+        }
+    }
+}
+
+/// Sends a PUT with the time that its body needs.
+async fn send(
+    put: PutObjectFluentBuilder,
+    length: usize,
+) -> Result<PutObjectOutput, SdkError<aws_sdk_s3::operation::put_object::PutObjectError>> {
+    let config = ConfigBuilder::new().timeout_config(timeouts(length as u64));
+    put.customize().config_override(config).send().await
+}
+
+fn timeouts(length: u64) -> TimeoutConfig {
+    let attempt = ATTEMPT + Duration::from_secs(length / SLOWEST);
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(attempt * ATTEMPTS)
+        .build()
+}
+
+/// One TLS stack for S3 and for where credentials come from.
+fn http_client() -> impl HttpClient + 'static {
+    HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+async fn client(location: &Location) -> Client {
+    let given = RegionProviderChain::first_try(location.region.clone().map(Region::new));
+    let region = if location.endpoint.is_some() {
+        // Such stores seldom care, and an instance's metadata would not tell.
+        given
+            .or_else(environment::EnvironmentVariableRegionProvider::new())
+            .or_else(profile::ProfileFileRegionProvider::new())
+    } else {
+        given.or_default_provider()
+    };
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client())
+        .region(region.or_else("us-east-1"))
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(timeouts(0));
+    if let Some(endpoint) = &location.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    let config = ConfigBuilder::from(&loader.load().await)
+        .force_path_style(location.path_style)
+        // SHA-256 is sent where it matters; some stores refuse the CRC that is the default.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        // What is read is hashed here. A fault is then one of the evidence, not of the transport.
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .build();
+    Client::from_conf(config)
+}
+
+/// Bucket and normalised prefix of `s3://bucket/prefix`.
+fn split(uri: &str) -> Result<(String, String), &'static str> {
+    let rest = uri.strip_prefix("s3://").ok_or("not s3://bucket/prefix")?;
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    if bucket.len() < 3 || bucket.len() > 255 || !bucket.bytes().all(allowed) {
+        return Err("no valid name of a bucket");
+    }
+    let mut normal = String::new();
+    for segment in prefix.split('/').filter(|segment| !segment.is_empty()) {
+        if matches!(segment, "." | "..") || segment.contains(char::is_control) {
+            return Err("a prefix has no `.` or `..` segment and no control character");
+        }
+        normal.push_str(segment);
+        normal.push('/');
+    }
+    // Keys have at most 1024 bytes, and paths in an archive at most 255 below `bundles/<digest>/`.
+    if normal.len() > 512 {
+        return Err("the prefix is longer than 512 bytes");
+    }
+    Ok((bucket.to_owned(), normal))
+}
+
+fn content_type(path: &str) -> &'static str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("json") => "application/json",
+        Some("jsonl") => "application/jsonl",
+        Some("yaml" | "yml") => "application/yaml",
+        Some("pdf") => "application/pdf",
+        Some("md") => "text/markdown; charset=utf-8",
+        // No extension: SHA256SUMS, and the notes `checkpoint` and `checkpoints/N`.
+        Some("txt") | None => "text/plain; charset=utf-8",
+        Some(_) => "application/octet-stream",
+    }
+}
+
+fn decode(checksum: &str) -> Option<Digest> {
+    let bytes = STANDARD.decode(checksum).ok()?;
+    Some(Digest::from_bytes(bytes.try_into().ok()?))
 }
 
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// `AccessDenied: …`, or what kept the request from being answered.
-fn reason<E>(error: &SdkError<E>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    match (error.code(), status(error)) {
-        (Some(code), _) => match error.message() {
-            Some(message) => format!("{code}: {message}"),
-            None => code.to_owned(),
-        },
-        (None, Some(status)) => format!("the store answered {status}"),
-        (None, None) => DisplayErrorContext(error).to_string(),
+/// What went wrong, for people.
+fn reason<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E>) -> String {
+    match error {
+        SdkError::ServiceError(service) => {
+            let error = service.err();
+            match (error.code(), error.message()) {
+                (Some(code), Some(message)) => format!("{code}: {message}"),
+                (Some(text), None) | (None, Some(text)) => text.to_owned(),
+                (None, None) if service.raw().status().is_success() => {
+                    format!("not an answer of S3: {}", deepest(error))
+                }
+                (None, None) => format!("HTTP status {}", service.raw().status()),
+            }
+        }
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+            "no answer in time".to_owned()
+        }
+        SdkError::DispatchFailure(failure) if failure.is_io() => {
+            format!("no connection: {}", deepest(error))
+        }
+        // Not sent at all, most likely for want of credentials.
+        SdkError::DispatchFailure(failure) => {
+            let cause = failure.as_connector_error().and_then(Error::source);
+            cause.map_or_else(|| deepest(error), causes)
+        }
+        SdkError::ResponseError(_) => format!("not an answer of S3: {}", deepest(error)),
+        _ => deepest(error),
     }
 }
 
-fn write_error<E>(path: &str, error: &SdkError<E>) -> StoreError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    StoreError::Write { path: path.to_owned(), reason: reason(error) }
+/// An error and its causes, in one line.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    let texts: Vec<String> = chain.map(ToString::to_string).collect();
+    texts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn read_failure<E>(path: &str, error: &SdkError<E>) -> ReadFailure
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    ReadFailure { path: path.to_owned(), reason: reason(error) }
+/// The first cause of an error.
+fn deepest(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_normalised() {
+        for (uri, prefix) in [
+            ("s3://bucket", ""),
+            ("s3://bucket/", ""),
+            ("s3://bucket/a", "a/"),
+            ("s3://bucket//a//b/", "a/b/"),
+        ] {
+            assert_eq!(split(uri), Ok(("bucket".to_owned(), prefix.to_owned())), "{uri}");
+        }
+        for uri in ["s3://", "s3:///a", "s3://a b/c", "s3://bucket/../x", "s3://bucket/a\nb"] {
+            assert!(split(uri).is_err(), "{uri:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_whole_sha256_is_taken_for_one() {
+        let digest = Digest::of(b"x");
+        let text = STANDARD.encode(digest.as_bytes());
+        assert_eq!(decode(&text), Some(digest));
+        assert_eq!(decode(&format!("{text}-2")), None);
+        assert_eq!(decode("AAAA"), None);
+    }
+
+    #[test]
+    fn the_type_follows_the_name() {
+        assert_eq!(content_type("log/0000000001.dsse.json"), "application/json");
+        assert_eq!(content_type("bundles/ab.cd/SHA256SUMS"), "text/plain; charset=utf-8");
+        assert_eq!(content_type("bundles/x/inputs/a.bin"), "application/octet-stream");
+    }
 }

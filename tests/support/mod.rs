@@ -1,7 +1,5 @@
 //! A small chain of real bundles, made once with fixed keys, and ways to damage copies of it.
 
-pub mod seaweedfs;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -1,0 +1,92 @@
+//! The S3 store, on a real server.
+
+use std::path::Path;
+use std::process::Command;
+
+use affidavit::archive::{Location, Store, open};
+use jiff::Timestamp;
+
+use super::server::{self, SECRET_KEY, Weed};
+
+mod denied;
+mod anonymous;
+mod granted;
+mod reader;
+mod writer;
+
+/// Bucket without versions.
+const PLAIN: &str = "plain";
+/// Bucket with Object Lock.
+const LOCKED: &str = "locked";
+
+/// Tells the inner process where the server is.
+const ENDPOINT: &str = "AFFIDAVIT_TEST_ENDPOINT";
+
+#[test]
+fn s3_keeps_the_contract() {
+    let Some(binary) = server::weed() else {
+        eprintln!(
+            "SKIPPED: the S3 store was not tested, for there is no S3 server.\n\
+             Run .ci/seaweedfs, or name a `weed` binary in AFFIDAVIT_WEED."
+        );
+        return;
+    };
+    let weed = Weed::start(&binary);
+    inner(&weed, "granted::setup", &["admin", SECRET_KEY]);
+    inner(&weed, "granted::store", &["admin", SECRET_KEY]);
+    inner(&weed, "writer", &["writer", SECRET_KEY]);
+    inner(&weed, "reader", &["reader", SECRET_KEY]);
+    inner(&weed, "denied", &["writer", "not the secret"]);
+    inner(&weed, "anonymous", &[]);
+}
+
+/// Runs the ignored tests of a module below this one in a process of their own.
+fn inner(weed: &Weed, module: &str, credentials: &[&str]) {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AWS_") {
+            command.env_remove(name);
+        }
+    }
+    let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    command.envs(names.iter().zip(credentials));
+    let output = command
+        .env("HOME", home.path())
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("NO_PROXY", "127.0.0.1")
+        .env(ENDPOINT, &weed.endpoint)
+        .args(["--ignored", "--test-threads=2"])
+        .arg(format!("contract::s3::{module}::"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    eprintln!("{text}{errors}");
+    assert!(output.status.success(), "{module} failed; the server said:\n{}", weed.output());
+    assert!(!text.contains("running 0 tests"), "{module} has no tests");
+}
+
+/// The server, in an inner process.
+fn endpoint() -> String {
+    std::env::var(ENDPOINT).expect("these tests are run by s3_keeps_the_contract")
+}
+
+fn location(endpoint: &str, uri: &str) -> Location {
+    Location {
+        uri: uri.to_owned(),
+        endpoint: Some(endpoint.to_owned()),
+        path_style: true,
+        region: Some("us-east-1".to_owned()),
+        lock: None,
+    }
+}
+
+fn store(endpoint: &str, uri: &str) -> Box<dyn Store> {
+    open(&location(endpoint, uri), Timestamp::UNIX_EPOCH).unwrap()
+}
+
+fn fixture(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("tests/fixtures").join(path).display().to_string()
+}

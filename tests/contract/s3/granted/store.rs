@@ -1,0 +1,278 @@
+//! The store itself.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use affidavit::archive::{self, LockMode, Put, S3, Store, StoreError};
+use affidavit::config::Config;
+use affidavit::evidence::digest::Digest;
+use affidavit::evidence::layout;
+use affidavit::pipeline::{self, Progress};
+use affidavit::sign::chain::{self, NewChain};
+use affidavit::verify::{Archive as _, Policy, verify};
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumMode, ObjectLockMode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+
+use super::super::super::{directory, paths, suite};
+use super::super::{fixture, location, server, store};
+use super::{Admin, LOCKED, PLAIN, endpoint};
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn the_contract_holds() {
+    suite(10, &|| store(&endpoint(), &format!("s3://{PLAIN}/suite")));
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn the_contract_holds_under_lock() {
+    let mut location = location(&endpoint(), &format!("s3://{LOCKED}/suite"));
+    location.lock = Some((LockMode::Governance, 1));
+    let now = Timestamp::now();
+    // Fewer rounds: the server lets racing writers of versions wait for each other, a second each.
+    suite(2, &|| archive::open(&location, now).unwrap());
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_lock_is_set_and_holds() {
+    let admin = Admin::new();
+    let mut location = location(&endpoint(), &format!("s3://{LOCKED}/lock"));
+    location.lock = Some((LockMode::Compliance, 2));
+    let now = Timestamp::now();
+    let store = archive::open(&location, now).unwrap();
+    assert_eq!(store.put_new("log/0000000000.json", b"claim").unwrap(), Put::Created);
+    admin.runtime.block_on(async {
+        let key = "lock/log/0000000000.json";
+        let head = admin.client.head_object().bucket(LOCKED).key(key);
+        let head = head.checksum_mode(ChecksumMode::Enabled).send().await.unwrap();
+        assert_eq!(head.object_lock_mode, Some(ObjectLockMode::Compliance));
+        let until = head.object_lock_retain_until_date.unwrap();
+        assert_eq!(until.secs(), now.as_second() + 2 * 86_400);
+        assert_eq!(head.content_type.as_deref(), Some("application/json"));
+        let digest = STANDARD.encode(Digest::of(b"claim").as_bytes());
+        assert_eq!(head.checksum_sha256, Some(digest));
+        for bypass in [false, true] {
+            let delete = admin.client.delete_object().bucket(LOCKED).key(key);
+            let delete = delete.set_version_id(head.version_id.clone());
+            let refused = delete.bypass_governance_retention(bypass).send().await.unwrap_err();
+            assert_eq!(refused.code(), Some("AccessDenied"), "{refused:?}");
+        }
+    });
+    assert_eq!(store.put_new("log/0000000000.json", b"other").unwrap(), Put::Other);
+    assert_eq!(store.read("log/0000000000.json").unwrap(), b"claim");
+
+    // The head changes and the probe goes away: neither is locked.
+    store.put_head(b"1").unwrap();
+    store.put_head(b"2").unwrap();
+    store.probe().unwrap();
+    admin.runtime.block_on(async {
+        let head = admin.client.head_object().bucket(LOCKED).key("lock/checkpoint");
+        assert_eq!(head.send().await.unwrap().object_lock_mode, None);
+        let versions = admin.client.list_object_versions().bucket(LOCKED).prefix("lock/.probe/");
+        let versions = versions.send().await.unwrap();
+        assert_eq!((versions.versions(), versions.delete_markers()), (&[][..], &[][..]));
+    });
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_lock_on_a_bucket_without_locks_is_an_error() {
+    let mut location = location(&endpoint(), &format!("s3://{PLAIN}/lock"));
+    location.lock = Some((LockMode::Compliance, 2));
+    let store = archive::open(&location, Timestamp::now()).unwrap();
+    let error = store.put_new("VERIFY.md", b"x").unwrap_err().to_string();
+    assert!(error.contains(": InvalidRequest: "), "{error}");
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn an_object_without_sha256_is_compared_by_its_bytes() {
+    let admin = Admin::new();
+    let store = store(&endpoint(), &format!("s3://{PLAIN}/no-sha256"));
+    let put = admin.client.put_object().bucket(PLAIN).key("no-sha256/VERIFY.md");
+    let put = put.body(ByteStream::from_static(b"text"));
+    admin.runtime.block_on(put.send()).unwrap();
+    assert_eq!(store.put_new("VERIFY.md", b"text").unwrap(), Put::Same);
+    assert_eq!(store.put_new("VERIFY.md", b"tent").unwrap(), Put::Other);
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_listing_has_many_pages_and_one_prefix() {
+    const OBJECTS: u64 = 1_050;
+    let location = |uri: &str| location(&endpoint(), uri);
+    let open = |uri: &str| S3::open(&location(uri), Timestamp::UNIX_EPOCH).unwrap();
+    let store = open(&format!("s3://{PLAIN}//pages//many/"));
+    assert_eq!(store.describe(), format!("s3://{PLAIN}/pages/many"));
+    let next = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= OBJECTS {
+                        break;
+                    }
+                    assert_eq!(store.put_new(&layout::receipt(number), b"").unwrap(), Put::Created);
+                }
+            });
+        }
+    });
+    let expected: Vec<String> = (0..OBJECTS).map(layout::receipt).collect();
+    assert_eq!(paths(&store), expected);
+    let shorter = open(&format!("s3://{PLAIN}/pages/man"));
+    assert_eq!(paths(&shorter), [""; 0]);
+    assert_eq!(open(&format!("s3://{PLAIN}/pages")).list().unwrap().len(), expected.len());
+
+    // What a console makes to show an empty folder.
+    let admin = Admin::new();
+    let put = admin.client.put_object().bucket(PLAIN).key("pages/many/log/");
+    admin.runtime.block_on(put.send()).unwrap();
+    assert_eq!(paths(&store), expected);
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_lost_reply_is_found_out() {
+    let proxy = server::lossy(&endpoint());
+    let through = store(&proxy, &format!("s3://{PLAIN}/lost"));
+    assert_eq!(through.put_new("VERIFY.md", b"text").unwrap(), Put::Same);
+    assert_eq!(through.put_new("VERIFY.md", b"other").unwrap(), Put::Other);
+    assert_eq!(through.read("VERIFY.md").unwrap(), b"text");
+
+    let proxy = server::lossy(&endpoint());
+    store(&proxy, &format!("s3://{PLAIN}/lost")).probe().unwrap();
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_missing_bucket_is_named() {
+    // As AWS answers. SeaweedFS makes the bucket when an administrator writes to it.
+    const MISSING: &str = "<Error><Code>NoSuchBucket</Code><Message>None.</Message></Error>";
+    let writing = store(&server::stub(|_, _| (404, MISSING)), "s3://no-such-bucket/a");
+    let reading = store(&endpoint(), "s3://no-such-bucket/a");
+    for error in [
+        writing.probe().unwrap_err().to_string(),
+        writing.put_new("VERIFY.md", b"x").unwrap_err().to_string(),
+        writing.put_head(b"x").unwrap_err().to_string(),
+        reading.read("VERIFY.md").unwrap_err().to_string(),
+        reading.list().unwrap_err().to_string(),
+    ] {
+        assert!(error.contains(": NoSuchBucket: "), "{error}");
+    }
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_refused_connection_is_named_soon() {
+    let store = store(&server::refused(), "s3://bucket/a");
+    let start = Instant::now();
+    for error in [
+        store.probe().unwrap_err().to_string(),
+        store.read("VERIFY.md").unwrap_err().to_string(),
+        store.list().unwrap_err().to_string(),
+    ] {
+        assert!(error.contains("no connection: Connection refused"), "{error}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_store_that_overwrites_is_refused() {
+    let endpoint = server::stub(|_, _| (200, ""));
+    let error = store(&endpoint, "s3://bucket/a").probe().unwrap_err();
+    let StoreError::NotConditional { path } = &error else { panic!("{error}") };
+    assert!(path.starts_with(".probe/"), "{path}");
+    let error = store(&endpoint, "s3://bucket/a").list().unwrap_err().to_string();
+    assert!(error.contains("not an answer of S3"), "{error}");
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_collision_is_tried_again_but_not_for_ever() {
+    const CONFLICT: &str =
+        "<Error><Code>ConditionalRequestConflict</Code><Message>busy</Message></Error>";
+    let endpoint = server::stub(|number, _| if number < 3 { (409, CONFLICT) } else { (200, "") });
+    assert_eq!(store(&endpoint, "s3://bucket").put_new("VERIFY.md", b"").unwrap(), Put::Created);
+
+    let count = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let endpoint = server::stub(move |_, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        (409, CONFLICT)
+    });
+    let error = store(&endpoint, "s3://bucket").put_new("VERIFY.md", b"").unwrap_err().to_string();
+    assert!(error.contains("ConditionalRequestConflict: busy"), "{error}");
+    assert!(count.load(Ordering::Relaxed) < 20);
+}
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn step(&self, _text: &str) {}
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_run_yields_the_same_archive_in_both_stores() {
+    let folder = tempfile::tempdir().unwrap();
+    let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+    let origin = "evidence.example.com/contract";
+    let new = NewChain {
+        origin,
+        root_keys: 1,
+        threshold: 1,
+        created: now,
+        valid_days: 30,
+        passphrase: None,
+    };
+    let written = chain::create(&folder.path().join("keys"), &new).unwrap();
+    let text = format!(
+        "cluster: {{ name: contract }}\norigin: {origin}\narchive: {{ uri: ./archive }}\n\
+         keys: {{ signer: keys/log.pem, keyring: keys/keyring, \
+         disclosure_secret: keys/disclosure.secret }}\nframeworks: [pci-dss]\nsources:\n  \
+         - {{ name: kb, scanner: kube-bench, files: ['{}'], max_age: 36h, \
+         taken_at: 2026-11-24T11:00:00Z }}\n",
+        fixture("kube-bench/node.json"),
+    );
+    let mut config = Config::parse(&text, Path::new("affidavit.yaml"), folder.path()).unwrap();
+    pipeline::run(&config, now, false, &Quiet).unwrap();
+    let local = archive::open(&directory(&folder.path().join("archive")), now).unwrap();
+
+    config.archive = location(&endpoint(), &format!("s3://{LOCKED}/run"));
+    let remote = archive::open(&config.archive, now).unwrap();
+    pipeline::run(&config, now, false, &Quiet).unwrap();
+
+    let listed = paths(&*local);
+    assert!(listed.len() > 8, "{listed:?}");
+    assert_eq!(paths(&*remote), listed);
+    for path in &listed {
+        assert_eq!(remote.digest(path).unwrap(), local.digest(path).unwrap(), "{path}");
+    }
+    let policy = Policy {
+        roots: written.fingerprints.iter().copied().collect(),
+        pins: Vec::new(),
+        now,
+        deep: true,
+        replay: true,
+    };
+    let verdicts = [&*local, &*remote].map(|store| verify(store, &policy).unwrap());
+    assert!(verdicts[0].is_verified(), "{:?}", verdicts[0]);
+    assert_eq!(format!("{:?}", verdicts[0]), format!("{:?}", verdicts[1]));
+
+    // The same forgery is found in both.
+    let forged = layout::statement(1);
+    for store in [&*local, &*remote] {
+        assert_eq!(store.put_new(&forged, b"{}").unwrap(), Put::Created);
+    }
+    let verdicts = [&*local, &*remote].map(|store| verify(store, &policy).unwrap());
+    assert!(!verdicts[0].is_verified());
+    assert_eq!(format!("{:?}", verdicts[0]), format!("{:?}", verdicts[1]));
+}

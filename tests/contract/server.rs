@@ -1,0 +1,164 @@
+//! Servers on loopback: a real S3 server, and sockets that misbehave on purpose.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use tempfile::TempDir;
+
+/// Of `admin`, `writer` and `reader`.
+pub const SECRET_KEY: &str = "contract-secret";
+
+/// A running SeaweedFS; stopped when dropped.
+pub struct Weed {
+    child: Child,
+    folder: TempDir,
+    pub endpoint: String,
+}
+
+/// Where the server is; `None` when it is not installed.
+pub fn weed() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("AFFIDAVIT_WEED") {
+        return Some(path.into());
+    }
+    let path = Path::new(&std::env::var_os("HOME")?).join(".cache/affidavit/weed/bin/weed");
+    path.is_file().then_some(path)
+}
+
+impl Weed {
+    pub fn start(binary: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let identity = |name: &str, actions: &[&str]| {
+            let credentials = [serde_json::json!({ "accessKey": name, "secretKey": SECRET_KEY })];
+            serde_json::json!({ "name": name, "credentials": credentials, "actions": actions })
+        };
+        let identities = serde_json::json!({ "identities": [
+            identity("admin", &["Admin", "Read", "Write", "List", "Tagging"]),
+            identity("writer", &["Read", "Write", "List"]),
+            identity("reader", &["Read", "List"]),
+        ] });
+        fs::write(folder.path().join("s3.json"), identities.to_string()).unwrap();
+        let output = File::create(folder.path().join("output")).unwrap();
+        let [master, volume, filer, s3] = free_ports();
+        let child = Command::new(binary)
+            .current_dir(folder.path())
+            .args(["server", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
+            .args(["-master.telemetry=false", "-volume.max=50", "-master.volumeSizeLimitMB=64"])
+            .args(["-filer", "-s3", "-s3.config=s3.json"])
+            .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
+            .arg(format!("-master.port={master}"))
+            .arg(format!("-volume.port={volume}"))
+            .arg(format!("-filer.port={filer}"))
+            .arg(format!("-s3.port={s3}"))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        Self { child, folder, endpoint: format!("http://127.0.0.1:{s3}") }
+    }
+
+    /// The last that it said.
+    pub fn output(&self) -> String {
+        let output = fs::read_to_string(self.folder.path().join("output")).unwrap_or_default();
+        let lines: Vec<&str> = output.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Weed {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Ports that are free, and so is the one 10000 above, which the server takes too.
+fn free_ports() -> [u16; 4] {
+    let mut held = Vec::new();
+    let mut refused = Vec::new();
+    while held.len() < 4 {
+        let low = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = low.local_addr().unwrap().port();
+        let high = port.checked_add(10_000).map(|port| TcpListener::bind(("127.0.0.1", port)));
+        match high {
+            Some(Ok(high)) => held.push((port, low, high)),
+            // Kept, so that it is not offered again.
+            _ => refused.push(low),
+        }
+    }
+    let ports: Vec<u16> = held.iter().map(|(port, ..)| *port).collect();
+    ports.try_into().unwrap()
+}
+
+/// Nobody listens here.
+pub fn refused() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// Answers the n-th request with the status and body that `answer` gives for it and its first line.
+pub fn stub(answer: impl Fn(usize, &str) -> (u16, &'static str) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let Some(head) = read_request(&mut stream) else { continue };
+            let (status, body) = answer(number, head.lines().next().unwrap_or_default());
+            let length = body.len();
+            let reply = format!(
+                "HTTP/1.1 {status} -\r\nETag: \"0\"\r\nContent-Length: {length}\r\n\
+                 Connection: close\r\n\r\n{body}"
+            );
+            drop(stream.write_all(reply.as_bytes()));
+        }
+    });
+    endpoint
+}
+
+/// Passes requests on to a server, and loses the first reply.
+pub fn lossy(server: &str) -> String {
+    let server = server.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let replies = AtomicUsize::new(0);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let client = stream.unwrap();
+            let mut upstream = TcpStream::connect(&server).unwrap();
+            let (mut from, mut to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+            thread::spawn(move || std::io::copy(&mut from, &mut to));
+            if replies.fetch_add(1, Ordering::Relaxed) == 0 {
+                // The server has answered, so it has done what it was asked.
+                assert!(upstream.read(&mut [0]).unwrap() > 0);
+                client.shutdown(std::net::Shutdown::Both).unwrap();
+            } else {
+                let mut to = client;
+                thread::spawn(move || std::io::copy(&mut upstream, &mut to));
+            }
+        }
+    });
+    endpoint
+}
+
+/// Reads a request to its end; returns its head.
+fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).ok()?.to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length = length.map_or(0, |length| length.trim().parse().unwrap());
+    stream.read_exact(&mut vec![0; length]).ok()?;
+    Some(head)
+}

@@ -19,6 +19,6 @@ mod render;
 #[cfg(feature = "pipeline")]
 mod sealing;
 #[cfg(feature = "pipeline")]
-mod support;
+mod small_chain;
 #[cfg(feature = "pipeline")]
 mod verify;

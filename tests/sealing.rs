@@ -14,7 +14,7 @@ use affidavit::seal::SealError;
 use affidavit::sign;
 use affidavit::verify::{Archive, Entry, FailureCode, Policy, ReadFailure};
 
-use crate::support::{
+use crate::small_chain::{
     DAYS, Silent, at, copy_tree, errors, files, policy, run, small_chain, verify_with, workspace,
 };
 
@@ -297,7 +297,7 @@ fn the_recipe_with_stock_tools_succeeds() {
         .filter(|tool| Command::new("which").arg(tool).output().is_ok_and(|o| !o.status.success()))
         .collect();
     assert!(missing.is_empty(), "install {missing:?} to run this test");
-    let (_folder, archive) = crate::support::copy();
+    let (_folder, archive) = crate::small_chain::copy();
     let text = fs::read_to_string(archive.join(layout::VERIFY_MD)).unwrap();
     let (_, rest) = text.split_once("```sh\n").unwrap();
     let (script, _) = rest.split_once("```").unwrap();
@@ -318,7 +318,7 @@ fn the_recipe_with_stock_tools_succeeds() {
     let (success, output) = recipe(&script);
     assert!(success, "{output}");
     assert_eq!(output.matches("Signature Verified Successfully").count(), 2, "{output}");
-    assert!(output.contains(&crate::support::root().to_string()), "{output}");
+    assert!(output.contains(&crate::small_chain::root().to_string()), "{output}");
     // The positive control's opposite: the recipe notices a change.
     let items = files(&archive).into_iter().rfind(|path| path.ends_with("items.jsonl")).unwrap();
     let all: Vec<_> = files(&archive).into_iter().filter(|p| p.ends_with("items.jsonl")).collect();

@@ -7,7 +7,7 @@ use affidavit::archive::Directory;
 use affidavit::evidence::layout;
 use affidavit::verify::{FailureCode, Level, Policy};
 
-use crate::support::{at, copy, errors, files, policy, small_chain, verdict, verify_with};
+use crate::small_chain::{at, copy, errors, files, policy, small_chain, verdict, verify_with};
 
 /// Files that the format declares untrusted.
 fn is_untrusted(path: &str) -> bool {

@@ -10,3 +10,5 @@
 
 mod formats;
 mod frameworks;
+mod monotone;
+mod support;

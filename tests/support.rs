@@ -113,7 +113,10 @@ pub fn judge(sources: &[Declared], said: &Said, max_age_seconds: i64) -> Evaluat
         sources: declared,
     };
     let mut load = |path: &str| -> Result<Vec<u8>, std::io::Error> {
-        files.get(path).map(|bytes| bytes.to_vec()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        files
+            .get(path)
+            .map(|bytes| bytes.to_vec())
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
     };
     evaluate(&run, &mut load).unwrap()
 }
@@ -158,7 +161,10 @@ pub fn all_passes(scanner: &str) -> Vec<u8> {
                 .iter()
                 .map(|id| {
                     let counters = json!({"passedResources": 1});
-                    ((*id).to_owned(), json!({"name": "n", "status": "passed", "ResourceCounters": counters}))
+                    (
+                        (*id).to_owned(),
+                        json!({"name": "n", "status": "passed", "ResourceCounters": counters}),
+                    )
                 })
                 .collect();
             json!({
@@ -266,7 +272,12 @@ pub fn reports() -> Vec<Report> {
     folders.push(root.join("mixed"));
     if let Some(samples) = samples_root() {
         let tools = [
-            "kube-bench", "trivy", "trivy-operator", "kubescape", "policy-report", "openreports",
+            "kube-bench",
+            "trivy",
+            "trivy-operator",
+            "kubescape",
+            "policy-report",
+            "openreports",
             "compliance-operator",
         ];
         folders.extend(tools.iter().map(|tool| samples.join(tool)));

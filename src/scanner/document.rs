@@ -82,6 +82,7 @@ pub struct Document<'a> {
     syntax: Syntax,
     index: usize,
     several: bool,
+    last: bool,
     first_line: usize,
     subject: &'a str,
     probe: Probe,
@@ -163,6 +164,7 @@ impl<'a> Document<'a> {
                 syntax: Syntax::Json,
                 index: documents.len(),
                 several: false,
+                last: false,
                 first_line,
                 subject,
                 probe,
@@ -176,6 +178,9 @@ impl<'a> Document<'a> {
         let several = documents.len() > 1;
         for document in &mut documents {
             document.several = several;
+        }
+        if let Some(document) = documents.last_mut() {
+            document.last = true;
         }
         documents
     }
@@ -205,6 +210,7 @@ impl<'a> Document<'a> {
                 syntax: Syntax::Yaml,
                 index: documents.len(),
                 several: false,
+                last: false,
                 first_line: 1 + newlines(text.get(..start).unwrap_or_default()),
                 subject,
                 probe: Probe::default(),
@@ -235,6 +241,33 @@ impl<'a> Document<'a> {
         } else {
             format!("line {}", self.first_line)
         }
+    }
+
+    /// Could this document go on where it ends? JSON says where it ends. YAML does not, unless `...`
+    /// or another document follows: cut off after a line, it is often still valid.
+    #[must_use]
+    pub fn may_be_cut(&self) -> bool {
+        let is_closed = self.text.trim_end().lines().last().is_some_and(|line| line == "...");
+        self.syntax == Syntax::Yaml && self.last && !is_closed
+    }
+
+    /// Does the list at this key of the top object end with a bracket, so that nothing can follow?
+    fn is_flow(&self, key: &str) -> bool {
+        let value = |line: &'a str| line.strip_prefix(key)?.strip_prefix(':');
+        self.text.lines().filter_map(value).any(|value| value.trim_start().starts_with('['))
+    }
+
+    /// Why the end of the document may be missing, if nothing but a list stands there.
+    #[must_use]
+    pub fn open_end(&self) -> Option<String> {
+        if !self.may_be_cut() || self.text.trim_start().starts_with("--- [") {
+            return None;
+        }
+        if self.probe.is_array {
+            return Some("it is a bare list".to_owned());
+        }
+        let key = self.probe.last_list.as_ref().filter(|key| !self.is_flow(key))?;
+        Some(format!("it ends with the list `{key}`"))
     }
 
     /// A pointer into this document as [`Finding::locator`](crate::finding::Finding::locator)

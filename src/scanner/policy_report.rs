@@ -217,7 +217,16 @@ impl Report<'_> {
 
     /// A summary that counts more than the results hold: results were left out or cut off.
     fn check_summary(&self, document: &Document<'_>, pointer: &str, parsed: &mut Parsed) {
-        let Some(stated) = &self.summary.0 else { return };
+        let Some(stated) = &self.summary.0 else {
+            if document.may_be_cut() {
+                let text = format!(
+                    "{} {}: there is no summary, and nothing else shows that this YAML is whole",
+                    &*self.kind, self.metadata.name
+                );
+                parsed.shortfall(document.locator(pointer), text);
+            }
+            return;
+        };
         let count = |word: &str| self.results.iter().filter(|item| &*item.result == word).count();
         let held = Summary {
             pass: count("pass"),

@@ -21,6 +21,8 @@ pub struct Probe {
     /// For each key whose value is an object or an array of objects: the keys of that object, or
     /// of the array's first.
     pub child_keys: BTreeMap<String, BTreeSet<String>>,
+    /// The last key of the top object, if a list with something in it stands there.
+    pub last_list: Option<String>,
     /// Scalar values of the top object, as text.
     pub scalars: BTreeMap<String, String>,
     /// `(apiVersion, kind)` of every Kubernetes object: the document itself, the items of a list
@@ -128,6 +130,11 @@ impl<'de> Deserialize<'de> for Probe {
             probe.objects.insert(identity);
         }
         let Node::Map(entries) = map else { return Ok(probe) };
+        if let (false, Some((key, Node::Seq { first: Some(_), .. }))) =
+            (probe.is_array, entries.last())
+        {
+            probe.last_list = Some(key.clone());
+        }
         for (key, node) in entries {
             let keys = node.keys();
             if !keys.is_empty() {

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod agreement;
+mod assessment_properties;
 mod formats;
 mod frameworks;
 mod monotone;

@@ -12,5 +12,6 @@ mod agreement;
 mod assessment_properties;
 mod formats;
 mod frameworks;
+mod hostile;
 mod monotone;
 mod support;

@@ -278,17 +278,19 @@ fn an_empty_file_or_document_improves_nothing() {
 }
 
 /// **The other exception.** These formats state no totals: a report with an empty list in it is one
-/// that Trivy or the operator would write about a cluster with fewer objects. Alone it improves
-/// nothing either; beside a source that passes the same checks, a failure is gone.
+/// that its scanner would write about a cluster with fewer objects. (A map from kinds to lists, one
+/// of which is empty, is one about a cluster without such reports.) Nobody can tell them apart.
 /// A `ClusterComplianceReport` counts failing controls, not their checks.
 const WITHOUT_TOTALS: &[&str] = &[
-    "trivy",
-    "trivy-k8s",
-    "trivy-compliance",
-    "compliance-operator",
-    "trivy-operator/compliance",
+    "trivy/",
+    "trivy-k8s/",
+    "trivy-compliance/",
+    "compliance-operator/",
     "trivy-operator/clustercompliancereport",
+    "trivy-operator/compliance",
     "trivy-operator/starboard-clustercompliancereport",
+    "trivy-operator/all-reports-in-dict",
+    "trivy-operator/dictionary",
 ];
 
 /// Each list of a JSON report emptied, wherever one of that name stands.
@@ -297,6 +299,9 @@ fn an_emptied_list_improves_nothing() {
     let mut wrong = Vec::new();
     for report in reports() {
         let Ok(whole) = serde_json::from_slice::<Value>(&report.bytes) else { continue };
+        if WITHOUT_TOTALS.iter().any(|name| report.name.starts_with(name)) {
+            continue;
+        }
         let mut seen = HashSet::new();
         let worlds = worlds(&report);
         for name in list_names(&whole) {
@@ -309,13 +314,7 @@ fn an_emptied_list_improves_nothing() {
             if !seen.insert(key) {
                 continue;
             }
-            let is_of = |name: &&str| {
-                report.name.strip_prefix(*name).is_some_and(|rest| {
-                    !rest.is_empty() && (name.contains('/') || rest.starts_with('/'))
-                })
-            };
-            let has_totals = !WITHOUT_TOTALS.iter().any(is_of);
-            for world in worlds.iter().take(if has_totals { 4 } else { 1 }) {
+            for world in &worlds {
                 let claims = world.with_bytes(&bytes);
                 wrong.extend(claims.iter().map(|c| format!("{} {name}: {c}", world.name)));
             }

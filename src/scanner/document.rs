@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::text::shown;
 use super::{MAX_INPUT_BYTES, Probe};
+
+/// Characters of a path or reason, which repeat pieces of the input, in an error.
+const MAX_SHOWN: usize = 300;
 
 /// Why an input could not be read. Every variant names the place and the reason; the caller adds
 /// the file.
@@ -312,7 +316,7 @@ impl<'a> Document<'a> {
         let mut place = format!("line {line}, column {}", error.column());
         if let Some(path) = path {
             place.push_str(", ");
-            place.push_str(&path);
+            place.push_str(&shown(&path, MAX_SHOWN));
         }
         ReadError::Malformed { place, reason: json_reason(error) }
     }
@@ -326,7 +330,8 @@ impl<'a> Document<'a> {
             },
         );
         let reason = error.without_snippet().to_string();
-        ReadError::Malformed { place, reason: reason.lines().next().unwrap_or_default().to_owned() }
+        let reason = shown(reason.lines().next().unwrap_or_default(), MAX_SHOWN);
+        ReadError::Malformed { place, reason }
     }
 }
 
@@ -349,7 +354,7 @@ fn has_yaml_content(piece: &str) -> bool {
 /// `serde_json` appends the place to its text; we print it ourselves, from the start of the file.
 fn json_reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+    shown(text.rsplit_once(" at line ").map_or(&*text, |(reason, _)| reason), MAX_SHOWN)
 }
 
 #[cfg(test)]

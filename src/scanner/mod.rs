@@ -209,10 +209,11 @@ mod tests {
         assert!(is_weak(format!("{head}{result}")));
         assert!(is_weak(format!("{head}summary: {{pass: 1}}\n{result}")));
         assert!(is_weak(format!("{head}{result}source: x\n")));
-        assert!(!is_weak(format!("{head}{result}summary: {{pass: 1}}\n")));
+        assert!(is_weak(format!("{head}{result}summary:\n  pass: 1\n")));
+        assert!(!is_weak(format!("{head}{result}summary: {{pass: 1, warn: 0}}\n")));
         assert!(!is_weak(format!("{head}{result}...\n")));
         assert!(!is_weak(format!(
-            "{head}summary: {{pass: 1}}\nresults: [{{policy: p, result: pass}}]\n"
+            "{head}summary: {{pass: 1, warn: 0}}\nresults: [{{policy: p, result: pass}}]\n"
         )));
     }
 

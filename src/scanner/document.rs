@@ -203,9 +203,12 @@ impl<'a> Document<'a> {
         }
         cuts.push(text.len());
         let mut documents: Vec<Self> = Vec::new();
+        let mut next_line = 1;
         for pair in cuts.windows(2) {
             let [start, end] = *pair else { continue };
             let Some(piece) = text.get(start..end) else { continue };
+            let first_line = next_line;
+            next_line += newlines(piece);
             if !has_yaml_content(piece) {
                 continue;
             }
@@ -215,7 +218,7 @@ impl<'a> Document<'a> {
                 index: documents.len(),
                 several: false,
                 last: false,
-                first_line: 1 + newlines(text.get(..start).unwrap_or_default()),
+                first_line,
                 subject,
                 probe: Probe::default(),
             };

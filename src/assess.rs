@@ -345,7 +345,15 @@ fn bears_on(source: &SourceStanding, control: &Control) -> bool {
         .mappings
         .iter()
         .flat_map(Mapping::all_checks)
-        .any(|(check, _)| check.scanner() == source.scanner)
+        .any(|(check, _)| yields(&source.scanner, check))
+}
+
+/// Can this check come from a source declared as that scanner? Trivy's compliance specs are
+/// Trivy's too.
+#[must_use]
+pub fn yields(declared: &str, check: &CheckId) -> bool {
+    let prefix = check.scanner();
+    prefix == declared || (declared == "trivy" && prefix == "trivy-compliance")
 }
 
 /// All findings of one check, as one verdict.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::assess::{ControlResult, Evidence, SourceStanding, Sourced, Standing};
+use crate::assess::{ControlResult, Evidence, SourceStanding, Sourced, Standing, yields};
 use crate::assessment::{OutcomeCounts, Status, StatusCounts};
 use crate::attestation::{Attestation, AttestationFile};
 use crate::evidence::digest::Digest;
@@ -223,7 +223,7 @@ impl Collected {
             let place = if note.locator.is_empty() { "" } else { " at " };
             item.notes.push(format!("{}{place}{}", note.text, note.locator));
         }
-        let foreign = parsed.findings.iter().find(|f| !is_of(f.check.scanner(), &source.scanner));
+        let foreign = parsed.findings.iter().find(|f| !yields(&source.scanner, &f.check));
         if let Some(finding) = foreign {
             item.error = format!(
                 "declared as {} but it holds results of {}",
@@ -257,12 +257,6 @@ impl Collected {
         }
         self.inputs.push(item);
     }
-}
-
-/// Do checks with this prefix come from a source declared as that scanner? Trivy's compliance
-/// specs are Trivy's too.
-fn is_of(prefix: &str, declared: &str) -> bool {
-    prefix == declared || (declared == "trivy" && prefix == "trivy-compliance")
 }
 
 /// Fills in when the data was taken and says whether it is too old or from the future.

@@ -8,9 +8,14 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod agreement;
 mod architecture;
+mod assessment_properties;
 mod formats;
 mod frameworks;
+mod hostile;
+mod monotone;
+mod support;
 
 #[cfg(feature = "pipeline")]
 mod contract;

@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::text::shown;
 use super::{MAX_INPUT_BYTES, Probe};
+
+/// Characters of a path or reason, which repeat pieces of the input, in an error.
+const MAX_SHOWN: usize = 300;
 
 /// Why an input could not be read. Every variant names the place and the reason; the caller adds
 /// the file.
@@ -82,6 +86,7 @@ pub struct Document<'a> {
     syntax: Syntax,
     index: usize,
     several: bool,
+    last: bool,
     first_line: usize,
     subject: &'a str,
     probe: Probe,
@@ -163,6 +168,7 @@ impl<'a> Document<'a> {
                 syntax: Syntax::Json,
                 index: documents.len(),
                 several: false,
+                last: false,
                 first_line,
                 subject,
                 probe,
@@ -176,6 +182,9 @@ impl<'a> Document<'a> {
         let several = documents.len() > 1;
         for document in &mut documents {
             document.several = several;
+        }
+        if let Some(document) = documents.last_mut() {
+            document.last = true;
         }
         documents
     }
@@ -194,9 +203,12 @@ impl<'a> Document<'a> {
         }
         cuts.push(text.len());
         let mut documents: Vec<Self> = Vec::new();
+        let mut next_line = 1;
         for pair in cuts.windows(2) {
             let [start, end] = *pair else { continue };
             let Some(piece) = text.get(start..end) else { continue };
+            let first_line = next_line;
+            next_line += newlines(piece);
             if !has_yaml_content(piece) {
                 continue;
             }
@@ -205,7 +217,8 @@ impl<'a> Document<'a> {
                 syntax: Syntax::Yaml,
                 index: documents.len(),
                 several: false,
-                first_line: 1 + newlines(text.get(..start).unwrap_or_default()),
+                last: false,
+                first_line,
                 subject,
                 probe: Probe::default(),
             };
@@ -235,6 +248,33 @@ impl<'a> Document<'a> {
         } else {
             format!("line {}", self.first_line)
         }
+    }
+
+    /// Could this document go on where it ends? JSON says where it ends. YAML does not, unless `...`
+    /// or another document follows: cut off after a line, it is often still valid.
+    #[must_use]
+    pub fn may_be_cut(&self) -> bool {
+        let is_closed = self.text.trim_end().lines().last().is_some_and(|line| line == "...");
+        self.syntax == Syntax::Yaml && self.last && !is_closed
+    }
+
+    /// Does the list at this key of the top object end with a bracket, so that nothing can follow?
+    fn is_flow(&self, key: &str) -> bool {
+        let value = |line: &'a str| line.strip_prefix(key)?.strip_prefix(':');
+        self.text.lines().filter_map(value).any(|value| value.trim_start().starts_with('['))
+    }
+
+    /// Why the end of the document may be missing, if nothing but a list stands there.
+    #[must_use]
+    pub fn open_end(&self) -> Option<String> {
+        if !self.may_be_cut() || self.text.trim_start().starts_with("--- [") {
+            return None;
+        }
+        if self.probe.is_array {
+            return Some("it is a bare list".to_owned());
+        }
+        let key = self.probe.last_list.as_ref().filter(|key| !self.is_flow(key))?;
+        Some(format!("it ends with the list `{key}`"))
     }
 
     /// A pointer into this document as [`Finding::locator`](crate::finding::Finding::locator)
@@ -279,7 +319,7 @@ impl<'a> Document<'a> {
         let mut place = format!("line {line}, column {}", error.column());
         if let Some(path) = path {
             place.push_str(", ");
-            place.push_str(&path);
+            place.push_str(&shown(&path, MAX_SHOWN));
         }
         ReadError::Malformed { place, reason: json_reason(error) }
     }
@@ -293,7 +333,8 @@ impl<'a> Document<'a> {
             },
         );
         let reason = error.without_snippet().to_string();
-        ReadError::Malformed { place, reason: reason.lines().next().unwrap_or_default().to_owned() }
+        let reason = shown(reason.lines().next().unwrap_or_default(), MAX_SHOWN);
+        ReadError::Malformed { place, reason }
     }
 }
 
@@ -316,7 +357,7 @@ fn has_yaml_content(piece: &str) -> bool {
 /// `serde_json` appends the place to its text; we print it ourselves, from the start of the file.
 fn json_reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+    shown(text.rsplit_once(" at line ").map_or(&*text, |(reason, _)| reason), MAX_SHOWN)
 }
 
 #[cfg(test)]

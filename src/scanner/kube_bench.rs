@@ -165,6 +165,9 @@ fn parse_reports(document: &Document<'_>, parsed: &mut Parsed) -> Result<(), Rea
         parsed.saw_tool(name, &body.scanner.version);
         if let Some(at) = body.update_timestamp {
             parsed.saw_time(at);
+        } else if document.may_be_cut() {
+            let text = "there is no `updateTimestamp`, which is the end of this YAML";
+            parsed.shortfall(document.locator(&pointer), text);
         }
         let owner = report.metadata.owner_references.first();
         let node = Node {

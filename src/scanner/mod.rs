@@ -115,6 +115,12 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
             scanner.parse(&document, &mut reading.parsed)?;
         }
         note_unread(&document, &mut reading.parsed);
+        if let Some(why) = document.open_end() {
+            let text = format!(
+                "nothing shows that this YAML is whole: {why} (JSON, or a line `...` at the end, does)"
+            );
+            reading.parsed.shortfall(document.locator(""), text);
+        }
     }
     if warnings > 0 {
         let text = format!("{warnings} lines of warnings before the report are not read");
@@ -186,10 +192,29 @@ mod tests {
         let report = "apiVersion: openreports.io/v1alpha1\nkind: Report\nresults: []\n";
         let text = format!("Warning: a: b\nWarning: c\n{report}");
         let reading = read(text.as_bytes(), "").unwrap();
-        assert!(reading.parsed.notes[0].text.starts_with("2 lines"));
+        assert!(reading.parsed.notes.iter().any(|note| note.text.starts_with("2 lines")));
         let error = read(format!("{text}x: [\n").as_bytes(), "").unwrap_err().to_string();
         assert!(error.starts_with("line 7") || error.starts_with("line 6"), "{error}");
         assert!(read(format!("other: a: b\n{report}").as_bytes(), "").is_err());
+    }
+
+    #[test]
+    fn yaml_without_an_end_is_no_whole_report() {
+        let result = "results:\n- policy: p\n  result: pass\n";
+        let head = "apiVersion: openreports.io/v1alpha1\nkind: Report\n";
+        let is_weak = |text: String| {
+            let notes = read(text.as_bytes(), "").unwrap().parsed.notes;
+            notes.iter().any(|note| note.weakens)
+        };
+        assert!(is_weak(format!("{head}{result}")));
+        assert!(is_weak(format!("{head}summary: {{pass: 1}}\n{result}")));
+        assert!(is_weak(format!("{head}{result}source: x\n")));
+        assert!(is_weak(format!("{head}{result}summary:\n  pass: 1\n")));
+        assert!(!is_weak(format!("{head}{result}summary: {{pass: 1, warn: 0}}\n")));
+        assert!(!is_weak(format!("{head}{result}...\n")));
+        assert!(!is_weak(format!(
+            "{head}summary: {{pass: 1, warn: 0}}\nresults: [{{policy: p, result: pass}}]\n"
+        )));
     }
 
     #[test]

@@ -78,7 +78,8 @@ struct Reference<'a> {
 struct Summary {
     pass: usize,
     fail: usize,
-    warn: usize,
+    /// The last one in alphabetical order, as every serializer writes them.
+    warn: Option<usize>,
     error: usize,
     skip: usize,
 }
@@ -217,18 +218,36 @@ impl Report<'_> {
 
     /// A summary that counts more than the results hold: results were left out or cut off.
     fn check_summary(&self, document: &Document<'_>, pointer: &str, parsed: &mut Parsed) {
-        let Some(stated) = &self.summary.0 else { return };
+        let Some(stated) = &self.summary.0 else {
+            if document.may_be_cut() {
+                let text = format!(
+                    "{} {}: there is no summary, and nothing else shows that this YAML is whole",
+                    &*self.kind, self.metadata.name
+                );
+                parsed.shortfall(document.locator(pointer), text);
+            }
+            return;
+        };
         let count = |word: &str| self.results.iter().filter(|item| &*item.result == word).count();
         let held = Summary {
             pass: count("pass"),
             fail: count("fail"),
-            warn: count("warn"),
+            warn: Some(count("warn")),
             error: count("error"),
             skip: count("skip"),
         };
+        if stated.warn.is_none() && document.may_be_cut() {
+            let text = format!(
+                "{} {}: the summary has no `warn`, with which this YAML would end",
+                &*self.kind, self.metadata.name
+            );
+            parsed.shortfall(document.locator(&format!("{pointer}/summary")), text);
+        }
+        let (stated_warn, held_warn) =
+            (stated.warn.unwrap_or_default(), held.warn.unwrap_or_default());
         if stated.pass > held.pass
             || stated.fail > held.fail
-            || stated.warn > held.warn
+            || stated_warn > held_warn
             || stated.error > held.error
             || stated.skip > held.skip
         {
@@ -237,8 +256,8 @@ impl Report<'_> {
                 format!(
                     "{} {}: the summary (pass {}, fail {}, warn {}, error {}, skip {}) counts more than the results (pass {}, fail {}, warn {}, error {}, skip {}): results are missing",
                     &*self.kind, self.metadata.name,
-                    stated.pass, stated.fail, stated.warn, stated.error, stated.skip,
-                    held.pass, held.fail, held.warn, held.error, held.skip,
+                    stated.pass, stated.fail, stated_warn, stated.error, stated.skip,
+                    held.pass, held.fail, held_warn, held.error, held.skip,
                 ),
             );
         }

@@ -6,8 +6,12 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::text::shown;
+
 /// Levels below the document that are looked at: `{"x.example": [{"kind": …}]}` needs three.
 const DEPTH: usize = 3;
+/// Characters of a key or kind that an error repeats.
+const MAX_SHOWN: usize = 64;
 /// Keys remembered per object.
 const MAX_KEYS: usize = 64;
 
@@ -21,6 +25,8 @@ pub struct Probe {
     /// For each key whose value is an object or an array of objects: the keys of that object, or
     /// of the array's first.
     pub child_keys: BTreeMap<String, BTreeSet<String>>,
+    /// The last key of the top object, if a list with something in it stands there.
+    pub last_list: Option<String>,
     /// Scalar values of the top object, as text.
     pub scalars: BTreeMap<String, String>,
     /// `(apiVersion, kind)` of every Kubernetes object: the document itself, the items of a list
@@ -65,14 +71,18 @@ impl Probe {
             return "an empty list of Kubernetes objects".to_owned();
         }
         if !self.objects.is_empty() {
-            let kinds: Vec<_> =
-                self.objects.iter().take(8).map(|(api, kind)| format!("{api} {kind}")).collect();
+            let kinds: Vec<_> = self
+                .objects
+                .iter()
+                .take(8)
+                .map(|(api, kind)| shown(&format!("{api} {kind}"), MAX_SHOWN))
+                .collect();
             return format!("Kubernetes objects: {}", kinds.join(", "));
         }
         if self.keys.is_empty() {
             return if self.is_array { "an array without objects" } else { "no object" }.to_owned();
         }
-        let keys: Vec<_> = self.keys.iter().take(8).map(String::as_str).collect();
+        let keys: Vec<_> = self.keys.iter().take(8).map(|key| shown(key, MAX_SHOWN)).collect();
         let what = if self.is_array { "array of objects" } else { "object" };
         format!("{what} with keys {}", keys.join(", "))
     }
@@ -128,6 +138,11 @@ impl<'de> Deserialize<'de> for Probe {
             probe.objects.insert(identity);
         }
         let Node::Map(entries) = map else { return Ok(probe) };
+        if let (false, Some((key, Node::Seq { first: Some(_), .. }))) =
+            (probe.is_array, entries.last())
+        {
+            probe.last_list = Some(key.clone());
+        }
         for (key, node) in entries {
             let keys = node.keys();
             if !keys.is_empty() {

@@ -184,6 +184,16 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(out.trim().to_owned())
 }
 
+/// A piece of the input as an error may repeat it: short, and nothing that a terminal would obey.
+pub(super) fn shown(text: &str, most: usize) -> String {
+    let mut out: String =
+        text.chars().take(most).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(most).is_some() {
+        out.push('…');
+    }
+    out
+}
+
 /// The CIS benchmarks' recommendation titles end like this, and their wording is licensed: what
 /// ends so is not taken into findings, whichever scanner copied it.
 pub(super) fn is_benchmark_title(text: &str) -> bool {

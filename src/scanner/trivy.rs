@@ -108,6 +108,7 @@ impl Report<'_> {
 
 /// An image without packages that Trivy knows gives no result at all. That is no proof of a scan.
 fn nothing_listed(document: &Document<'_>, report: &Report<'_>, parsed: &mut Parsed) {
+    parsed.shortfall(document.locator(""), "the report lists no result");
     parsed.findings.push(Finding {
         check: CheckId::new(PREFIX, "vulnerability-scan"),
         resource: report.subject().into(),

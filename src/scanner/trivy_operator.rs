@@ -89,7 +89,7 @@ struct Body<'a> {
     #[serde(borrow)]
     scanner: Tool<'a>,
     update_timestamp: Option<Timestamp>,
-    summary: Summary,
+    summary: MapIfAny<Summary>,
     #[serde(deserialize_with = "null_as_default")]
     checks: Vec<Check<'a>>,
     #[serde(deserialize_with = "null_as_default")]
@@ -107,7 +107,7 @@ struct Tool<'a> {
 }
 
 /// Counts of what failed.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 struct Summary {
     #[serde(rename = "criticalCount")]
@@ -125,10 +125,23 @@ struct Summary {
 }
 
 impl Summary {
-    fn total(&self) -> usize {
-        [self.high, self.medium, self.low, self.none, self.unknown]
-            .iter()
-            .fold(self.critical, |sum, count| sum.saturating_add(*count))
+    fn counts(self) -> [usize; 6] {
+        [self.critical, self.high, self.medium, self.low, self.none, self.unknown]
+    }
+
+    fn of(severities: impl Iterator<Item = Severity>) -> Self {
+        let mut counts = Self::default();
+        for severity in severities {
+            match severity {
+                Severity::Critical => counts.critical += 1,
+                Severity::High => counts.high += 1,
+                Severity::Medium => counts.medium += 1,
+                Severity::Low => counts.low += 1,
+                Severity::Info => counts.none += 1,
+                Severity::Unknown => counts.unknown += 1,
+            }
+        }
+        counts
     }
 }
 
@@ -260,6 +273,9 @@ impl Reader<'_> {
         }
         let resource = Arc::new(subject(&object.metadata));
         let pointer = format!("{pointer}/report");
+        if self.document.may_be_cut() && kind != Kind::Sbom {
+            self.check_end(body, &resource, &pointer);
+        }
         let listed = match kind {
             Kind::Vulnerabilities => self.vulnerabilities(body, &resource, &pointer),
             Kind::Checks => self.config_checks(body, &resource, &pointer),
@@ -269,13 +285,27 @@ impl Reader<'_> {
                 return;
             }
         };
-        if body.summary.total() > listed {
+        let Some(stated) = body.summary.0 else { return };
+        // By severity: a vulnerability whose end is cut off has none.
+        let (stated, listed) = (stated.counts(), listed.counts());
+        if stated.iter().zip(&listed).any(|(stated, listed)| stated > listed) {
             let text = format!(
-                "{resource}: {} failures are counted, {listed} are listed: results are missing",
-                body.summary.total()
+                "{resource}: failures by severity are counted as {stated:?}, listed as {listed:?}: results are missing"
             );
             self.parsed.shortfall(self.document.locator(&format!("{pointer}/summary")), text);
         }
+    }
+
+    /// Written by the operator in alphabetical order: what a cut takes away first.
+    fn check_end(&mut self, body: &Body<'_>, resource: &ResourceRef, pointer: &str) {
+        let missing = match (&body.summary.0, body.update_timestamp) {
+            (None, _) => "summary",
+            (_, None) => "updateTimestamp",
+            _ => return,
+        };
+        let text =
+            format!("{resource}: no `{missing}`, and nothing else shows that this YAML is whole");
+        self.parsed.shortfall(self.document.locator(pointer), text);
     }
 
     fn push(
@@ -304,7 +334,7 @@ impl Reader<'_> {
         body: &Body<'_>,
         resource: &Arc<ResourceRef>,
         pointer: &str,
-    ) -> usize {
+    ) -> Summary {
         let count = body.vulnerabilities.len();
         let at = self.document.locator(pointer);
         let proof = scan_proof(&mut self.checks, resource, count, at);
@@ -323,10 +353,10 @@ impl Reader<'_> {
                 .into();
             }
         }
-        count
+        Summary::of(body.vulnerabilities.iter().map(|item| Severity::from_word(&item.severity)))
     }
 
-    fn secrets(&mut self, body: &Body<'_>, resource: &Arc<ResourceRef>, pointer: &str) -> usize {
+    fn secrets(&mut self, body: &Body<'_>, resource: &Arc<ResourceRef>, pointer: &str) -> Summary {
         for (index, item) in body.secrets.iter().enumerate() {
             let check = self.checks.of("exposed-secret").0;
             let at = format!("{pointer}/secrets/{index}");
@@ -335,7 +365,7 @@ impl Reader<'_> {
                 finding.message = clean(&item.title).into();
             }
         }
-        body.secrets.len()
+        Summary::of(body.secrets.iter().map(|item| Severity::from_word(&item.severity)))
     }
 
     /// Returns how many failed.
@@ -344,11 +374,12 @@ impl Reader<'_> {
         body: &Body<'_>,
         resource: &Arc<ResourceRef>,
         pointer: &str,
-    ) -> usize {
+    ) -> Summary {
         for (index, item) in body.checks.iter().enumerate() {
             self.config_check(item, resource, &format!("{pointer}/checks/{index}"));
         }
-        body.checks.iter().filter(|item| item.success == Some(false)).count()
+        let failed = body.checks.iter().filter(|item| item.success == Some(false));
+        Summary::of(failed.map(|item| Severity::from_word(&item.severity)))
     }
 
     fn config_check(&mut self, item: &Check<'_>, resource: &Arc<ResourceRef>, pointer: &str) {
@@ -394,6 +425,12 @@ impl Reader<'_> {
                 controls += 1;
                 self.control(id, control, &format!("{pointer}/status/{path}/{index}"));
             }
+        }
+        if status.update_timestamp.is_none() && self.document.may_be_cut() {
+            let text = format!(
+                "ClusterComplianceReport {id}: there is no `updateTimestamp`, which is the end of this YAML"
+            );
+            self.parsed.shortfall(self.document.locator(&format!("{pointer}/status")), text);
         }
         if controls == 0 {
             let text = format!("ClusterComplianceReport {id} has no results yet");

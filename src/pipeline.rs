@@ -202,7 +202,7 @@ pub fn run(
     run_with(config, &*store, &*signer, now, strict, progress)
 }
 
-/// [`run`] with a store and a signer of the caller's.
+/// [`run()`] with a store and a signer of the caller's.
 ///
 /// # Errors
 /// [`RunFailure`].

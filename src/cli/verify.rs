@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with_all = ["deep", "replay"])]
     chain: bool,
 
-    /// Check the bundles' files and items too [default]
+    /// Check the bundles' files and items too; this is the default
     #[arg(long)]
     deep: bool,
 

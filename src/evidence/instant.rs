@@ -8,7 +8,7 @@ pub fn format(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Reads exactly the form that [`format`] writes.
+/// Reads exactly the form that [`format()`] writes.
 #[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {
     let at: Timestamp = text.parse().ok()?;

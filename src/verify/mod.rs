@@ -1,7 +1,7 @@
 //! The one way to verify an archive. Bytes are authenticated first and parsed afterwards; nothing
 //! is believed that can be recomputed; trust comes from the caller alone.
 //!
-//! The steps run in the order of the format's document: [`keyring`], [`log`], [`head`], [`bundle`].
+//! The steps run in the order of the format's document: `keyring`, `log`, `head`, `bundle`.
 //! Every fault is reported once, at its cause: what depends on a broken object is counted in
 //! [`Checked::not_checked`] and not reported again.
 

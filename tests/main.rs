@@ -11,12 +11,15 @@
 mod agreement;
 mod architecture;
 mod assessment_properties;
+mod docs;
 mod formats;
 mod frameworks;
 mod hostile;
 mod monotone;
 mod support;
 
+#[cfg(feature = "pipeline")]
+mod config;
 #[cfg(feature = "pipeline")]
 mod contract;
 #[cfg(feature = "pipeline")]

@@ -33,7 +33,7 @@ archive: { uri: 's3://b/p', endpoint: 'http://127.0.0.1:1', path_style: true, re
 keys: { signer: k, keyring: k, disclosure_secret: s, passphrase_file: p }
 schedule: '0 2 * * *'
 frameworks: [pci-dss]
-sources: [{ name: a, scanner: trivy, files: [x], max_age: 1d, expect_files: 2, taken_at: '2026-01-01T00:00:00Z', subject: n }]
+sources: [{ name: a, scanner: trivy, files: [x], max_age: 1d, expect_files: 2, taken_at: '2026-01-01T00:00:00Z', subject: node-1 }]
 waivers: [w]
 attestations: [a]
 ";

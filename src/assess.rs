@@ -295,6 +295,11 @@ impl<'a> Evidence<'a> {
                 _ => {}
             }
             verdicts.insert(verdict);
+            // A failure that a waiver covers stays one, whatever else the check or an alternative
+            // says.
+            if counts.contains_key(&Outcome::Fail) && !uncovered {
+                verdicts.insert(Verdict::Waived);
+            }
             checks.insert(check.clone(), counts);
         }
         // An alternative that says nothing, or that has gaps, takes nothing from one that
@@ -788,6 +793,15 @@ mod tests {
         assert_eq!(status(with(vec![waiver("*", "2026-12-31")])), Status::Waived);
         assert_eq!(status(with(vec![waiver("ns/Pod/x", "2026-12-31")])), Status::NotSatisfied);
         assert_eq!(status(with(vec![waiver("*", "2026-05-31")])), Status::NotSatisfied);
+    }
+
+    #[test]
+    fn a_waived_failure_is_not_hidden_by_an_alternative() {
+        let control = control(Kind::Automated, &[(&["a:1", "b:1"], Full)]);
+        let list = [("a:1", "x", Fail), ("a:1", "y", NotChecked), ("b:1", "x", Pass)];
+        let case = Case { waivers: vec![waiver("*", "2026-12-31")], ..Case::default() };
+        assert_eq!(case.status(&control, &list), (Status::Waived, None));
+        assert_eq!(Case::default().status(&control, &list), (Status::NotSatisfied, None));
     }
 
     #[test]

@@ -109,6 +109,10 @@ codes! {
     TailTruncated = "TAIL_TRUNCATED", Error, "The newest bundles are missing.";
     HeadRolledBack = "HEAD_ROLLED_BACK", Error, "The head stands before the newest checkpoint.";
     HeadUnpinned = "HEAD_UNPINNED", Warning, "Nothing outside the archive says how long it must be: bundles may be missing at its end.";
+    CosignatureInvalid = "COSIGNATURE_INVALID", Error, "A witness's signature does not hold for this log.";
+    QuorumNotMet = "QUORUM_NOT_MET", Error, "Too few of the witnesses that you asked for have signed.";
+    TimestampInvalid = "TIMESTAMP_INVALID", Error, "The timestamp does not hold for this log, or is of no authority that you trust.";
+    TimestampContradicts = "TIMESTAMP_CONTRADICTS", Error, "The timestamp is older than what it is over.";
     StaleHead = "STALE_HEAD", Error, "The newest bundle is older than the schedule allows.";
     // Keys
     KeyringMissing = "KEYRING_MISSING", Error, "The archive has no keyring.";
@@ -118,6 +122,7 @@ codes! {
     KeyringVersionGap = "KEYRING_VERSION_GAP", Error, "A keyring version is missing or does not follow the one before it.";
     KeyringRolledBack = "KEYRING_ROLLED_BACK", Error, "The archive lacks a keyring that its statements name.";
     KeyringExpired = "KEYRING_EXPIRED", Error, "The keyring has expired.";
+    HandoverMissing = "HANDOVER_MISSING", Error, "The key that was replaced did not sign its replacement.";
     KeyUnknown = "KEY_UNKNOWN", Error, "The keyring does not know the key.";
     KeySwapped = "KEY_SWAPPED", Error, "The key is not the one that its id names.";
     KeyOutOfWindow = "KEY_OUT_OF_WINDOW", Error, "The key may not sign at this place.";
@@ -125,6 +130,9 @@ codes! {
     SignedAfterRevocation = "SIGNED_AFTER_REVOCATION", Error, "The key was revoked before this place.";
     HistoryRewritten = "HISTORY_REWRITTEN", Error, "The history is not the one that the root keys anchored.";
     SuspectWindow = "SUSPECT_WINDOW", Warning, "The key may have been in other hands when this was signed.";
+    // Hand-over
+    DisclosureMalformed = "DISCLOSURE_MALFORMED", Error, "The disclosure is not in its form.";
+    PartialExport = "PARTIAL_EXPORT", Warning, "Only some bundles were handed over: the files of the others were not looked at.";
 }
 
 impl fmt::Display for FailureCode {

@@ -15,3 +15,5 @@ pub mod layout;
 pub mod manifest;
 pub mod merkle;
 pub mod statement;
+pub mod timestamp;
+mod x509;

@@ -17,6 +17,7 @@ mod frameworks;
 mod hostile;
 mod monotone;
 mod support;
+mod timestamps;
 
 #[cfg(feature = "pipeline")]
 mod config;

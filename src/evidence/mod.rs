@@ -17,4 +17,6 @@ pub mod layout;
 pub mod manifest;
 pub mod merkle;
 pub mod statement;
+pub mod timestamp;
 pub mod tlog_proof;
+mod x509;

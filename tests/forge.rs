@@ -14,9 +14,7 @@ use affidavit::evidence::envelope::{
 };
 use affidavit::evidence::items::DisclosureSecret;
 use affidavit::evidence::key::{KeyId, PublicKey};
-use affidavit::evidence::keyring::{
-    Anchor, CheckedKeyring, KeyEntry, KeyStatus, Keyring, Root, Signer as LogKey,
-};
+use affidavit::evidence::keyring::{Anchor, KeyEntry, KeyStatus, Keyring, Root, Signer as LogKey};
 use affidavit::evidence::layout;
 use affidavit::evidence::manifest::Manifest;
 use affidavit::evidence::merkle::{RootBuilder, leaf_hash};
@@ -384,12 +382,6 @@ pub fn witness_policy(threshold: usize, seeds: &[u8]) -> String {
 /// The hash of a log key in a note, for lines that claim it.
 pub fn log_hash(seed: u8) -> [u8; 4] {
     key_hash(ORIGIN, SignatureType::Ed25519, &public(seed))
-}
-
-/// The newest keyring of an archive.
-pub fn newest_keyring(files: &Files) -> CheckedKeyring {
-    let (_, bytes) = files.iter().rfind(|(path, _)| path.starts_with("keyring/")).unwrap();
-    CheckedKeyring::parse(&Envelope::parse(bytes).unwrap().payload).unwrap()
 }
 
 fn run(created: &str) -> Run {

@@ -19,6 +19,11 @@ mod monotone;
 mod support;
 mod timestamps;
 
+#[cfg(feature = "cli")]
+mod forge;
+#[cfg(feature = "cli")]
+mod vectors;
+
 #[cfg(feature = "pipeline")]
 mod config;
 #[cfg(feature = "pipeline")]

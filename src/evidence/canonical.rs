@@ -61,6 +61,19 @@ pub fn check(bytes: &[u8]) -> Result<(), CanonicalError> {
     if out == bytes { Ok(()) } else { Err(CanonicalError::NotCanonical) }
 }
 
+/// Reads a field that may be `null` but must be there: by default serde lets an absent one pass, and
+/// a second spelling with it.
+///
+/// # Errors
+/// Those of `T`.
+pub fn or_null<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer)
+}
+
 fn parse(bytes: &[u8]) -> Result<Json, CanonicalError> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();

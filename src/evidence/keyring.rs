@@ -19,6 +19,7 @@ pub struct Keyring {
     /// From 1.
     pub version: u64,
     /// Digest of the previous version's payload; `null` in the first.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub prev: Option<DigestSet>,
     /// Origin of the chain that it is for.
     pub origin: String,
@@ -79,10 +80,12 @@ pub struct Signer {
     /// First position.
     pub from_seq: u64,
     /// Last position; `null` while it is active.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub until_seq: Option<u64>,
     /// State.
     pub status: KeyStatus,
     /// For revoked keys.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub revocation: Option<Revocation>,
 }
 
@@ -93,6 +96,7 @@ pub struct Revocation {
     /// When.
     pub at: String,
     /// Since when it may have been in other hands; `null` when it was not.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub compromised_since: Option<String>,
     /// Why.
     pub reason: String,
@@ -158,7 +162,9 @@ impl Keyring {
     pub fn anchors(&self) -> Vec<&Anchor> {
         let revocations = self.signers.iter().filter_map(|signer| signer.revocation.as_ref());
         let last_good = revocations.map(|revocation| &revocation.last_good);
-        std::iter::once(&self.anchor).chain(last_good).collect()
+        let mut anchors = vec![&self.anchor];
+        anchors.extend(last_good.filter(|last_good| **last_good != self.anchor));
+        anchors
     }
 
     /// Does this version keep what the one before said of the past?
@@ -271,6 +277,11 @@ impl CheckedKeyring {
     #[must_use]
     pub fn root_ids(&self) -> BTreeSet<KeyId> {
         self.roots.iter().map(PublicKey::id).collect()
+    }
+
+    /// All log keys.
+    pub fn log_keys(&self) -> impl Iterator<Item = &PublicKey> {
+        self.signers.iter()
     }
 
     /// The log key of that id with its rules.

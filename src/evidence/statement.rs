@@ -71,6 +71,7 @@ pub struct Predicate {
     /// Controls of each status per framework, or the number of frameworks.
     pub summary: Listing<Summary>,
     /// Set when runs before this one did not take place.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub gap: Option<Gap>,
     /// Program that made the bundle.
     pub tool: Tool,
@@ -130,6 +131,7 @@ pub struct Chain {
     /// Number from 0.
     pub seq: u64,
     /// Digest of the previous statement's bytes; `null` in the first.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub prev: Option<DigestSet>,
 }
 
@@ -190,6 +192,7 @@ pub struct SourceRef {
     /// Status word.
     pub status: String,
     /// Digest over its inputs' digests; `null` when there is no input.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub sha256: Option<Digest>,
 }
 

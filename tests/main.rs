@@ -30,4 +30,6 @@ mod sealing;
 #[cfg(feature = "pipeline")]
 mod small_chain;
 #[cfg(feature = "pipeline")]
+mod stock_tools;
+#[cfg(feature = "pipeline")]
 mod verify;

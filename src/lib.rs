@@ -28,6 +28,8 @@ pub mod record;
 pub mod evaluate;
 pub mod evidence;
 pub mod verify;
+pub mod disclose;
+pub mod sample;
 
 // Edges: each knows the core, none knows another edge.
 #[cfg(feature = "cli")]

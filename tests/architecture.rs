@@ -37,12 +37,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("verify", &["assessment", "evaluate", "evidence", "run"]),
+    ("disclose", &["evidence", "verify"]),
+    ("sample", &["evidence", "finding"]),
     // Edges: the core, and never each other.
     ("archive", &["evidence", "verify"]),
     ("schedule", &[]),
     ("config", &["archive", "evidence", "schedule"]),
     ("collect", &["config", "evidence", "run", "scanner"]),
-    ("sign", &["evidence"]),
+    ("sign", &["evidence", "verify"]),
     (
         "render",
         &["assessment", "evaluate", "evidence", "finding", "framework", "record", "run", "verify"],
@@ -75,11 +77,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "archive",
             "assessment",
             "config",
+            "disclose",
             "evidence",
             "exit",
             "framework",
             "output",
             "pipeline",
+            "sample",
             "scanner",
             "sign",
             "verify",
@@ -103,6 +107,8 @@ const CORE: &[&str] = &[
     "record",
     "evaluate",
     "verify",
+    "disclose",
+    "sample",
 ];
 
 /// What the core must not mention.

@@ -4,6 +4,7 @@
 //! suite in `tests/contract.rs` run over it.
 
 mod directory;
+pub mod packed;
 #[cfg(feature = "pipeline")]
 mod s3;
 
@@ -60,6 +61,18 @@ pub fn open(location: &Location, now: Timestamp) -> Result<Box<dyn Store>, Store
         }
         Some(_) => fault("no such kind of store"),
     }
+}
+
+/// Opens an archive for reading: what [`open`] opens, or a `.tar` or `.zip` file.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn open_to_read(location: &Location, now: Timestamp) -> Result<Box<dyn Archive>, StoreError> {
+    if std::path::Path::new(&location.uri).is_file() {
+        return Ok(Box::new(packed::Packed::open(location.uri.as_ref())?));
+    }
+    let store: Box<dyn Archive> = open(location, now)?;
+    Ok(store)
 }
 
 /// Write access to an archive. Reading is [`Archive`].

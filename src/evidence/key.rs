@@ -8,6 +8,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::envelope::Envelope;
 
 /// Id of a key: SHA-256 of its DER `SubjectPublicKeyInfo`, which is what
 /// `openssl pkey -pubin -outform DER | sha256sum` prints.
@@ -107,6 +108,13 @@ impl PublicKey {
     #[must_use]
     pub fn to_pem(&self) -> String {
         self.key.to_public_key_pem(LineEnding::LF).unwrap_or_default()
+    }
+
+    /// Does one of the envelope's signatures hold for this key?
+    #[must_use]
+    pub fn signed(&self, envelope: &Envelope) -> bool {
+        let mut own = envelope.signatures.iter().filter(|signature| signature.key == self.id);
+        own.any(|signature| self.verifies(&envelope.signed_bytes(), &signature.bytes))
     }
 
     /// Is `signature` this key's over `message`? Strict: no malleable scalar, no small-order point.

@@ -54,8 +54,8 @@ pub struct KeyEntry {
     pub pem: String,
 }
 
-/// State of a log key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// State of a log key. It only ever moves down this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyStatus {
     /// May sign.
@@ -152,6 +152,39 @@ impl Keyring {
     pub fn to_bytes(&self) -> Result<Vec<u8>, KeyringError> {
         Ok(canonical::to_vec(self)?)
     }
+
+    /// What the root keys saw of the log: the anchor, and the last good log of each revocation.
+    #[must_use]
+    pub fn anchors(&self) -> Vec<&Anchor> {
+        let revocations = self.signers.iter().filter_map(|signer| signer.revocation.as_ref());
+        let last_good = revocations.map(|revocation| &revocation.last_good);
+        std::iter::once(&self.anchor).chain(last_good).collect()
+    }
+
+    /// Does this version keep what the one before said of the past?
+    ///
+    /// # Errors
+    /// What it does not keep.
+    pub fn continues(&self, before: &Self) -> Result<(), String> {
+        for old in &before.signers {
+            let Some(new) = self.signers.iter().find(|signer| signer.keyid == old.keyid) else {
+                // It signed nothing of the log that the root keys saw, and may sign nothing now.
+                if old.from_seq >= self.anchor.size {
+                    continue;
+                }
+                return Err(format!("it no longer names the log key {}", old.keyid));
+            };
+            let is_same_key =
+                (&new.pem, &new.role, new.from_seq) == (&old.pem, &old.role, old.from_seq);
+            let is_raised =
+                old.until_seq.is_some_and(|old| new.until_seq.is_none_or(|new| new > old));
+            let is_undone = new.status < old.status;
+            if !is_same_key || is_raised || is_undone {
+                return Err(format!("it changes what was said of the log key {}", old.keyid));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl CheckedKeyring {
@@ -214,13 +247,18 @@ impl CheckedKeyring {
     /// once, however often it signed (TUF 1.0.34 section 5.3.4).
     #[must_use]
     pub fn signed_by(&self, envelope: &Envelope) -> BTreeSet<KeyId> {
-        let message = envelope.signed_bytes();
-        let right = |key: &&PublicKey| {
-            envelope.signatures.iter().any(|signature| {
-                signature.key == key.id() && key.verifies(&message, &signature.bytes)
-            })
+        self.roots.iter().filter(|key| key.signed(envelope)).map(PublicKey::id).collect()
+    }
+
+    /// The log keys that `before` has as active and this version as retired: they must sign it.
+    pub fn handed_over_from<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a PublicKey> {
+        let status = |keyring: &Keyring, id: KeyId| {
+            keyring.signers.iter().find(|signer| signer.keyid == id).map(|signer| signer.status)
         };
-        self.roots.iter().filter(right).map(PublicKey::id).collect()
+        before.signers.iter().filter(move |key| {
+            status(&before.keyring, key.id()) == Some(KeyStatus::Active)
+                && status(&self.keyring, key.id()) == Some(KeyStatus::Retired)
+        })
     }
 
     /// Do enough of this keyring's root keys sign the envelope?

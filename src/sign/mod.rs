@@ -3,6 +3,7 @@
 //!
 //! To add a signer: one file here that implements [`Signer`], one arm in [`open`].
 
+pub mod ceremony;
 pub mod chain;
 mod file;
 

@@ -23,7 +23,8 @@ impl Verification<'_> {
         for entry in log.entries.values() {
             let Some(sums) = entry.statement.as_ref().and_then(Statement::sums) else { continue };
             let first_time = named.insert(sums);
-            if !self.policy.deep || !first_time {
+            let exported = self.exported.as_ref().is_none_or(|range| range.contains(&entry.seq));
+            if !self.policy.deep || !first_time || !exported {
                 continue;
             }
             if let Some(statement) = &entry.statement {

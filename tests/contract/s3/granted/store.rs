@@ -256,13 +256,8 @@ fn a_run_yields_the_same_archive_in_both_stores() {
     for path in &listed {
         assert_eq!(remote.digest(path).unwrap(), local.digest(path).unwrap(), "{path}");
     }
-    let policy = Policy {
-        roots: written.fingerprints.iter().copied().collect(),
-        pins: Vec::new(),
-        now,
-        deep: true,
-        replay: true,
-    };
+    let roots = written.fingerprints.iter().copied().collect();
+    let policy = Policy { replay: true, ..Policy::new(roots, now) };
     let verdicts = [&*local, &*remote].map(|store| verify(store, &policy).unwrap());
     assert!(verdicts[0].is_verified(), "{:?}", verdicts[0]);
     assert_eq!(format!("{:?}", verdicts[0]), format!("{:?}", verdicts[1]));

@@ -32,4 +32,6 @@ mod small_chain;
 #[cfg(feature = "pipeline")]
 mod stock_tools;
 #[cfg(feature = "pipeline")]
+mod timestamp_command;
+#[cfg(feature = "pipeline")]
 mod verify;

@@ -12,7 +12,7 @@ use affidavit::evidence::layout;
 use affidavit::evidence::merkle;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::small_chain::{DAYS, ORIGIN, copy, files};
@@ -126,8 +126,7 @@ fn a_reader_of_other_logs_accepts_checkpoints_and_proofs() {
     let proofs = files(&copy.archive).into_iter().filter(|path| path.ends_with(".tlog-proof"));
     for path in proofs {
         let own = path.strip_prefix("receipts/").unwrap().strip_suffix(".tlog-proof").unwrap();
-        let (index, size) =
-            own.parse::<u64>().map_or((1, size), |index: u64| (index, index + 1));
+        let (index, size) = own.parse::<u64>().map_or((1, size), |index: u64| (index, index + 1));
         expected.push(format!("{path} index {index} size {size}"));
     }
     let lines: Vec<String> = stdout(&read()).lines().map(ToOwned::to_owned).collect();
@@ -149,4 +148,58 @@ fn a_reader_of_other_logs_accepts_checkpoints_and_proofs() {
     let altered = fs::read_to_string(&path).unwrap().replacen("\n2\n", "\n3\n", 1);
     fs::write(&path, altered).unwrap();
     refused("invalid signature");
+}
+
+#[test]
+fn cosign_verifies_a_statement_as_an_attestation_of_its_sums() {
+    let Some(cosign) = installed("bin/cosign-v3.1.3") else { return };
+    let copy = copy_with_keys();
+    let folder = copy.archive.parent().unwrap();
+    let statement = read_json(&copy.archive.join(layout::statement(1)));
+    let subject = statement["subject"][0]["digest"]["sha256"].as_str().unwrap();
+    let sums = copy.archive.join("bundles").join(subject).join(layout::SHA256SUMS);
+
+    // A sigstore bundle, version 0.3, around our envelope.
+    let bundle = |envelope: &Value| {
+        let hint = &read_json(&copy.archive.join(layout::envelope(1)))["signatures"][0]["keyid"];
+        let bundle = json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": { "publicKey": { "hint": hint } },
+            "dsseEnvelope": envelope,
+        });
+        fs::write(folder.join("bundle.json"), bundle.to_string()).unwrap();
+    };
+    let verify = |key: &Path, predicate: &str, blob: &Path| {
+        let mut command = Command::new(&cosign);
+        command.args(["verify-blob-attestation", "--insecure-ignore-tlog", "--bundle"]);
+        command.arg("bundle.json").arg("--key").arg(key).args(["--type", predicate]).arg(blob);
+        // It keeps files in its user's home.
+        let output = command.env("HOME", folder).current_dir(folder).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let refused = |(success, said): (bool, String), text: &str| {
+        assert!(!success && said.contains(text), "{text}: {said}");
+    };
+    let predicate = statement["predicateType"].as_str().unwrap();
+
+    // As it stands it is refused: cosign takes a `keyid` for the key's SSH fingerprint.
+    let mut envelope = read_json(&copy.archive.join(layout::envelope(1)));
+    bundle(&envelope);
+    refused(verify(&copy.signer, predicate, &sums), "signatures do not match threshold");
+
+    // `keyid` is a hint that nobody signs (DSSE, "envelope"); without it all is well.
+    envelope["signatures"][0].as_object_mut().unwrap().remove("keyid");
+    bundle(&envelope);
+    let (success, said) = verify(&copy.signer, predicate, &sums);
+    assert!(success && said.contains("Verified OK"), "{said}");
+
+    refused(verify(&copy.root, predicate, &sums), "signatures do not match threshold");
+    refused(verify(&copy.signer, "another", &sums), "invalid predicate type");
+    let other = copy.archive.join(layout::VERIFY_MD);
+    refused(verify(&copy.signer, predicate, &other), "artifact digests do not match");
+    let payload = STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+    let altered = String::from_utf8(payload).unwrap().replacen("\"seq\":1", "\"seq\":2", 1);
+    envelope["payload"] = STANDARD.encode(altered).into();
+    bundle(&envelope);
+    refused(verify(&copy.signer, predicate, &sums), "signatures do not match threshold");
 }

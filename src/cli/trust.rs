@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 use super::Context;
 use crate::archive::{self, Location};
 use crate::evidence::key::{KeyId, PublicKey};
+use crate::evidence::timestamp::Authorities;
 use crate::exit::Exit;
 use crate::output::Failure;
 use crate::verify::pin::Pin;
@@ -91,6 +92,22 @@ pub(super) fn read_witnesses(path: &Path) -> Result<WitnessPolicy, Failure> {
     let name = || format!("--policy {}", path.display());
     let text = std::fs::read_to_string(path).with_context(name).map_err(usage)?;
     WitnessPolicy::parse(&text).with_context(name).map_err(usage)
+}
+
+/// Reads certificates of timestamping authorities; `None` when no file is given.
+pub(super) fn read_authorities(paths: &[PathBuf]) -> Result<Option<Authorities>, Failure> {
+    let mut pem = String::new();
+    for path in paths {
+        let name = || format!("--authority {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(name).map_err(usage)?;
+        Authorities::from_pem(&text).with_context(name).map_err(usage)?;
+        pem.push_str(&text);
+        pem.push('\n');
+    }
+    if pem.is_empty() {
+        return Ok(None);
+    }
+    Authorities::from_pem(&pem).map(Some).map_err(|error| usage(error.into()))
 }
 
 /// A fingerprint, or a file with fingerprints (one per line) or public keys in PEM.

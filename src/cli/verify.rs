@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Context;
-use super::trust::{Place, Trust, read_witnesses};
+use super::trust::{Place, Trust, read_authorities, read_witnesses};
 use crate::exit::Exit;
 use crate::output::{Failure, Output, Paint};
 use crate::verify::pin::Pin;
@@ -22,6 +22,10 @@ pub(super) struct Arguments {
     /// Witnesses whose cosignatures are asked for: a C2SP tlog-policy
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+
+    /// Certificates, in PEM, of authorities whose timestamps you believe
+    #[arg(long, value_name = "FILE")]
+    authority: Vec<PathBuf>,
 
     /// Check the chain of statements only, not the bundles' files
     #[arg(long, conflicts_with_all = ["deep", "replay"])]
@@ -42,7 +46,9 @@ pub(super) struct Arguments {
 
 pub(super) fn verify(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let witnesses = arguments.policy.as_deref().map(read_witnesses).transpose()?;
+    let authorities = read_authorities(&arguments.authority)?;
     let policy = Policy {
+        authorities,
         deep: !arguments.chain,
         replay: arguments.replay,
         witnesses,
@@ -167,6 +173,12 @@ fn print_text(verdict: &Verdict, exit: Exit, output: Output) {
         output.line(format!(
             "witnessed {} statements, by the quorum at {}",
             witnessed.size, witnessed.at
+        ));
+    }
+    if let Some(stamped) = &verdict.stamped {
+        output.line(format!(
+            "stamped   {} statements existed at {}, says {}",
+            stamped.size, stamped.at, stamped.authority
         ));
     }
     print_verdict(verdict, exit, output);

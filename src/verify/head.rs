@@ -23,6 +23,7 @@ impl Verification<'_> {
             self.check_anchors(keyrings, log);
         }
         self.check_cosignatures(keyrings, log);
+        self.check_timestamps(log);
         self.check_pins(log);
         self.check_freshness(log);
         self.verdict.head = log.root(log.size()).map(|root| Checkpoint {

@@ -12,6 +12,7 @@ mod keyring;
 mod log;
 pub mod pin;
 mod replay;
+mod timestamp;
 pub mod verdict;
 mod witness;
 
@@ -24,6 +25,7 @@ use crate::evidence::canonical;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::KeyId;
 use crate::evidence::layout::{self, Place};
+use crate::evidence::timestamp::Authorities;
 pub use disclosure::{DisclosureVerdict, verify_disclosure};
 use pin::Pin;
 pub use verdict::{Checked, FailureCode, Finding, Level, Verdict};
@@ -87,13 +89,23 @@ pub struct Policy {
     pub replay: bool,
     /// Whose cosignatures are asked for.
     pub witnesses: Option<WitnessPolicy>,
+    /// Whose timestamps are believed.
+    pub authorities: Option<Authorities>,
 }
 
 impl Policy {
     /// Everything but what costs extra: trust in these root keys, at this time, files included.
     #[must_use]
     pub fn new(roots: BTreeSet<KeyId>, now: Timestamp) -> Self {
-        Self { roots, pins: Vec::new(), now, deep: true, replay: false, witnesses: None }
+        Self {
+            roots,
+            pins: Vec::new(),
+            now,
+            deep: true,
+            replay: false,
+            witnesses: None,
+            authorities: None,
+        }
     }
 }
 

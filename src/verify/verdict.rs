@@ -217,6 +217,17 @@ impl Witnessed {
     }
 }
 
+/// What an authority says of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stamped {
+    /// The largest log that was stamped.
+    pub size: u64,
+    /// When: the log was at least that long by then.
+    pub at: String,
+    /// By whom.
+    pub authority: String,
+}
+
 /// Result of a verification.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Verdict {
@@ -234,6 +245,9 @@ pub struct Verdict {
     /// How far witnesses vouch for the head, under the caller's policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witnessed: Option<Witnessed>,
+    /// The newest timestamp, of an authority that the caller trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stamped: Option<Stamped>,
     /// Were the bundles' files checked, or the chain alone?
     pub deep: bool,
 }

@@ -35,4 +35,8 @@ mod sealing;
 #[cfg(feature = "pipeline")]
 mod small_chain;
 #[cfg(feature = "pipeline")]
+mod stock_tools;
+#[cfg(feature = "pipeline")]
+mod timestamp_command;
+#[cfg(feature = "pipeline")]
 mod verify;

@@ -49,7 +49,7 @@ digests = sha256, sha384, sha512
 ";
 
 /// A folder with certificate and timestamp authorities.
-struct Workshop(TempDir);
+pub struct Workshop(TempDir);
 
 impl Workshop {
     fn new() -> Self {
@@ -61,7 +61,7 @@ impl Workshop {
     }
 
     /// A root, and a TSA under it, with keys on P-256.
-    fn with_tsa() -> Self {
+    pub fn with_tsa() -> Self {
         let workshop = Self::new();
         workshop.certificate("root", "root", EC_P256, CA, FOREVER);
         workshop.certificate("tsa", "root", EC_P256, TSA, FOREVER);
@@ -76,6 +76,12 @@ impl Workshop {
         let output = self.try_openssl(arguments);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "openssl {arguments:?}: {error}");
+    }
+
+    /// Where a file of it lies.
+    #[cfg(feature = "pipeline")]
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
@@ -132,7 +138,7 @@ impl Workshop {
     }
 
     /// What `openssl ts` answers to our request. `settings` are lines of its configuration.
-    fn reply(&self, signer: &str, request: &[u8], settings: &str) -> Vec<u8> {
+    pub fn reply(&self, signer: &str, request: &[u8], settings: &str) -> Vec<u8> {
         self.write("tsa-config", format!("{CONFIG}{settings}\n"));
         self.write("request.tsq", request);
         let (key, pem) = (format!("{signer}.key"), format!("{signer}.pem"));

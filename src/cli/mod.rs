@@ -13,6 +13,7 @@ mod keys;
 #[cfg(feature = "pipeline")]
 mod run;
 mod sample;
+mod timestamp;
 mod trust;
 mod verify;
 mod verify_proof;
@@ -79,6 +80,9 @@ enum Command {
     /// Sign the head of a log as a witness
     #[cfg(feature = "pipeline")]
     Cosign(cosign::Arguments),
+    /// Have the head of a log timestamped by an authority
+    #[command(subcommand)]
+    Timestamp(timestamp::Command),
     /// Bundles as one file
     #[command(subcommand)]
     Bundle(bundle::Command),
@@ -132,6 +136,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Disclose(arguments) => disclose::disclose(&arguments, context),
         Command::VerifyProof(arguments) => verify_proof::verify_proof(&arguments, context),
         Command::Sample(arguments) => sample::sample(&arguments, context),
+        Command::Timestamp(command) => timestamp::timestamp(&command, context),
         Command::Bundle(command) => bundle::bundle(&command, context),
         Command::Frameworks(command) => frameworks::frameworks(&command, context),
     }

@@ -22,8 +22,14 @@ mod timestamps;
 #[cfg(feature = "cli")]
 mod forge;
 #[cfg(feature = "cli")]
+mod hand_over;
+#[cfg(feature = "cli")]
+mod mutations;
+#[cfg(feature = "cli")]
 mod vectors;
 
+#[cfg(feature = "pipeline")]
+mod ceremonies;
 #[cfg(feature = "pipeline")]
 mod config;
 #[cfg(feature = "pipeline")]

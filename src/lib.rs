@@ -30,6 +30,8 @@ pub mod evidence;
 pub mod verify;
 
 // Edges: each knows the core, none knows another edge.
+#[cfg(feature = "pipeline")]
+mod remote;
 #[cfg(feature = "cli")]
 pub mod archive;
 #[cfg(feature = "pipeline")]

@@ -37,12 +37,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("verify", &["assessment", "evaluate", "evidence", "run"]),
-    // Edges: the core, and never each other.
-    ("archive", &["evidence", "verify"]),
+    // Edges: the core and `remote`, and never each other.
+    ("remote", &[]),
+    ("archive", &["evidence", "remote", "verify"]),
     ("schedule", &[]),
     ("config", &["archive", "evidence", "schedule"]),
     ("collect", &["config", "evidence", "run", "scanner"]),
-    ("sign", &["evidence"]),
+    ("sign", &["evidence", "remote"]),
     (
         "render",
         &["assessment", "evaluate", "evidence", "finding", "framework", "record", "run", "verify"],

@@ -32,6 +32,8 @@ pub mod disclose;
 pub mod sample;
 
 // Edges: each knows the core, none knows another edge.
+#[cfg(feature = "pipeline")]
+mod remote;
 #[cfg(feature = "cli")]
 pub mod archive;
 #[cfg(feature = "pipeline")]

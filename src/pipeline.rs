@@ -31,7 +31,7 @@ use crate::render::build::{self, BuildError};
 use crate::render::{self, RenderError};
 use crate::run::{self, Run, RunError};
 use crate::seal::{Log, Payload, SealError, Sealed, Sealer};
-use crate::sign::{self, Passphrase, SignError, Signer};
+use crate::sign::{self, Secret, Secrets, SignError, Signer};
 use crate::verify::bundle::summary_of;
 use crate::verify::pin::Pin;
 
@@ -139,13 +139,15 @@ impl RunFailure {
     /// Is the configuration at fault, and not the world?
     #[must_use]
     pub fn is_configuration(&self) -> bool {
+        if let Self::Sign(error) = self {
+            return error.is_configuration();
+        }
         matches!(
             self,
             Self::Framework(_)
                 | Self::File { .. }
                 | Self::Keyring { .. }
                 | Self::Origin { .. }
-                | Self::Sign(_)
                 | Self::Seal(SealError::KeyringExpired { .. } | SealError::KeyNotAllowed { .. })
         )
     }
@@ -198,7 +200,7 @@ pub fn run(
     progress: &dyn Progress,
 ) -> Result<RunOutcome, RunFailure> {
     let store = archive::open(&config.archive, now)?;
-    let signer = sign::open(&config.keys.signer, passphrase(config)?.as_ref())?;
+    let signer = sign::open(&config.keys.signer, &secrets(config)?)?;
     run_with(config, &*store, &*signer, now, strict, progress)
 }
 
@@ -281,12 +283,14 @@ pub fn run_with(
     Err(RunFailure::Contended)
 }
 
-fn passphrase(config: &Config) -> Result<Option<Passphrase>, RunFailure> {
-    if let Ok(text) = std::env::var("AFFIDAVIT_KEY_PASSPHRASE") {
-        return Ok(Some(Passphrase::new(&text)));
+fn secrets(config: &Config) -> Result<Secrets, RunFailure> {
+    let mut secrets = Secrets::from_environment();
+    if secrets.passphrase.is_none()
+        && let Some(path) = &config.keys.passphrase_file
+    {
+        secrets.passphrase = Some(Secret::new(&read_text(path)?));
     }
-    let Some(path) = &config.keys.passphrase_file else { return Ok(None) };
-    Ok(Some(Passphrase::new(&read_text(path)?)))
+    Ok(secrets)
 }
 
 fn read_text(path: &Path) -> Result<String, RunFailure> {

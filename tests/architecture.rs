@@ -39,12 +39,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("verify", &["assessment", "evaluate", "evidence", "run"]),
     ("disclose", &["evidence", "verify"]),
     ("sample", &["evidence", "finding"]),
-    // Edges: the core, and never each other.
-    ("archive", &["evidence", "verify"]),
+    // Edges: the core and `remote`, and never each other.
+    ("remote", &[]),
+    ("archive", &["evidence", "remote", "verify"]),
     ("schedule", &[]),
     ("config", &["archive", "evidence", "schedule"]),
     ("collect", &["config", "evidence", "run", "scanner"]),
-    ("sign", &["evidence", "verify"]),
+    ("sign", &["evidence", "remote", "verify"]),
     (
         "render",
         &["assessment", "evaluate", "evidence", "finding", "framework", "record", "run", "verify"],

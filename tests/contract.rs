@@ -4,7 +4,7 @@
 //! come from the environment, as in production, so those tests run in a process of their own: this
 //! very program, started again with another environment.
 
-mod server;
+pub mod server;
 mod s3;
 
 use std::fs;

@@ -39,6 +39,8 @@ mod render;
 #[cfg(feature = "pipeline")]
 mod sealing;
 #[cfg(feature = "pipeline")]
+mod signers;
+#[cfg(feature = "pipeline")]
 mod small_chain;
 #[cfg(feature = "pipeline")]
 mod stock_tools;

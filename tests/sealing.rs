@@ -11,7 +11,7 @@ use affidavit::config::Config;
 use affidavit::evidence::layout;
 use affidavit::pipeline::{self, RunFailure};
 use affidavit::seal::SealError;
-use affidavit::sign;
+use affidavit::sign::{self, Secrets};
 use affidavit::verify::{Archive, Entry, FailureCode, Policy, ReadFailure};
 
 use crate::small_chain::{
@@ -79,7 +79,7 @@ fn a_run_cut_off_at_any_write_is_finished_by_the_next() {
     let before = folder.path().join("before");
     copy_tree(&archive, &before);
     let config = Config::load(&config_path).unwrap();
-    let signer = sign::open(&config.keys.signer, None).unwrap();
+    let signer = sign::open(&config.keys.signer, &Secrets::default()).unwrap();
     run(&config_path, DAYS[1]);
     let expected: Vec<_> = files(&archive)
         .into_iter()

@@ -14,7 +14,7 @@ use crate::evidence::cosignature::{NoteKey, message};
 use crate::evidence::layout;
 use crate::exit::Exit;
 use crate::output::Failure;
-use crate::sign::{self, Passphrase};
+use crate::sign::{self, Secrets};
 use crate::verify::pin::Pin;
 use crate::verify::{self, Policy};
 
@@ -65,8 +65,7 @@ pub(super) fn cosign(arguments: &Arguments, context: &Context) -> Result<Exit, F
         return Ok(Exit::NotVerified);
     };
 
-    let passphrase = std::env::var("AFFIDAVIT_KEY_PASSPHRASE").ok().map(|t| Passphrase::new(&t));
-    let signer = sign::open(&arguments.key, passphrase.as_ref())
+    let signer = sign::open(&arguments.key, &Secrets::from_environment())
         .map_err(|error| Failure { help: error.help(), ..usage(error.into()) })?;
     let witness = NoteKey::witness(&arguments.name, signer.public_key().clone());
     let seconds = u64::try_from(context.now.as_second()).unwrap_or_default();

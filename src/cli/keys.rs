@@ -19,7 +19,7 @@ use crate::evidence::layout;
 use crate::exit::Exit;
 use crate::output::{Failure, Paint, table};
 use crate::sign::ceremony::{self, Change, Draft};
-use crate::sign::{self, Passphrase, Signer};
+use crate::sign::{self, Passphrase, Secrets, Signer};
 use crate::verify::pin::Pin;
 use crate::verify::{self, Level, Policy};
 
@@ -150,7 +150,7 @@ pub(super) fn keys(command: &Command, context: &Context) -> Result<Exit, Failure
 }
 
 fn passphrase() -> Option<Passphrase> {
-    std::env::var("AFFIDAVIT_KEY_PASSPHRASE").ok().map(|text| Passphrase::new(&text))
+    Secrets::from_environment().passphrase
 }
 
 fn generate(file: &Path, context: &Context) -> Result<Exit, Failure> {
@@ -346,7 +346,7 @@ fn is_absent(uri: &str) -> bool {
 }
 
 fn open_signer(uri: &str) -> Result<Box<dyn Signer>, Failure> {
-    sign::open(uri, passphrase().as_ref())
+    sign::open(uri, &Secrets::from_environment())
         .map_err(|error| Failure { help: error.help(), ..usage(error.into()) })
 }
 

@@ -51,8 +51,8 @@ impl fmt::Debug for KeyId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Not PEM with an Ed25519 `SubjectPublicKeyInfo` (RFC 8410).
-    #[error("not an Ed25519 public key in PEM")]
+    /// No Ed25519 `SubjectPublicKeyInfo` (RFC 8410), or not 32 bytes of a point.
+    #[error("not an Ed25519 public key")]
     Malformed,
     /// Of small order, or not in its canonical encoding: signatures by it prove nothing.
     #[error("a weak Ed25519 key (small order or non-canonical encoding)")]
@@ -73,6 +73,15 @@ impl PublicKey {
     /// [`KeyError`].
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let key = VerifyingKey::from_public_key_pem(pem).map_err(|_| KeyError::Malformed)?;
+        Self::new(key)
+    }
+
+    /// Reads a DER `SubjectPublicKeyInfo` (RFC 8410).
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+        let key = VerifyingKey::from_public_key_der(der).map_err(|_| KeyError::Malformed)?;
         Self::new(key)
     }
 

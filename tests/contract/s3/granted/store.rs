@@ -233,7 +233,7 @@ fn a_run_yields_the_same_archive_in_both_stores() {
         valid_days: 30,
         passphrase: None,
     };
-    let written = chain::create(&folder.path().join("keys"), &new).unwrap();
+    let written = chain::create(&folder.path().join("keys"), &new, None).unwrap();
     let text = format!(
         "cluster: {{ name: contract }}\norigin: {origin}\narchive: {{ uri: ./archive }}\n\
          keys: {{ signer: keys/log.pem, keyring: keys/keyring, \

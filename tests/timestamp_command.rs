@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use affidavit::evidence::layout;
-use snapbox::assert::Assert;
 use snapbox::cmd::{Command, cargo_bin};
 use snapbox::str;
 
@@ -14,7 +13,6 @@ use crate::timestamps::Workshop;
 fn timestamp(arguments: &[&str], archive: &Path) -> snapbox::cmd::OutputAssert {
     let folder = archive.parent().unwrap();
     Command::new(cargo_bin!("affidavit"))
-        .with_assert(Assert::new().action_env(snapbox::assert::DEFAULT_ACTION_ENV))
         .current_dir(folder)
         .arg("timestamp")
         .args(arguments)

@@ -1,13 +1,13 @@
 //! `affidavit timestamp`: a time from an authority (RFC 3161) for the head of a log.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use jiff::SignedDuration;
 
 use super::Context;
 use super::disclose::write_new;
-use super::trust::{Place, not_finished, usage};
+use super::trust::{Place, not_finished, read_authorities, usage};
 use crate::archive::{self, Put};
 use crate::evidence::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::evidence::timestamp::{self, Authorities, TimestampError, Token};
@@ -53,7 +53,7 @@ pub(super) struct AttachArguments {
 
     /// Certificates of the authority, or of its CA, in PEM
     #[arg(long, value_name = "FILE", required = true)]
-    authority: PathBuf,
+    authority: Vec<PathBuf>,
 }
 
 pub(super) fn timestamp(command: &Command, context: &Context) -> Result<Exit, Failure> {
@@ -87,7 +87,8 @@ fn request(arguments: &RequestArguments, context: &Context) -> Result<Exit, Fail
 
 fn attach(arguments: &AttachArguments, context: &Context) -> Result<Exit, Failure> {
     let place = &arguments.place;
-    let authorities = read_authorities(&arguments.authority)?;
+    let authorities = read_authorities(&arguments.authority)?
+        .ok_or_else(|| usage(anyhow!("--authority is needed")))?;
     let name = || format!("could not read {}", arguments.response.display());
     let response = std::fs::read(&arguments.response).with_context(name).map_err(usage)?;
     let store = archive::open(&place.location(), context.now)
@@ -163,15 +164,6 @@ fn checkpoint(archive: &dyn Archive, place: &Place, size: u64) -> Result<Checkpo
     let note = archive.read(&path).map_err(|error| place.unreadable(error))?;
     let parsed = SignedCheckpoint::parse(&note).with_context(|| path);
     Ok(parsed.map_err(|error| not_verified(error).help("verify the archive"))?.checkpoint)
-}
-
-fn read_authorities(path: &Path) -> Result<Authorities, Failure> {
-    let name = || format!("--authority {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(name).map_err(usage)?;
-    Authorities::from_pem(&text).map_err(|error| {
-        let help = error.help();
-        usage(anyhow::Error::new(error).context(name())).help(help)
-    })
 }
 
 fn not_verified(error: impl Into<anyhow::Error>) -> Failure {

@@ -86,13 +86,7 @@ fn a_chain_with_it_verifies(uri: &str, signer: &dyn Signer) {
             pipeline::run_with(&config, &*store, signer, at(now), false, &Silent).unwrap();
         assert_eq!((outcome.seq, outcome.already_recorded), (number, false));
     }
-    let policy = Policy {
-        roots: written.fingerprints.iter().copied().collect(),
-        pins: Vec::new(),
-        now: at(RUNS[1]),
-        deep: true,
-        replay: false,
-    };
+    let policy = Policy::new(written.fingerprints.iter().copied().collect(), at(RUNS[1]));
     let verdict = verify::verify(&Directory::new(folder.path().join("archive")), &policy).unwrap();
     assert!(verdict.is_verified(), "{verdict:?}");
 }

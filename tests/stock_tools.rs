@@ -75,10 +75,11 @@ fn securesystemslib_verifies_every_envelope() {
     let payload_of = |statement: &str| Digest::of(&fs::read(copy.archive.join(statement)).unwrap());
 
     let statements: Vec<String> = (0..3).map(layout::envelope).collect();
-    let expected: String = (0..3)
-        .map(|seq| format!("{}  {}\n", payload_of(&layout::statement(seq)), layout::envelope(seq)))
+    let expected: Vec<String> = (0..3)
+        .map(|seq| format!("{}  {}", payload_of(&layout::statement(seq)), layout::envelope(seq)))
         .collect();
-    assert_eq!(stdout(&verify(&copy.signer, &statements)), expected);
+    let accepted = stdout(&verify(&copy.signer, &statements));
+    assert_eq!(accepted.lines().collect::<Vec<_>>(), expected);
     let keyring = [layout::keyring(1)];
     assert!(stdout(&verify(&copy.root, &keyring)).ends_with(&format!("  {}\n", keyring[0])));
 
@@ -116,9 +117,9 @@ fn a_reader_of_other_logs_accepts_checkpoints_and_proofs() {
         .collect();
     let checkpoint = fs::read_to_string(copy.archive.join(layout::checkpoint(size))).unwrap();
     let proof = |index: usize, hashes: &[Digest]| {
-        let hashes: String =
-            hashes.iter().map(|hash| format!("{}\n", STANDARD.encode(hash.as_bytes()))).collect();
-        let text = format!("c2sp.org/tlog-proof@v1\nindex {index}\n{hashes}\n{checkpoint}");
+        let mut lines = vec!["c2sp.org/tlog-proof@v1".to_owned(), format!("index {index}")];
+        lines.extend(hashes.iter().map(|hash| STANDARD.encode(hash.as_bytes())));
+        let text = format!("{}\n\n{checkpoint}", lines.join("\n"));
         fs::write(copy.archive.join("receipts/made-here.tlog-proof"), text).unwrap();
     };
     let hashes = merkle::inclusion_proof(&leaves, 1).unwrap();

@@ -26,11 +26,11 @@ fn a_timestamp_is_asked_for_and_attached() {
     let authority = workshop.path("root.pem");
     let authority = authority.to_str().unwrap();
     let request = ["request", "archive", "--file", "head.tsq"];
-    timestamp(&request, &archive).success().stdout_eq(str![[r#"
+    timestamp(&request, &archive).success().stdout_eq(str![[r"
 head      evidence.example.com/test 3 [..]
 request   head.tsq
 
-"#]]);
+"]]);
     // What is there already is not written over.
     timestamp(&request, &archive).code(3);
 
@@ -43,46 +43,46 @@ request   head.tsq
     let other = Workshop::with_tsa();
     let other = other.path("root.pem");
     let refused = ["attach", "archive", "head.tsr", "--authority", other.to_str().unwrap()];
-    timestamp(&refused, &archive).code(6).stderr_eq(str![[r#"
+    timestamp(&refused, &archive).code(6).stderr_eq(str![[r"
 error: the certificate of `CN=tsa`: a signature is wrong
 help: give the CA certificate that the authority publishes, or ask another authority
 
-"#]]);
+"]]);
     let shorter = folder.path().join("shorter");
     copy_tree(&archive, &shorter);
     fs::remove_file(shorter.join(layout::checkpoint(3))).unwrap();
     let elsewhere = ["attach", "shorter", "head.tsr", "--authority", authority];
-    timestamp(&elsewhere, &archive).code(6).stderr_eq(str![[r#"
+    timestamp(&elsewhere, &archive).code(6).stderr_eq(str![[r"
 error: the timestamp is over something else
 help: ask for a timestamp over this very checkpoint
 
-"#]]);
+"]]);
     let early = [&attach[..], &["--now", "2020-01-01T00:00:00Z"]].concat();
-    timestamp(&early, &archive).code(6).stderr_eq(str![[r#"
+    timestamp(&early, &archive).code(6).stderr_eq(str![[r"
 error: the timestamp is of [..]: the future
 help: set the clock of this machine
 
-"#]]);
+"]]);
     assert!(!archive.join("timestamps").exists());
 
-    let attached = str![[r#"
+    let attached = str![[r"
 head      evidence.example.com/test 3 [..]
 time      [..]Z (accurate to 2 s)
 authority CN=tsa
 written   timestamps/0000000003.tsr
 
-"#]];
+"]];
     timestamp(&attach, &archive).success().stdout_eq(attached.clone());
     assert_eq!(fs::read(archive.join(layout::timestamp(3))).unwrap(), response);
     // Again is no harm; another answer for the same head is not taken.
     timestamp(&attach, &archive).success().stdout_eq(attached);
     let second = workshop.reply("tsa", &query, "");
     fs::write(folder.path().join("head.tsr"), second).unwrap();
-    timestamp(&attach, &archive).code(3).stderr_eq(str![[r#"
+    timestamp(&attach, &archive).code(3).stderr_eq(str![[r"
 error: timestamps/0000000003.tsr is there already, with another answer
 help: nothing needs to be done: this head has a timestamp
 
-"#]]);
+"]]);
 }
 
 #[test]

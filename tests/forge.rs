@@ -293,12 +293,6 @@ impl Forge {
         checkpoint.to_note(&public(self.signer), &signature)
     }
 
-    /// A witness's line over a checkpoint.
-    pub fn cosignature(&self, seed: u8, checkpoint: &Checkpoint, seconds: u64) -> Vec<u8> {
-        let signature = key(seed).sign(message(seconds, checkpoint).as_bytes()).to_bytes();
-        format!("{}\n", witness(seed).cosignature(seconds, &signature).line()).into_bytes()
-    }
-
     fn honest(&self, seq: u64) -> (Files, Statement) {
         let created = day(self.today);
         let mut payload = rules_and_inputs();
@@ -363,6 +357,12 @@ impl Forge {
     }
 }
 
+/// A witness's line over a checkpoint.
+pub fn cosignature(seed: u8, checkpoint: &Checkpoint, seconds: u64) -> Vec<u8> {
+    let signature = key(seed).sign(message(seconds, checkpoint).as_bytes()).to_bytes();
+    format!("{}\n", witness(seed).cosignature(seconds, &signature).line()).into_bytes()
+}
+
 /// A witness's key.
 pub fn witness(seed: u8) -> NoteKey {
     NoteKey::witness(&format!("w{seed}.example.com"), public(seed))
@@ -370,12 +370,9 @@ pub fn witness(seed: u8) -> NoteKey {
 
 /// A policy that asks for `threshold` of these witnesses.
 pub fn witness_policy(threshold: usize, seeds: &[u8]) -> String {
-    let mut text = String::new();
-    let mut members = String::new();
-    for seed in seeds {
-        text.push_str(&format!("witness w{seed} {}\n", witness(*seed).to_text()));
-        members.push_str(&format!(" w{seed}"));
-    }
+    let lines = seeds.iter().map(|seed| format!("witness w{seed} {}\n", witness(*seed).to_text()));
+    let text = lines.collect::<Vec<_>>().concat();
+    let members = seeds.iter().map(|seed| format!(" w{seed}")).collect::<Vec<_>>().concat();
     format!("{text}group all-of-them {threshold}{members}\nquorum all-of-them\n")
 }
 

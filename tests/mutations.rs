@@ -10,10 +10,13 @@ use affidavit::verify::{Archive, Entry, Level, Policy, ReadFailure, verify};
 
 use crate::forge::{Files, Forge, root_id};
 
+/// Files that were changed, or taken away.
+type Changes<'a> = BTreeMap<&'a str, Option<Vec<u8>>>;
+
 /// An archive with some files changed or taken away.
 struct Damaged<'a> {
     whole: &'a Files,
-    changed: BTreeMap<&'a str, Option<Vec<u8>>>,
+    changed: Changes<'a>,
 }
 
 impl Archive for Damaged<'_> {
@@ -62,7 +65,7 @@ fn damage<'a>(
     whole: &'a Files,
     paths: &[&'a str],
     random: &mut Random,
-) -> Option<(Kind, BTreeMap<&'a str, Option<Vec<u8>>>)> {
+) -> Option<(Kind, Changes<'a>)> {
     let kind = KINDS[random.below(KINDS.len())];
     let path = paths[random.below(paths.len())];
     let bytes = &whole[path];

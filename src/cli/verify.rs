@@ -12,6 +12,7 @@ use crate::verify::pin::Pin;
 use crate::verify::{self, Level, Policy, Verdict};
 
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: Place,

@@ -8,7 +8,7 @@ use crate::evidence::layout::{self, Place};
 
 use super::keyring::Keyrings;
 use super::log::{CLOCK_SKEW_SECONDS, Log};
-use super::verdict::PinnedAt;
+use super::verdict::{PinnedAt, Witnessed};
 use super::{FailureCode, Verification};
 
 /// Which logs are known and whose cosignatures are asked for.
@@ -217,20 +217,17 @@ impl Verification<'_> {
             return;
         }
         let met = signed.iter().rev().find_map(|(size, by)| Some((*size, policy.met_at(by)?)));
-        match met {
-            Some((size, at)) => {
-                let known = self.verdict.pinned.as_ref().map_or(0, |pinned| pinned.size);
-                self.verdict.pinned = Some(PinnedAt { size: size.max(known), of: log.size() });
-                self.verdict.witnessed = super::verdict::Witnessed::new(size, at);
-            }
-            None => {
-                let most = signed.values().map(BTreeMap::len).max().unwrap_or(0);
-                self.verdict
-                    .report(FailureCode::QuorumNotMet, layout::checkpoint(log.size()))
-                    .expected("the quorum of the policy")
-                    .found(format!("{most} of {} witnesses", policy.witnesses()));
-            }
-        }
+        let Some((size, at)) = met else {
+            let most = signed.values().map(BTreeMap::len).max().unwrap_or(0);
+            self.verdict
+                .report(FailureCode::QuorumNotMet, layout::checkpoint(log.size()))
+                .expected("the quorum of the policy")
+                .found(format!("{most} of {} witnesses", policy.witnesses()));
+            return;
+        };
+        let known = self.verdict.pinned.as_ref().map_or(0, |pinned| pinned.size);
+        self.verdict.pinned = Some(PinnedAt { size: size.max(known), of: log.size() });
+        self.verdict.witnessed = Witnessed::new(size, at);
     }
 
     /// Does the policy know the key that signed the head?
@@ -322,7 +319,8 @@ mod tests {
     fn two_levels() -> String {
         let mut text = format!("# two levels\n\tlog {}\n", NoteKey::log("o", key(99)).to_text());
         for (index, name) in (1..).zip(["X1", "X2", "X3", "Y1", "Y2"]) {
-            text.push_str(&format!("witness {name} {} https://{name}.example\n", witness(index)));
+            let line = format!("witness {name} {} https://{name}.example\n", witness(index));
+            text.push_str(&line);
         }
         text + "group X 2 X1 X2 X3\ngroup Y any Y1 Y2\ngroup both all X Y\nquorum both\n"
     }

@@ -14,6 +14,7 @@
 )]
 
 // Core: pure; no I/O, no clock, no randomness.
+pub mod parallel;
 pub mod finding;
 pub mod scanner;
 pub mod framework;

@@ -5,6 +5,7 @@
 //! finishes or repeats it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,12 +22,16 @@ use crate::evidence::manifest::Manifest;
 use crate::evidence::merkle::{RootBuilder, leaf_hash};
 use crate::evidence::statement::{Statement, StatementError};
 use crate::evidence::tlog_proof::TlogProof;
+use crate::parallel;
 use crate::sign::{SignError, Signer};
 use crate::verify::pin::Pin;
 use crate::verify::{self, FailureCode, Level, Policy, ReadFailure};
 
 /// Instructions for an auditor without our program.
 const VERIFY_MD: &str = include_str!("verify.md");
+
+/// Bytes of inputs that are being written at once, apart from a single larger one.
+const WRITE_BUDGET: usize = 64 << 20;
 
 /// Why nothing was sealed.
 #[derive(Debug, thiserror::Error)]
@@ -283,7 +288,7 @@ impl<'a> Sealer<'a> {
         &self,
         log: &Log,
         payload: &Payload,
-        inputs: &mut dyn FnMut(&str) -> Result<Vec<u8>, SealError>,
+        inputs: &mut dyn FnMut(&str) -> Result<Arc<Vec<u8>>, SealError>,
         input_digests: &BTreeMap<String, Digest>,
         statement: impl FnOnce(Digest, u64) -> Statement,
     ) -> Result<Sealed, SealError> {
@@ -304,12 +309,21 @@ impl<'a> Sealer<'a> {
         let (_, bytes) = statement.into_fitting_bytes()?;
 
         put(self.store, layout::VERIFY_MD, VERIFY_MD.as_bytes()).or_else(ignore_other)?;
-        for path in input_digests.keys() {
-            put(self.store, &layout::bundle_file(&sums, path), &inputs(path)?)?;
-        }
-        for (path, bytes) in payload {
-            put(self.store, &layout::bundle_file(&sums, path), bytes)?;
-        }
+        // Each write waits for the disk or the network, so several are under way.
+        parallel::map_in_order(
+            input_digests.keys().map(|path| Ok((path, inputs(path)?))),
+            |(_, bytes)| bytes.len(),
+            WRITE_BUDGET,
+            |(path, bytes)| put(self.store, &layout::bundle_file(&sums, path), &bytes),
+            |written| written,
+        )?;
+        parallel::map_in_order(
+            payload.iter().map(Ok),
+            |(_, bytes)| bytes.len(),
+            usize::MAX,
+            |(path, bytes)| put(self.store, &layout::bundle_file(&sums, path), bytes),
+            |written| written,
+        )?;
         // The list comes last: a folder with a list is a whole bundle.
         put(self.store, &layout::bundle_file(&sums, layout::SHA256SUMS), &sums_bytes)?;
 

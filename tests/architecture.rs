@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Each module with the modules of ours that it may use.
 const MAY_USE: &[(&str, &[&str])] = &[
     // Core.
+    ("parallel", &[]),
     ("finding", &[]),
     ("scanner", &["finding"]),
     ("framework", &["finding"]),
@@ -29,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "evidence",
             "finding",
             "framework",
+            "parallel",
             "record",
             "run",
             "scanner",
@@ -51,7 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["assessment", "evaluate", "evidence", "finding", "framework", "record", "run", "verify"],
     ),
     // The writing protocol, and the one module that knows all edges.
-    ("seal", &["archive", "evidence", "sign", "verify"]),
+    ("seal", &["archive", "evidence", "parallel", "sign", "verify"]),
     (
         "pipeline",
         &[
@@ -94,6 +96,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Modules of the core: no files, environment, clock, network, randomness or printing.
 const CORE: &[&str] = &[
+    "parallel",
     "finding",
     "scanner",
     "framework",

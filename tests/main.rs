@@ -15,6 +15,7 @@ mod docs;
 mod formats;
 mod frameworks;
 mod hostile;
+mod item_bytes;
 mod monotone;
 mod support;
 mod timestamps;

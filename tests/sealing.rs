@@ -1,10 +1,10 @@
 //! Writing without forks: equal input gives equal bytes, a run that is cut off at any step is
 //! finished or repeated by the next one, and nothing is added to an archive that does not verify.
 
-use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use affidavit::archive::{Directory, Put, Store, StoreError};
 use affidavit::config::Config;
@@ -21,21 +21,21 @@ use crate::small_chain::{
 /// A directory whose writes fail from the `fail_at`-th on, before or after they took effect.
 struct Faulty {
     inner: Directory,
-    writes: Cell<u32>,
+    writes: AtomicU32,
     fail_at: u32,
     persisted: bool,
 }
 
 impl Faulty {
     fn write<T>(&self, path: &str, write: impl FnOnce() -> T) -> Result<T, StoreError> {
-        self.writes.set(self.writes.get() + 1);
+        let number = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
         let failed =
             StoreError::Write { path: path.to_owned(), reason: "No space left on device".into() };
-        if self.writes.get() < self.fail_at {
+        if number < self.fail_at {
             return Ok(write());
         }
         // "Failed, but persisted anyway": the reply was lost.
-        if self.writes.get() == self.fail_at && self.persisted {
+        if number == self.fail_at && self.persisted {
             write();
         }
         Err(failed)
@@ -93,7 +93,7 @@ fn a_run_cut_off_at_any_write_is_finished_by_the_next() {
             copy_tree(&before, &archive);
             let store = Faulty {
                 inner: Directory::new(&archive),
-                writes: Cell::new(0),
+                writes: AtomicU32::new(0),
                 fail_at,
                 persisted,
             };

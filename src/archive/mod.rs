@@ -75,10 +75,10 @@ pub fn open_to_read(location: &Location, now: Timestamp) -> Result<Box<dyn Archi
     Ok(store)
 }
 
-/// Write access to an archive. Reading is [`Archive`].
+/// Write access to an archive, from several threads. Reading is [`Archive`].
 ///
 /// Every object but `checkpoint` is written once and never changed.
-pub trait Store: Archive {
+pub trait Store: Archive + Sync {
     /// Writes an object unless one is there. When this returns [`Put::Created`] the object is
     /// durable and complete; nobody ever sees a part of it. Of several writers exactly one gets
     /// `Created`. A lost reply is resolved inside: if the object that is there has exactly these

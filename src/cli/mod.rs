@@ -4,6 +4,7 @@ mod frameworks;
 mod inspect;
 #[cfg(feature = "pipeline")]
 mod init;
+mod page;
 #[cfg(feature = "pipeline")]
 mod run;
 mod verify;
@@ -57,6 +58,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Verify an archive, offline
     Verify(verify::Arguments),
+    /// Write the web verifier: one HTML file that verifies an archive in a browser, offline
+    Page(page::Arguments),
     /// The controls of the standards and how checks map to them
     #[command(subcommand)]
     Frameworks(frameworks::Command),
@@ -100,6 +103,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Run(arguments) => run::run(&arguments, context),
         Command::Inspect(arguments) => Ok(inspect::inspect(&arguments, context)),
         Command::Verify(arguments) => verify::verify(&arguments, context),
+        Command::Page(arguments) => page::page(&arguments, context),
         Command::Frameworks(command) => frameworks::frameworks(&command, context),
     }
 }

@@ -18,6 +18,11 @@ mod hostile;
 mod monotone;
 mod support;
 
+#[cfg(feature = "cli")]
+mod browser;
+#[cfg(feature = "cli")]
+mod page;
+
 #[cfg(feature = "pipeline")]
 mod config;
 #[cfg(feature = "pipeline")]

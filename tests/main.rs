@@ -28,6 +28,8 @@ mod config;
 #[cfg(feature = "pipeline")]
 mod contract;
 #[cfg(feature = "pipeline")]
+mod page_agreement;
+#[cfg(feature = "pipeline")]
 mod render;
 #[cfg(feature = "pipeline")]
 mod sealing;

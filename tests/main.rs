@@ -21,11 +21,15 @@ mod support;
 mod timestamps;
 
 #[cfg(feature = "cli")]
+mod browser;
+#[cfg(feature = "cli")]
 mod forge;
 #[cfg(feature = "cli")]
 mod hand_over;
 #[cfg(feature = "cli")]
 mod mutations;
+#[cfg(feature = "cli")]
+mod page;
 #[cfg(feature = "cli")]
 mod vectors;
 
@@ -35,6 +39,8 @@ mod ceremonies;
 mod config;
 #[cfg(feature = "pipeline")]
 mod contract;
+#[cfg(feature = "pipeline")]
+mod page_agreement;
 #[cfg(feature = "pipeline")]
 mod render;
 #[cfg(feature = "pipeline")]

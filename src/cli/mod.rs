@@ -8,6 +8,7 @@ mod frameworks;
 mod inspect;
 #[cfg(feature = "pipeline")]
 mod init;
+mod page;
 #[cfg(feature = "pipeline")]
 mod keys;
 #[cfg(feature = "pipeline")]
@@ -86,6 +87,8 @@ enum Command {
     /// Bundles as one file
     #[command(subcommand)]
     Bundle(bundle::Command),
+    /// Write the web verifier: one HTML file that verifies an archive in a browser, offline
+    Page(page::Arguments),
     /// The controls of the standards and how checks map to them
     #[command(subcommand)]
     Frameworks(frameworks::Command),
@@ -138,6 +141,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Sample(arguments) => sample::sample(&arguments, context),
         Command::Timestamp(command) => timestamp::timestamp(&command, context),
         Command::Bundle(command) => bundle::bundle(&command, context),
+        Command::Page(arguments) => page::page(&arguments, context),
         Command::Frameworks(command) => frameworks::frameworks(&command, context),
     }
 }

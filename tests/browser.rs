@@ -1,0 +1,195 @@
+//! The web verifier open in a real Chromium, driven through W3C WebDriver.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// One browser at a time: each takes more memory than all other tests together.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// A session with the page loaded. Ends its browser when dropped.
+pub struct Browser {
+    driver: Child,
+    port: u16,
+    session: String,
+    _profile: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// What a person puts into the page.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// An archive folder, or one file.
+    pub subject: PathBuf,
+    pub roots: String,
+    pub pins: Vec<String>,
+    pub pin_files: Vec<PathBuf>,
+    pub policy: String,
+    pub tsa: String,
+    pub now: String,
+}
+
+impl Browser {
+    /// `None`, with a word why, where Chromium or its driver is not installed; under CI they must be.
+    pub fn open() -> Option<Self> {
+        let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let started = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
+        let has_chromium = Command::new("chromium")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        let (Ok(mut driver), true) = (started, has_chromium) else {
+            assert!(std::env::var_os("CI").is_none(), "CI needs chromium and chromium-driver");
+            eprintln!("left out: chromium and chromium-driver are not installed");
+            return None;
+        };
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let said = lines
+            .find(|line| line.as_ref().is_ok_and(|line| line.contains("successfully on port ")));
+        let said = said.unwrap().unwrap();
+        let port = said.rsplit("on port ").next().unwrap().trim_end_matches('.').parse().unwrap();
+        // The driver must not stop at a full pipe.
+        std::thread::spawn(move || lines.count());
+        let profile = tempfile::tempdir().unwrap();
+        let mut browser =
+            Self { driver, port, session: String::new(), _profile: profile, _turn: turn };
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1100,1400",
+            &format!("--user-data-dir={}", browser._profile.path().display()),
+        ];
+        let capabilities = json!({"capabilities": {"alwaysMatch": {
+            "goog:chromeOptions": {"args": arguments},
+            "timeouts": {"script": 120_000},
+        }}});
+        let session = browser.call("POST", "/session", &capabilities);
+        session["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
+        browser.load();
+        Some(browser)
+    }
+
+    fn load(&self) {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/verify/page.html");
+        self.command("/url", &json!({"url": format!("file://{}", page.display())}));
+    }
+
+    /// Fills in the page, presses the button, and returns what the element `result` then holds.
+    pub fn verify(&self, input: &Input) -> Value {
+        self.load();
+        let kind = if input.subject.is_dir() { "archive-folder" } else { "archive-file" };
+        self.send_path(kind, &input.subject);
+        // Chromium lists a folder in the background.
+        self.script(
+            "const look = () => {
+               if (document.getElementById('chosen').querySelector('code')) arguments[0](null);
+               else setTimeout(look, 2);
+             };
+             look();",
+            &[],
+        );
+        for file in &input.pin_files {
+            self.send_path("pin-file", file);
+        }
+        let fields = json!({
+            "root": input.roots,
+            "pin": input.pins.join("\n\n"),
+            "policy": input.policy,
+            "tsa": input.tsa,
+            "now": input.now,
+        });
+        self.script(
+            "for (const [id, text] of Object.entries(arguments[0])) document.getElementById(id).value = text;
+             arguments[1](null);",
+            &[fields],
+        );
+        let button = self.element("verify");
+        self.command(&format!("/element/{button}/click"), &json!({}));
+        let text = self.script(
+            "const look = () => {
+               const text = document.getElementById('result').textContent;
+               if (text) arguments[0](text); else setTimeout(look, 2);
+             };
+             look();",
+            &[],
+        );
+        serde_json::from_str(text.as_str().unwrap()).unwrap()
+    }
+
+    /// Runs a script; it ends by calling its last argument with its result.
+    pub fn script(&self, script: &str, arguments: &[Value]) -> Value {
+        self.command("/execute/async", &json!({"script": script, "args": arguments}))
+    }
+
+    fn send_path(&self, id: &str, path: &Path) {
+        let element = self.element(id);
+        self.command(&format!("/element/{element}/value"), &json!({"text": path}));
+    }
+
+    fn element(&self, id: &str) -> String {
+        let locator = json!({"using": "css selector", "value": format!("#{id}")});
+        let found = self.command("/element", &locator);
+        found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned()
+    }
+
+    fn command(&self, path: &str, body: &Value) -> Value {
+        self.call("POST", &format!("/session/{}{path}", self.session), body)
+    }
+
+    /// One HTTP/1.1 exchange with the driver.
+    fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(180))).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.port,
+            body.len()
+        )
+        .unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let header = line.trim().to_ascii_lowercase();
+            if header.is_empty() {
+                break;
+            }
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut answer = vec![0; length];
+        reader.read_exact(&mut answer).unwrap();
+        let mut answer: Value = serde_json::from_slice(&answer).unwrap();
+        assert!(answer["value"]["error"].is_null(), "{method} {path}: {answer:#}");
+        answer["value"].take()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if !self.session.is_empty() && !std::thread::panicking() {
+            self.call("DELETE", &format!("/session/{}", self.session), &json!({}));
+        }
+        // Ending the driver ends its browser.
+        drop(self.driver.kill());
+        drop(self.driver.wait());
+    }
+}

@@ -293,6 +293,15 @@ impl Forge {
         checkpoint.to_note(&public(self.signer), &signature)
     }
 
+    /// An honest bundle for a place whose statement before has this digest. It speaks for no time.
+    #[cfg(feature = "pipeline")]
+    pub fn bundle_after(&self, previous: Option<Digest>, seq: u64) -> (Files, Statement) {
+        let (payload, mut statement) = Self { previous, ..self.clone() }.honest(seq);
+        let time = &mut statement.predicate.time;
+        time.period_start.clone_from(&time.period_end);
+        (payload, statement)
+    }
+
     fn honest(&self, seq: u64) -> (Files, Statement) {
         let created = day(self.today);
         let mut payload = rules_and_inputs();
@@ -379,6 +388,14 @@ pub fn witness_policy(threshold: usize, seeds: &[u8]) -> String {
 /// The hash of a log key in a note, for lines that claim it.
 pub fn log_hash(seed: u8) -> [u8; 4] {
     key_hash(ORIGIN, SignatureType::Ed25519, &public(seed))
+}
+
+/// The newest keyring of an archive.
+#[cfg(feature = "pipeline")]
+pub fn newest_keyring(files: &Files) -> affidavit::evidence::keyring::CheckedKeyring {
+    let (_, bytes) = files.iter().rfind(|(path, _)| path.starts_with("keyring/")).unwrap();
+    let envelope = Envelope::parse(bytes).unwrap();
+    affidavit::evidence::keyring::CheckedKeyring::parse(&envelope.payload).unwrap()
 }
 
 fn run(created: &str) -> Run {

@@ -40,6 +40,8 @@ mod config;
 #[cfg(feature = "pipeline")]
 mod contract;
 #[cfg(feature = "pipeline")]
+mod faulty;
+#[cfg(feature = "pipeline")]
 mod page_agreement;
 #[cfg(feature = "pipeline")]
 mod render;

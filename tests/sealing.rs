@@ -4,71 +4,19 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use affidavit::archive::{Directory, Put, Store, StoreError};
+use affidavit::archive::Directory;
 use affidavit::config::Config;
 use affidavit::evidence::layout;
 use affidavit::pipeline::{self, RunFailure};
 use affidavit::seal::SealError;
 use affidavit::sign::{self, Secrets};
-use affidavit::verify::{Archive, Entry, FailureCode, Policy, ReadFailure};
+use affidavit::verify::{FailureCode, Policy};
 
+use crate::faulty::Faulty;
 use crate::small_chain::{
     DAYS, Silent, at, copy_tree, errors, files, policy, run, small_chain, verify_with, workspace,
 };
-
-/// A directory whose writes fail from the `fail_at`-th on, before or after they took effect.
-struct Faulty {
-    inner: Directory,
-    writes: AtomicU32,
-    fail_at: u32,
-    persisted: bool,
-}
-
-impl Faulty {
-    fn write<T>(&self, path: &str, write: impl FnOnce() -> T) -> Result<T, StoreError> {
-        let number = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
-        let failed =
-            StoreError::Write { path: path.to_owned(), reason: "No space left on device".into() };
-        if number < self.fail_at {
-            return Ok(write());
-        }
-        // "Failed, but persisted anyway": the reply was lost.
-        if number == self.fail_at && self.persisted {
-            write();
-        }
-        Err(failed)
-    }
-}
-
-impl Archive for Faulty {
-    fn list(&self) -> Result<Vec<Entry>, ReadFailure> {
-        self.inner.list()
-    }
-
-    fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure> {
-        self.inner.read(path)
-    }
-}
-
-impl Store for Faulty {
-    fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-        self.write(path, || self.inner.put_new(path, bytes))?
-    }
-
-    fn put_head(&self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write(layout::HEAD, || self.inner.put_head(bytes))?
-    }
-
-    fn probe(&self) -> Result<(), StoreError> {
-        self.inner.probe()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-}
 
 #[test]
 fn a_run_cut_off_at_any_write_is_finished_by_the_next() {
@@ -91,12 +39,8 @@ fn a_run_cut_off_at_any_write_is_finished_by_the_next() {
         for fail_at in 1.. {
             fs::remove_dir_all(&archive).unwrap();
             copy_tree(&before, &archive);
-            let store = Faulty {
-                inner: Directory::new(&archive),
-                writes: AtomicU32::new(0),
-                fail_at,
-                persisted,
-            };
+            let directory = Directory::new(&archive);
+            let store = Faulty::new(&directory, fail_at, persisted);
             let result = pipeline::run_with(&config, &store, &*signer, at(DAYS[1]), false, &Silent);
             if result.is_ok() {
                 break;

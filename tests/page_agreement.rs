@@ -335,6 +335,17 @@ fn unusable_input_is_said_and_verifies_nothing() {
     }
 }
 
+#[test]
+fn a_browser_without_ed25519_verifies_nothing() {
+    let Some(browser) = Browser::open() else { return };
+    let said = browser.script(
+        "SubtleCrypto.prototype.importKey = () => Promise.reject(new DOMException('no', 'NotSupportedError'));
+         affidavit.verify(new Map()).then(JSON.stringify, error => error.message).then(arguments[0]);",
+        &[],
+    );
+    assert!(said.as_str().unwrap().contains("Nothing was verified"), "{said}");
+}
+
 fn shell(folder: &Path, script: &str) {
     let output = Command::new("bash")
         .env("LC_ALL", "C")

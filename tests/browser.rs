@@ -1,4 +1,4 @@
-//! The web verifier open in a real Chromium, driven through W3C WebDriver.
+//! The web verifier open in a real Chromium, driven through `WebDriver` (W3C).
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ pub struct Browser {
     driver: Child,
     port: u16,
     session: String,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -58,8 +58,7 @@ impl Browser {
         // The driver must not stop at a full pipe.
         std::thread::spawn(move || lines.count());
         let profile = tempfile::tempdir().unwrap();
-        let mut browser =
-            Self { driver, port, session: String::new(), _profile: profile, _turn: turn };
+        let mut browser = Self { driver, port, session: String::new(), profile, _turn: turn };
         let arguments = [
             "--headless=new",
             "--no-sandbox",
@@ -70,7 +69,7 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             "--window-size=1100,1400",
-            &format!("--user-data-dir={}", browser._profile.path().display()),
+            &format!("--user-data-dir={}", browser.profile.path().display()),
         ];
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": {"args": arguments},
@@ -153,7 +152,7 @@ impl Browser {
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
         let body = body.to_string();
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(180))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(3))).unwrap();
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\

@@ -115,6 +115,13 @@ fn digests_are_the_same_in_every_length_and_cut() {
     );
     let expected: Vec<String> = expected.into_iter().chain([million]).collect();
     assert_eq!(found, json!(expected));
+    // A file too long for one call of WebCrypto is hashed as it streams.
+    let long = browser.script(
+        "const part = new Uint8Array(1 << 20).fill(97);
+         new affidavit.parts.Entry('x', new Blob(Array(65).fill(part))).digest().then(arguments[0]);",
+        &[],
+    );
+    assert_eq!(long, Digest::of(&vec![b'a'; 65 << 20]).to_string());
 }
 
 /// Encodings of points whose order divides 8, canonical and not (RFC 8032 section 5.1.3).

@@ -269,14 +269,9 @@ impl LogWriter {
 
     /// Verifies right after the newest bundle, without a pin.
     fn policy(&self, deep: bool) -> Policy {
-        Policy {
-            roots: [self.root.id()].into(),
-            pins: Vec::new(),
-            now: instant::parse(&written(i64::try_from(self.seq).unwrap() * self.interval))
-                .unwrap(),
-            deep,
-            replay: false,
-        }
+        let newest = written(i64::try_from(self.seq).unwrap() * self.interval);
+        let now = instant::parse(&newest).unwrap();
+        Policy { deep, ..Policy::new([self.root.id()].into(), now) }
     }
 
     /// The files of the next place.

@@ -155,6 +155,9 @@ impl Log {
 /// Files of a bundle, by path.
 pub type Payload = BTreeMap<String, Vec<u8>>;
 
+/// Gives the bytes of an input by its path in the bundle.
+pub type Inputs<'a> = dyn FnMut(&str) -> Result<Arc<Vec<u8>>, SealError> + 'a;
+
 /// What became of a claim.
 #[derive(Debug)]
 pub enum Sealed {
@@ -292,7 +295,7 @@ impl<'a> Sealer<'a> {
         &self,
         log: &Log,
         payload: &Payload,
-        inputs: &mut dyn FnMut(&str) -> Result<Arc<Vec<u8>>, SealError>,
+        inputs: &mut Inputs<'_>,
         input_digests: &BTreeMap<String, Digest>,
         statement: impl FnOnce(Digest, u64) -> Statement,
     ) -> Result<Sealed, SealError> {

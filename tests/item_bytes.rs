@@ -37,6 +37,11 @@ fn the_items_of_each_fixture_are_the_known_ones() {
         }
     }
     writeln!(found, "{}  all of them in one run", items_of(&all).0).unwrap();
+    // So much that it is done on several threads.
+    for source in &mut all {
+        source.files = vec![source.files.clone(); 20].concat();
+    }
+    writeln!(found, "{}  all of them, 20 times, in one run", items_of(&all).0).unwrap();
     let known = fs::read_to_string(root.join(KNOWN)).unwrap_or_default();
     assert!(found == known, "{KNOWN} is not what was found:\n{found}");
 }

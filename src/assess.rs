@@ -174,6 +174,27 @@ pub struct ControlResult {
     pub attestations: Vec<String>,
 }
 
+/// Findings that bear on a control, by index.
+#[derive(Default)]
+struct Seen {
+    failing: Vec<(u32, Option<u32>)>,
+    passing: Vec<u32>,
+    undecided: Vec<u32>,
+}
+
+impl Seen {
+    /// A finding counts once, however many facts its check bears on; ascending.
+    fn once_each(mut self) -> Self {
+        self.failing.sort_unstable();
+        self.failing.dedup();
+        for indices in [&mut self.passing, &mut self.undecided] {
+            indices.sort_unstable();
+            indices.dedup();
+        }
+        self
+    }
+}
+
 impl<'a> Evidence<'a> {
     /// Gathers evidence. Waivers and attestations that do not hold at `at` play no part.
     #[must_use]
@@ -211,13 +232,12 @@ impl<'a> Evidence<'a> {
     }
 
     fn assess_control(&self, control: &Control, key: &str) -> ControlResult {
-        let mut failing: BTreeMap<u32, Option<u32>> = BTreeMap::new();
-        let mut passing = BTreeSet::new();
-        let mut undecided = BTreeSet::new();
+        let mut seen = Seen::default();
         let mut facts = Vec::with_capacity(control.mappings.len());
         for mapping in &control.mappings {
-            facts.push(self.judge(mapping, key, &mut failing, &mut passing, &mut undecided));
+            facts.push(self.judge(mapping, key, &mut seen));
         }
+        let Seen { failing, passing, undecided } = seen.once_each();
         let gaps = self.gaps(control);
         let attestations: Vec<&Attestation> =
             self.attestations.iter().copied().filter(|a| a.covers(key)).collect();
@@ -239,7 +259,7 @@ impl<'a> Evidence<'a> {
             basis,
             explanation: String::new(),
             facts,
-            failing: failing.into_iter().collect(),
+            failing,
             passing: passing.len(),
             undecided: undecided.len(),
             attestations: attestations.iter().map(|a| a.id.clone()).collect(),
@@ -248,14 +268,7 @@ impl<'a> Evidence<'a> {
         result
     }
 
-    fn judge(
-        &self,
-        mapping: &Mapping,
-        key: &str,
-        failing: &mut BTreeMap<u32, Option<u32>>,
-        passing: &mut BTreeSet<u32>,
-        undecided: &mut BTreeSet<u32>,
-    ) -> FactResult {
+    fn judge(&self, mapping: &Mapping, key: &str, seen: &mut Seen) -> FactResult {
         let mut checks = BTreeMap::new();
         let mut verdicts = BTreeSet::new();
         // The strongest claim among the checks that established the fact.
@@ -272,13 +285,13 @@ impl<'a> Evidence<'a> {
                     Outcome::Fail => {
                         let waiver = self.waiver_for(key, &sourced.finding);
                         uncovered |= waiver.is_none();
-                        failing.insert(index, waiver);
+                        seen.failing.push((index, waiver));
                     }
                     Outcome::Error | Outcome::NotChecked => {
-                        undecided.insert(index);
+                        seen.undecided.push(index);
                     }
                     Outcome::Pass => {
-                        passing.insert(index);
+                        seen.passing.push(index);
                     }
                     Outcome::Manual | Outcome::NotApplicable => {}
                 }

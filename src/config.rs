@@ -249,8 +249,8 @@ impl Written {
         }
         let resolve = |path: &Path| folder.join(path);
         let signer = match self.keys.signer.strip_prefix("file:").unwrap_or(&self.keys.signer) {
-            path if path.contains("://") => path.to_owned(),
-            path => resolve(Path::new(path)).display().to_string(),
+            uri if uri.contains("://") || uri.starts_with("pkcs11:") => uri.to_owned(),
+            path => format!("file:{}", resolve(Path::new(path)).display()),
         };
         Ok(Config {
             organisation: self.organisation,

@@ -1,7 +1,8 @@
 //! A run's record and its files → items. The run and the verifier's `--replay` both go through
 //! [`evaluate`]: there is one way from inputs to statuses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Deref;
 
 use jiff::Timestamp;
 
@@ -10,9 +11,10 @@ use crate::assessment::{OutcomeCounts, Status, StatusCounts};
 use crate::attestation::{Attestation, AttestationFile};
 use crate::evidence::digest::Digest;
 use crate::evidence::instant;
-use crate::evidence::items::{ItemError, ItemWriter, WrittenItems};
-use crate::finding::{CheckId, CheckInfo, Outcome};
+use crate::evidence::items::{ItemError, ItemWriter, Segment, WrittenItems};
+use crate::finding::{CheckId, CheckInfo, Finding, Outcome};
 use crate::framework::Framework;
+use crate::parallel;
 use crate::record::{
     AttestationItem, CheckItem, ConflictItem, ControlItem, FactRecord, FindingLine, GapItem,
     InputItem, ResourceLine, SourceItem, WaiverItem,
@@ -25,6 +27,15 @@ use crate::waiver::{PolicyError, Waiver, WaiverFile};
 /// How far ahead of the run's clock a scanner's may be before its data counts as dated in the
 /// future, in seconds.
 const CLOCK_SKEW_SECONDS: i64 = 300;
+
+/// Bytes of inputs that are under way at once, apart from a single larger one.
+const INPUT_BUDGET: usize = 32 << 20;
+
+/// Findings that become lines of items in one go: few enough for the lines to stay in the cache.
+const FINDINGS_PER_SEGMENT: usize = 250;
+
+/// About as long as the line of a finding usually is.
+const BYTES_PER_FINDING: usize = 384;
 
 /// Everything a run found out.
 pub struct Evaluation {
@@ -66,15 +77,19 @@ pub enum EvaluateError<E: std::error::Error + 'static> {
     Time,
 }
 
-/// Evaluates a run. `load` gives the bytes of a file by its path in the bundle; each input is
-/// loaded, read and let go before the next one.
+/// Evaluates a run. `load` gives the bytes of a file by its path in the bundle (`Vec<u8>`, or
+/// something that points to bytes); few inputs are held at once.
 ///
 /// # Errors
 /// [`EvaluateError`].
-pub fn evaluate<E: std::error::Error + 'static>(
+pub fn evaluate<B, E>(
     run: &Run,
-    load: &mut dyn FnMut(&str) -> Result<Vec<u8>, E>,
-) -> Result<Evaluation, EvaluateError<E>> {
+    load: &mut dyn FnMut(&str) -> Result<B, E>,
+) -> Result<Evaluation, EvaluateError<E>>
+where
+    B: Deref<Target: AsRef<[u8]>> + Send,
+    E: std::error::Error + 'static,
+{
     let at = run.at().ok_or(EvaluateError::Time)?;
     let mut load = |path: &str| {
         load(path).map_err(|source| EvaluateError::Load { path: path.to_owned(), source })
@@ -84,18 +99,30 @@ pub fn evaluate<E: std::error::Error + 'static>(
     let mut frameworks = Vec::new();
     for path in &run.frameworks {
         let bytes = load(path)?;
-        let framework = Framework::from_json(&bytes).map_err(|error| EvaluateError::Invalid {
-            path: path.clone(),
-            reason: error.to_string(),
+        let framework = Framework::from_json(bytes.as_ref()).map_err(|error| {
+            EvaluateError::Invalid { path: path.clone(), reason: error.to_string() }
         })?;
         frameworks.push(framework);
     }
 
     let mut collected = Collected::default();
-    for (index, source) in (0..).zip(&run.sources) {
-        collected.add_source(index, source, at, &mut load)?;
+    let files = (0..)
+        .zip(&run.sources)
+        .flat_map(|(index, source)| source.files.iter().map(move |file| (index, source, file)));
+    parallel::map_in_order(
+        files.map(|(index, source, file)| Ok((index, source, file, load(&file.path)?))),
+        |(.., bytes)| bytes.as_ref().len(),
+        INPUT_BUDGET,
+        |(index, source, file, bytes)| (index, read_input(source, file, at, bytes.as_ref())),
+        |(index, read)| {
+            collected.add_input(index, read);
+            Ok(())
+        },
+    )?;
+    for source in &run.sources {
+        collected.add_source(source);
     }
-    let Collected { findings, checks, sources, inputs, standings, gaps } = collected;
+    let Collected { findings, checks, sources, inputs, standings, gaps, .. } = collected;
     let evidence = Evidence::new(&findings, &standings, &waivers, &attestations, at);
     let frameworks: Vec<_> = frameworks
         .into_iter()
@@ -125,22 +152,26 @@ struct Collected {
     inputs: Vec<InputItem>,
     standings: Vec<SourceStanding>,
     gaps: Vec<(String, String)>,
+    /// Inputs, from the first one on, of sources that have been added.
+    judged_inputs: usize,
 }
 
 impl Collected {
-    fn add_source<E: std::error::Error + 'static>(
-        &mut self,
-        index: u32,
-        source: &Source,
-        at: Timestamp,
-        load: &mut Loader<'_, E>,
-    ) -> Result<(), EvaluateError<E>> {
-        let first_input = self.inputs.len();
-        for file in &source.files {
-            let bytes = load(&file.path)?;
-            self.add_input(index, source, file, at, &bytes);
+    fn add_input(&mut self, source: u32, read: ReadInput) {
+        let usable = matches!(read.standing, Standing::Ok | Standing::Incomplete);
+        let input = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
+        let sourced = |finding| Sourced { finding, source, input, usable };
+        self.findings.extend(read.findings.into_iter().map(sourced));
+        for (check, info) in read.checks {
+            self.checks.entry(check).or_insert(info);
         }
-        let inputs = self.inputs.get(first_input..).unwrap_or_default();
+        self.inputs.push(read.item);
+    }
+
+    fn add_source(&mut self, source: &Source) {
+        let first_input = self.judged_inputs;
+        self.judged_inputs += source.files.len();
+        let inputs = self.inputs.get(first_input..self.judged_inputs).unwrap_or_default();
         let (standing, detail) = source_standing(source, inputs);
         if standing != Standing::Ok {
             self.gaps.push((
@@ -165,98 +196,88 @@ impl Collected {
             scanner: source.scanner.clone(),
             standing,
         });
-        Ok(())
     }
+}
 
-    fn add_input(
-        &mut self,
-        source_index: u32,
-        source: &Source,
-        file: &File,
-        at: Timestamp,
-        bytes: &[u8],
-    ) {
-        let mut item = InputItem {
-            bytes: bytes.len() as u64,
-            cluster: String::new(),
-            error: String::new(),
-            findings: 0,
-            formats: Vec::new(),
-            id: format!("input/{}", file.path),
-            notes: Vec::new(),
-            original: file.original.clone(),
-            outcomes: OutcomeCounts::new(),
-            path: file.path.clone(),
-            rule_sets: Vec::new(),
-            salt: String::new(),
-            sha256: Digest::of(bytes),
-            source: source.name.clone(),
-            standing: Standing::Ok.as_str().to_owned(),
-            subject: file.subject.clone(),
-            taken_at: String::new(),
-            taken_at_basis: String::new(),
-            tools: BTreeMap::new(),
-            kind: "input".to_owned(),
-        };
-        let subject = if file.subject.is_empty() { &file.original } else { &file.subject };
-        let reading = match scanner::read(bytes, subject) {
-            Ok(reading) => reading,
-            Err(error) => {
-                item.error = error.to_string();
-                Standing::Unreadable.as_str().clone_into(&mut item.standing);
-                self.inputs.push(item);
-                return;
-            }
-        };
-        let parsed = reading.parsed;
-        item.formats = reading.formats.iter().map(ToString::to_string).collect();
-        item.cluster = parsed.cluster;
-        item.rule_sets = parsed.rule_sets;
-        item.tools = parsed.tools;
-        item.findings = parsed.findings.len() as u64;
-        for finding in &parsed.findings {
-            *item.outcomes.entry(finding.outcome).or_default() += 1;
+/// What an input holds.
+struct ReadInput {
+    item: InputItem,
+    standing: Standing,
+    findings: Vec<Finding>,
+    checks: BTreeMap<CheckId, CheckInfo>,
+}
+
+fn read_input(source: &Source, file: &File, at: Timestamp, bytes: &[u8]) -> ReadInput {
+    let mut item = InputItem {
+        bytes: bytes.len() as u64,
+        cluster: String::new(),
+        error: String::new(),
+        findings: 0,
+        formats: Vec::new(),
+        id: format!("input/{}", file.path),
+        notes: Vec::new(),
+        original: file.original.clone(),
+        outcomes: OutcomeCounts::new(),
+        path: file.path.clone(),
+        rule_sets: Vec::new(),
+        salt: String::new(),
+        sha256: Digest::of(bytes),
+        source: source.name.clone(),
+        standing: Standing::Ok.as_str().to_owned(),
+        subject: file.subject.clone(),
+        taken_at: String::new(),
+        taken_at_basis: String::new(),
+        tools: BTreeMap::new(),
+        kind: "input".to_owned(),
+    };
+    let subject = if file.subject.is_empty() { &file.original } else { &file.subject };
+    let parsed = match scanner::read(bytes, subject) {
+        Ok(reading) => {
+            item.formats = reading.formats.iter().map(ToString::to_string).collect();
+            reading.parsed
         }
-        let mut weakened = false;
-        for note in parsed.notes {
-            weakened |= note.weakens;
-            let place = if note.locator.is_empty() { "" } else { " at " };
-            item.notes.push(format!("{}{place}{}", note.text, note.locator));
+        Err(error) => {
+            item.error = error.to_string();
+            let standing = Standing::Unreadable;
+            standing.as_str().clone_into(&mut item.standing);
+            return ReadInput { item, standing, findings: Vec::new(), checks: BTreeMap::new() };
         }
-        let foreign = parsed.findings.iter().find(|f| !yields(&source.scanner, &f.check));
-        if let Some(finding) = foreign {
-            item.error = format!(
-                "declared as {} but it holds results of {}",
-                source.scanner,
-                finding.check.scanner()
-            );
-        }
-        let stale = date(&mut item, file, parsed.taken_at, source.max_age_seconds, at);
-        let standing = if !item.error.is_empty() {
-            Standing::Unreadable
-        } else if parsed.findings.is_empty() {
-            Standing::Empty
-        } else if stale {
-            Standing::Stale
-        } else if weakened {
-            Standing::Incomplete
-        } else {
-            Standing::Ok
-        };
-        standing.as_str().clone_into(&mut item.standing);
-        let usable = matches!(standing, Standing::Ok | Standing::Incomplete);
-        let input = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
-        self.findings.extend(parsed.findings.into_iter().map(|finding| Sourced {
-            finding,
-            source: source_index,
-            input,
-            usable,
-        }));
-        for (check, info) in parsed.checks {
-            self.checks.entry(check).or_insert(info);
-        }
-        self.inputs.push(item);
+    };
+    item.cluster = parsed.cluster;
+    item.rule_sets = parsed.rule_sets;
+    item.tools = parsed.tools;
+    item.findings = parsed.findings.len() as u64;
+    for finding in &parsed.findings {
+        *item.outcomes.entry(finding.outcome).or_default() += 1;
     }
+    let mut weakened = false;
+    for note in parsed.notes {
+        weakened |= note.weakens;
+        let place = if note.locator.is_empty() { "" } else { " at " };
+        item.notes.push(format!("{}{place}{}", note.text, note.locator));
+    }
+    let foreign = parsed.findings.iter().find(|f| !yields(&source.scanner, &f.check));
+    if let Some(finding) = foreign {
+        item.error = format!(
+            "declared as {} but it holds results of {}",
+            source.scanner,
+            finding.check.scanner()
+        );
+    }
+    let stale = date(&mut item, file, parsed.taken_at, source.max_age_seconds, at);
+    let standing = if !item.error.is_empty() {
+        Standing::Unreadable
+    } else if parsed.findings.is_empty() {
+        Standing::Empty
+    } else if stale {
+        Standing::Stale
+    } else if weakened {
+        Standing::Incomplete
+    } else {
+        Standing::Ok
+    };
+    standing.as_str().clone_into(&mut item.standing);
+    ReadInput { item, standing, findings: parsed.findings, checks: parsed.checks }
 }
 
 /// Fills in when the data was taken and says whether it is too old or from the future.
@@ -350,15 +371,18 @@ fn source_standing(source: &Source, inputs: &[InputItem]) -> (Standing, String) 
     (Standing::Ok, String::new())
 }
 
-type Loader<'l, E> = dyn FnMut(&str) -> Result<Vec<u8>, EvaluateError<E>> + 'l;
+type Loader<'l, B, E> = dyn FnMut(&str) -> Result<B, EvaluateError<E>> + 'l;
 
-fn load_waivers<E: std::error::Error>(
+/// Gives the salt of an item by id.
+type Salt<'s> = dyn Fn(&str) -> String + Sync + 's;
+
+fn load_waivers<B: Deref<Target: AsRef<[u8]>>, E: std::error::Error>(
     run: &Run,
-    load: &mut Loader<'_, E>,
+    load: &mut Loader<'_, B, E>,
 ) -> Result<Vec<Waiver>, EvaluateError<E>> {
     let mut all = Vec::new();
     for path in &run.waivers {
-        let file = policy_text(load(path)?).and_then(|text| WaiverFile::parse(&text));
+        let file = policy_text(load(path)?.as_ref()).and_then(WaiverFile::parse);
         all.extend(file.map_err(|error| invalid(path, &error))?.waivers);
     }
     match duplicate(all.iter().map(|waiver: &Waiver| &waiver.id)) {
@@ -367,13 +391,13 @@ fn load_waivers<E: std::error::Error>(
     }
 }
 
-fn load_attestations<E: std::error::Error>(
+fn load_attestations<B: Deref<Target: AsRef<[u8]>>, E: std::error::Error>(
     run: &Run,
-    load: &mut Loader<'_, E>,
+    load: &mut Loader<'_, B, E>,
 ) -> Result<Vec<Attestation>, EvaluateError<E>> {
     let mut all = Vec::new();
     for path in &run.attestations {
-        let file = policy_text(load(path)?).and_then(|text| AttestationFile::parse(&text));
+        let file = policy_text(load(path)?.as_ref()).and_then(AttestationFile::parse);
         all.extend(file.map_err(|error| invalid(path, &error))?.attestations);
     }
     match duplicate(all.iter().map(|attestation: &Attestation| &attestation.id)) {
@@ -382,8 +406,8 @@ fn load_attestations<E: std::error::Error>(
     }
 }
 
-fn policy_text(bytes: Vec<u8>) -> Result<String, PolicyError> {
-    String::from_utf8(bytes).map_err(|_| PolicyError::Malformed("not UTF-8".to_owned()))
+fn policy_text(bytes: &[u8]) -> Result<&str, PolicyError> {
+    std::str::from_utf8(bytes).map_err(|_| PolicyError::Malformed("not UTF-8".to_owned()))
 }
 
 fn invalid<E: std::error::Error>(path: &str, error: &PolicyError) -> EvaluateError<E> {
@@ -436,7 +460,7 @@ impl Evaluation {
     pub fn write_items(
         &self,
         missed_runs: Option<&str>,
-        salt: &dyn Fn(&str) -> String,
+        salt: &Salt<'_>,
     ) -> Result<WrittenItems, ItemError> {
         let mut out = ItemWriter::default();
         self.write_attestations(&mut out, salt)?;
@@ -486,11 +510,7 @@ impl Evaluation {
         Ok(out.finish())
     }
 
-    fn write_attestations(
-        &self,
-        out: &mut ItemWriter,
-        salt: &dyn Fn(&str) -> String,
-    ) -> Result<(), ItemError> {
+    fn write_attestations(&self, out: &mut ItemWriter, salt: &Salt<'_>) -> Result<(), ItemError> {
         let mut attestations: Vec<&Attestation> = self.attestations.iter().collect();
         attestations.sort_by(|left, right| left.id.cmp(&right.id));
         for attestation in attestations {
@@ -521,11 +541,7 @@ impl Evaluation {
         Ok(())
     }
 
-    fn write_controls(
-        &self,
-        out: &mut ItemWriter,
-        salt: &dyn Fn(&str) -> String,
-    ) -> Result<(), ItemError> {
+    fn write_controls(&self, out: &mut ItemWriter, salt: &Salt<'_>) -> Result<(), ItemError> {
         let in_force: Vec<&Waiver> =
             self.waivers.iter().filter(|w| w.state(self.at) == State::InForce).collect();
         let mut items = BTreeMap::new();
@@ -569,12 +585,25 @@ impl Evaluation {
         items.iter().try_for_each(|(id, item)| out.push(id, item))
     }
 
-    fn write_findings(
+    fn write_findings(&self, out: &mut ItemWriter, salt: &Salt<'_>) -> Result<(), ItemError> {
+        let segments = (0..).step_by(FINDINGS_PER_SEGMENT);
+        parallel::map_in_order(
+            segments.zip(self.findings.chunks(FINDINGS_PER_SEGMENT)).map(Ok),
+            |(_, findings)| findings.len() * BYTES_PER_FINDING,
+            usize::MAX,
+            |(first, findings)| self.finding_lines(first, findings, salt),
+            |segment| out.append(&segment?),
+        )
+    }
+
+    fn finding_lines(
         &self,
-        out: &mut ItemWriter,
-        salt: &dyn Fn(&str) -> String,
-    ) -> Result<(), ItemError> {
-        for (index, sourced) in (0..).zip(&self.findings) {
+        first: u32,
+        findings: &[Sourced],
+        salt: &Salt<'_>,
+    ) -> Result<Segment, ItemError> {
+        let mut lines = Segment::default();
+        for (index, sourced) in (first..).zip(findings) {
             let finding = &sourced.finding;
             let resource = &finding.resource;
             let id = finding_id(index);
@@ -598,16 +627,12 @@ impl Evaluation {
                 severity: finding.severity,
                 kind: "finding",
             };
-            out.push_sorted(&id, &item)?;
+            lines.push_sorted(&id, &item)?;
         }
-        Ok(())
+        Ok(lines)
     }
 
-    fn write_waivers(
-        &self,
-        out: &mut ItemWriter,
-        salt: &dyn Fn(&str) -> String,
-    ) -> Result<(), ItemError> {
+    fn write_waivers(&self, out: &mut ItemWriter, salt: &Salt<'_>) -> Result<(), ItemError> {
         let mut covered: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
         let in_force: Vec<&Waiver> =
             self.waivers.iter().filter(|w| w.state(self.at) == State::InForce).collect();
@@ -641,12 +666,31 @@ impl Evaluation {
         Ok(())
     }
 
+    /// Checks that could contradict another one about a fact of a control that is not satisfied.
+    fn alternatives(&self) -> HashSet<&CheckId> {
+        let mut alternatives = HashSet::new();
+        for (framework, results) in &self.frameworks {
+            for result in results.iter().filter(|result| result.status == Status::NotSatisfied) {
+                let control = framework.control(&result.control);
+                for mapping in control.iter().flat_map(|control| &control.mappings) {
+                    if mapping.all_checks().count() > 1 {
+                        alternatives.extend(mapping.all_checks().map(|(check, _)| check));
+                    }
+                }
+            }
+        }
+        alternatives
+    }
+
     /// Alternatives for one fact of which one fails and another passes at the same resource.
     fn conflicts(&self) -> Vec<ConflictItem> {
+        let alternatives = self.alternatives();
         let mut by_check: BTreeMap<&CheckId, BTreeMap<String, Outcome>> = BTreeMap::new();
         for sourced in self.findings.iter().filter(|sourced| sourced.usable) {
             let finding = &sourced.finding;
-            if matches!(finding.outcome, Outcome::Pass | Outcome::Fail) {
+            if matches!(finding.outcome, Outcome::Pass | Outcome::Fail)
+                && alternatives.contains(&finding.check)
+            {
                 let resource = &finding.resource;
                 let key = format!("{}/{}/{}", resource.namespace, resource.kind, resource.name);
                 let known = by_check.entry(&finding.check).or_default();

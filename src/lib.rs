@@ -14,6 +14,7 @@
 )]
 
 // Core: pure; no I/O, no clock, no randomness.
+pub mod parallel;
 pub mod finding;
 pub mod scanner;
 pub mod framework;
@@ -28,8 +29,12 @@ pub mod record;
 pub mod evaluate;
 pub mod evidence;
 pub mod verify;
+pub mod disclose;
+pub mod sample;
 
 // Edges: each knows the core, none knows another edge.
+#[cfg(feature = "pipeline")]
+mod remote;
 #[cfg(feature = "cli")]
 pub mod archive;
 #[cfg(feature = "pipeline")]

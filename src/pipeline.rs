@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,12 +32,15 @@ use crate::render::build::{self, BuildError};
 use crate::render::{self, RenderError};
 use crate::run::{self, Run, RunError};
 use crate::seal::{Log, Payload, SealError, Sealed, Sealer};
-use crate::sign::{self, Passphrase, SignError, Signer};
+use crate::sign::{self, Secret, Secrets, SignError, Signer};
 use crate::verify::bundle::summary_of;
 use crate::verify::pin::Pin;
 
 /// How often a run starts again because another writer won its place.
 const MAX_ATTEMPTS: u32 = 8;
+
+/// Bytes of inputs that are kept from reading them to archiving them; what is beyond is read twice.
+const KEPT: usize = 96 << 20;
 
 /// Name and version of this program, as sealed.
 pub const TOOL: (&str, &str) = ("affidavit", env!("CARGO_PKG_VERSION"));
@@ -139,13 +143,15 @@ impl RunFailure {
     /// Is the configuration at fault, and not the world?
     #[must_use]
     pub fn is_configuration(&self) -> bool {
+        if let Self::Sign(error) = self {
+            return error.is_configuration();
+        }
         matches!(
             self,
             Self::Framework(_)
                 | Self::File { .. }
                 | Self::Keyring { .. }
                 | Self::Origin { .. }
-                | Self::Sign(_)
                 | Self::Seal(SealError::KeyringExpired { .. } | SealError::KeyNotAllowed { .. })
         )
     }
@@ -198,7 +204,7 @@ pub fn run(
     progress: &dyn Progress,
 ) -> Result<RunOutcome, RunFailure> {
     let store = archive::open(&config.archive, now)?;
-    let signer = sign::open(&config.keys.signer, passphrase(config)?.as_ref())?;
+    let signer = sign::open(&config.keys.signer, &secrets(config)?)?;
     run_with(config, &*store, &*signer, now, strict, progress)
 }
 
@@ -225,10 +231,10 @@ pub fn run_with(
     let prepared = Prepared::new(config, now, collected)?;
 
     progress.step("reading and assessing");
-    let mut reader = InputReader { origins: &prepared.origins, digests: BTreeMap::new() };
+    let mut reader = InputReader { origins: &prepared.origins, kept: BTreeMap::new(), room: KEPT };
     let evaluation = evaluate(&prepared.run, &mut |path| match prepared.rules.get(path) {
-        Some(bytes) => Ok(bytes.clone()),
-        None => reader.read(path),
+        Some(bytes) => Ok(Arc::new(bytes.clone())),
+        None => reader.first(path),
     })
     .map_err(|error| evaluate_failure(error, &prepared))?;
 
@@ -255,7 +261,7 @@ pub fn run_with(
             &log,
             &draft.payload,
             &mut |path| {
-                reader.read(path).map_err(|error| match error {
+                reader.again(path, draft.input_digests.get(path)).map_err(|error| match error {
                     InputError::Changed { .. } => SealError::Path {
                         path: path.to_owned(),
                         reason: "the input changed while it was being read",
@@ -281,12 +287,14 @@ pub fn run_with(
     Err(RunFailure::Contended)
 }
 
-fn passphrase(config: &Config) -> Result<Option<Passphrase>, RunFailure> {
-    if let Ok(text) = std::env::var("AFFIDAVIT_KEY_PASSPHRASE") {
-        return Ok(Some(Passphrase::new(&text)));
+fn secrets(config: &Config) -> Result<Secrets, RunFailure> {
+    let mut secrets = Secrets::from_environment();
+    if secrets.passphrase.is_none()
+        && let Some(path) = &config.keys.passphrase_file
+    {
+        secrets.passphrase = Some(Secret::new(&read_text(path)?));
     }
-    let Some(path) = &config.keys.passphrase_file else { return Ok(None) };
-    Ok(Some(Passphrase::new(&read_text(path)?)))
+    Ok(secrets)
 }
 
 fn read_text(path: &Path) -> Result<String, RunFailure> {
@@ -398,7 +406,10 @@ impl Prepared {
 /// Reads inputs, and makes sure that a second reading gives the same bytes.
 struct InputReader<'a> {
     origins: &'a BTreeMap<String, PathBuf>,
-    digests: BTreeMap<String, Digest>,
+    /// As many as there was room for: those are not read a second time.
+    kept: BTreeMap<String, Arc<Vec<u8>>>,
+    /// Bytes that may still be kept.
+    room: usize,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -410,15 +421,34 @@ enum InputError {
 }
 
 impl InputReader<'_> {
-    fn read(&mut self, path: &str) -> Result<Vec<u8>, InputError> {
+    fn read(&self, path: &str) -> Result<(PathBuf, Vec<u8>), InputError> {
         let origin = self.origins.get(path).cloned().unwrap_or_else(|| PathBuf::from(path));
-        let bytes = std::fs::read(&origin).map_err(|error| InputError::Read {
-            path: origin.clone(),
-            reason: error.to_string(),
-        })?;
-        let digest = Digest::of(&bytes);
-        let known = self.digests.entry(path.to_owned()).or_insert(digest);
-        if *known == digest { Ok(bytes) } else { Err(InputError::Changed { path: origin }) }
+        match std::fs::read(&origin) {
+            Ok(bytes) => Ok((origin, bytes)),
+            Err(error) => Err(InputError::Read { path: origin, reason: error.to_string() }),
+        }
+    }
+
+    fn first(&mut self, path: &str) -> Result<Arc<Vec<u8>>, InputError> {
+        let bytes = Arc::new(self.read(path)?.1);
+        if let Some(room) = self.room.checked_sub(bytes.len()) {
+            self.room = room;
+            self.kept.insert(path.to_owned(), Arc::clone(&bytes));
+        }
+        Ok(bytes)
+    }
+
+    /// The same bytes as the first time, which had this digest.
+    fn again(&self, path: &str, digest: Option<&Digest>) -> Result<Arc<Vec<u8>>, InputError> {
+        if let Some(bytes) = self.kept.get(path) {
+            return Ok(Arc::clone(bytes));
+        }
+        let (origin, bytes) = self.read(path)?;
+        if digest == Some(&Digest::of(&bytes)) {
+            Ok(Arc::new(bytes))
+        } else {
+            Err(InputError::Changed { path: origin })
+        }
     }
 }
 

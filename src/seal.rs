@@ -5,6 +5,7 @@
 //! finishes or repeats it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,12 +21,17 @@ use crate::evidence::layout;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::merkle::{RootBuilder, leaf_hash};
 use crate::evidence::statement::{Statement, StatementError};
+use crate::evidence::tlog_proof::TlogProof;
+use crate::parallel;
 use crate::sign::{SignError, Signer};
 use crate::verify::pin::Pin;
 use crate::verify::{self, FailureCode, Level, Policy, ReadFailure};
 
 /// Instructions for an auditor without our program.
 const VERIFY_MD: &str = include_str!("verify.md");
+
+/// Bytes of inputs that are being written at once, apart from a single larger one.
+const WRITE_BUDGET: usize = 64 << 20;
 
 /// Why nothing was sealed.
 #[derive(Debug, thiserror::Error)]
@@ -205,13 +211,7 @@ impl<'a> Sealer<'a> {
 
     /// Nothing is added to an archive that does not verify, apart from what a cut-off run leaves.
     fn refuse_broken(&self, now: Timestamp) -> Result<(), SealError> {
-        let policy = Policy {
-            roots: self.keyring.root_ids(),
-            pins: Vec::new(),
-            now,
-            deep: false,
-            replay: false,
-        };
+        let policy = Policy { deep: false, ..Policy::new(self.keyring.root_ids(), now) };
         let verdict = verify::verify(self.store, &policy)?;
         let statements = verdict.checked.statements;
         let newest = statements.saturating_sub(1);
@@ -240,7 +240,8 @@ impl<'a> Sealer<'a> {
     /// [`SealError`].
     pub fn log(&self) -> Result<Log, SealError> {
         let mut log = Log { tree: RootBuilder::default(), newest: None };
-        let mut bytes = None;
+        let mut newest_bytes = None;
+        let mut before_newest = RootBuilder::default();
         let mut has_envelope = false;
         let mut has_checkpoint = false;
         let entries = self.store.list()?;
@@ -254,14 +255,15 @@ impl<'a> Sealer<'a> {
             .unwrap_or(0);
         for seq in 0..size {
             let statement = self.store.read(&layout::statement(seq))?;
+            before_newest.clone_from(&log.tree);
             log.tree.push(leaf_hash(&statement));
-            bytes = Some(statement);
+            newest_bytes = Some(statement);
         }
         for entry in &entries {
             has_envelope |= size > 0 && entry.path == layout::envelope(size - 1);
             has_checkpoint |= entry.path == layout::checkpoint(size);
         }
-        let Some(bytes) = bytes else { return Ok(log) };
+        let Some(bytes) = newest_bytes else { return Ok(log) };
         let statement = Statement::parse(&bytes)?;
         // The head is written last: where it is the newest checkpoint, everything is there.
         let newest =
@@ -270,7 +272,7 @@ impl<'a> Sealer<'a> {
             .is_some_and(|newest| self.store.read(layout::HEAD).is_ok_and(|head| head == newest));
         if !has_envelope || !has_head {
             // The claim was written after the whole bundle, so the bundle is there.
-            self.finish(size - 1, &bytes, &log.tree)?;
+            self.finish(size - 1, &bytes, &before_newest)?;
         }
         log.newest = Some(Newest { seq: size - 1, digest: Digest::of(&bytes), statement });
         Ok(log)
@@ -286,7 +288,7 @@ impl<'a> Sealer<'a> {
         &self,
         log: &Log,
         payload: &Payload,
-        inputs: &mut dyn FnMut(&str) -> Result<Vec<u8>, SealError>,
+        inputs: &mut dyn FnMut(&str) -> Result<Arc<Vec<u8>>, SealError>,
         input_digests: &BTreeMap<String, Digest>,
         statement: impl FnOnce(Digest, u64) -> Statement,
     ) -> Result<Sealed, SealError> {
@@ -307,21 +309,28 @@ impl<'a> Sealer<'a> {
         let (_, bytes) = statement.into_fitting_bytes()?;
 
         put(self.store, layout::VERIFY_MD, VERIFY_MD.as_bytes()).or_else(ignore_other)?;
-        for path in input_digests.keys() {
-            put(self.store, &layout::bundle_file(&sums, path), &inputs(path)?)?;
-        }
-        for (path, bytes) in payload {
-            put(self.store, &layout::bundle_file(&sums, path), bytes)?;
-        }
+        // Each write waits for the disk or the network, so several are under way.
+        parallel::map_in_order(
+            input_digests.keys().map(|path| Ok((path, inputs(path)?))),
+            |(_, bytes)| bytes.len(),
+            WRITE_BUDGET,
+            |(path, bytes)| put(self.store, &layout::bundle_file(&sums, path), &bytes),
+            |written| written,
+        )?;
+        parallel::map_in_order(
+            payload.iter().map(Ok),
+            |(_, bytes)| bytes.len(),
+            usize::MAX,
+            |(path, bytes)| put(self.store, &layout::bundle_file(&sums, path), bytes),
+            |written| written,
+        )?;
         // The list comes last: a folder with a list is a whole bundle.
         put(self.store, &layout::bundle_file(&sums, layout::SHA256SUMS), &sums_bytes)?;
 
         if self.store.put_new(&layout::statement(seq), &bytes)? == Put::Other {
             return Ok(Sealed::Lost);
         }
-        let mut tree = log.tree.clone();
-        tree.push(leaf_hash(&bytes));
-        let pin = self.finish(seq, &bytes, &tree)?;
+        let pin = self.finish(seq, &bytes, &log.tree)?;
         Ok(Sealed::Done { seq, statement: Digest::of(&bytes), sums, pin })
     }
 
@@ -340,9 +349,11 @@ impl<'a> Sealer<'a> {
         Ok(())
     }
 
-    /// Signs a claim that is in the archive, and everything after that. Ed25519 is deterministic:
-    /// two writers who finish the same claim write the same bytes.
-    fn finish(&self, seq: u64, bytes: &[u8], tree: &RootBuilder) -> Result<Pin, SealError> {
+    /// Signs a claim that is in the archive, and everything after that; `before` is the log without
+    /// it. Ed25519 is deterministic: two writers who finish the same claim write the same bytes.
+    fn finish(&self, seq: u64, bytes: &[u8], before: &RootBuilder) -> Result<Pin, SealError> {
+        let mut tree = before.clone();
+        tree.push(leaf_hash(bytes));
         self.check_key(seq)?;
         let key = self.signer.public_key();
         let envelope = Envelope {
@@ -360,9 +371,11 @@ impl<'a> Sealer<'a> {
             root: tree.root(),
         };
         let note = checkpoint.to_note(key, &self.sign(checkpoint.body().as_bytes())?);
-        let pin = Pin { origin: checkpoint.origin, size: checkpoint.size, root: checkpoint.root };
+        let pin = Pin::from(checkpoint);
         let receipt = receipt(seq, &Digest::of(bytes), &pin);
         put(self.store, &layout::receipt(seq), receipt.as_bytes()).or_else(ignore_other)?;
+        let proof = TlogProof { index: seq, hashes: before.proof_of_next(), note: note.clone() };
+        put(self.store, &layout::tlog_proof(seq), &proof.to_bytes()).or_else(ignore_other)?;
         put(self.store, &layout::checkpoint(pin.size), &note)?;
         self.store.put_head(&note)?;
         Ok(pin)

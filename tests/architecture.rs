@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Each module with the modules of ours that it may use.
 const MAY_USE: &[(&str, &[&str])] = &[
     // Core.
+    ("parallel", &[]),
     ("finding", &[]),
     ("scanner", &["finding"]),
     ("framework", &["finding"]),
@@ -29,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "evidence",
             "finding",
             "framework",
+            "parallel",
             "record",
             "run",
             "scanner",
@@ -37,18 +39,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("verify", &["assessment", "evaluate", "evidence", "run"]),
-    // Edges: the core, and never each other.
-    ("archive", &["evidence", "verify"]),
+    ("disclose", &["evidence", "verify"]),
+    ("sample", &["evidence", "finding"]),
+    // Edges: the core and `remote`, and never each other.
+    ("remote", &[]),
+    ("archive", &["evidence", "remote", "verify"]),
     ("schedule", &[]),
     ("config", &["archive", "evidence", "schedule"]),
     ("collect", &["config", "evidence", "run", "scanner"]),
-    ("sign", &["evidence"]),
+    ("sign", &["evidence", "remote", "verify"]),
     (
         "render",
         &["assessment", "evaluate", "evidence", "finding", "framework", "record", "run", "verify"],
     ),
     // The writing protocol, and the one module that knows all edges.
-    ("seal", &["archive", "evidence", "sign", "verify"]),
+    ("seal", &["archive", "evidence", "parallel", "sign", "verify"]),
     (
         "pipeline",
         &[
@@ -75,11 +80,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "archive",
             "assessment",
             "config",
+            "disclose",
             "evidence",
             "exit",
             "framework",
             "output",
             "pipeline",
+            "sample",
             "scanner",
             "sign",
             "verify",
@@ -89,6 +96,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Modules of the core: no files, environment, clock, network, randomness or printing.
 const CORE: &[&str] = &[
+    "parallel",
     "finding",
     "scanner",
     "framework",
@@ -103,6 +111,8 @@ const CORE: &[&str] = &[
     "record",
     "evaluate",
     "verify",
+    "disclose",
+    "sample",
 ];
 
 /// What the core must not mention.

@@ -41,6 +41,24 @@ attestations: [a]
 }
 
 #[test]
+fn a_signer_is_a_path_or_a_uri() {
+    let text = repository("examples/quickstart/affidavit.yaml");
+    for (written, meant) in [
+        ("keys/log.pem", "file:/etc/affidavit/keys/log.pem"),
+        ("file:keys/log.pem", "file:/etc/affidavit/keys/log.pem"),
+        ("/run/log.pem", "file:/run/log.pem"),
+        ("pkcs11:object=k?module-path=/m.so", "pkcs11:object=k?module-path=/m.so"),
+        ("vault:https://v/t/keys/k?version=1", "vault:https://v/t/keys/k?version=1"),
+        ("awskms:///alias/k", "awskms:///alias/k"),
+    ] {
+        let text = text.replace("signer: keys/log.pem", &format!("signer: '{written}'"));
+        assert!(both(&text).0, "{written}");
+        let config = Config::parse(&text, Path::new("a.yaml"), Path::new("/etc/affidavit"));
+        assert_eq!(config.unwrap().keys.signer, meant);
+    }
+}
+
+#[test]
 fn both_refuse_the_same_mistakes() {
     let good = repository("examples/quickstart/affidavit.yaml");
     for (part, replacement) in [

@@ -15,18 +15,32 @@ mod docs;
 mod formats;
 mod frameworks;
 mod hostile;
+mod item_bytes;
 mod monotone;
 mod support;
+mod timestamps;
 
 #[cfg(feature = "cli")]
 mod browser;
 #[cfg(feature = "cli")]
+mod forge;
+#[cfg(feature = "cli")]
+mod hand_over;
+#[cfg(feature = "cli")]
+mod mutations;
+#[cfg(feature = "cli")]
 mod page;
+#[cfg(feature = "cli")]
+mod vectors;
 
+#[cfg(feature = "pipeline")]
+mod ceremonies;
 #[cfg(feature = "pipeline")]
 mod config;
 #[cfg(feature = "pipeline")]
 mod contract;
+#[cfg(feature = "pipeline")]
+mod faulty;
 #[cfg(feature = "pipeline")]
 mod page_agreement;
 #[cfg(feature = "pipeline")]
@@ -34,6 +48,12 @@ mod render;
 #[cfg(feature = "pipeline")]
 mod sealing;
 #[cfg(feature = "pipeline")]
+mod signers;
+#[cfg(feature = "pipeline")]
 mod small_chain;
+#[cfg(feature = "pipeline")]
+mod stock_tools;
+#[cfg(feature = "pipeline")]
+mod timestamp_command;
 #[cfg(feature = "pipeline")]
 mod verify;

@@ -1,5 +1,6 @@
 //! The web verifier: what its file may hold, and that its parts judge as the program's do.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -474,6 +475,7 @@ fn the_recorded_cases_have_the_recorded_findings() {
     }
     let Some(browser) = Browser::open() else { return };
     let mut faults = Vec::new();
+    let mut attacks: BTreeMap<u64, usize> = BTreeMap::new();
     for path in &cases {
         let case: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         let text = |field: &str| case[field].as_str().unwrap_or_default().to_owned();
@@ -502,6 +504,9 @@ fn the_recorded_cases_have_the_recorded_findings() {
             .iter()
             .map(|f| format!("{} {}", f["code"].as_str().unwrap(), f["object"].as_str().unwrap()))
             .collect();
+        for attack in case["attacks"].as_array().into_iter().flatten() {
+            *attacks.entry(attack.as_u64().unwrap()).or_default() += 1;
+        }
         found.sort();
         let mut expected = texts(field);
         expected.sort();
@@ -512,6 +517,9 @@ fn the_recorded_cases_have_the_recorded_findings() {
                 path.display()
             ));
         }
+    }
+    for (attack, names) in attacks {
+        eprintln!("attack {attack:2}: {} vectors, the page agrees with the program", names);
     }
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cases.len(), faults.join("\n"));
 }

@@ -1,74 +1,22 @@
 //! Writing without forks: equal input gives equal bytes, a run that is cut off at any step is
 //! finished or repeated by the next one, and nothing is added to an archive that does not verify.
 
-use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use affidavit::archive::{Directory, Put, Store, StoreError};
+use affidavit::archive::Directory;
 use affidavit::config::Config;
 use affidavit::evidence::layout;
 use affidavit::pipeline::{self, RunFailure};
 use affidavit::seal::SealError;
-use affidavit::sign;
-use affidavit::verify::{Archive, Entry, FailureCode, Policy, ReadFailure};
+use affidavit::sign::{self, Secrets};
+use affidavit::verify::{FailureCode, Policy};
 
+use crate::faulty::Faulty;
 use crate::small_chain::{
     DAYS, Silent, at, copy_tree, errors, files, policy, run, small_chain, verify_with, workspace,
 };
-
-/// A directory whose writes fail from the `fail_at`-th on, before or after they took effect.
-struct Faulty {
-    inner: Directory,
-    writes: Cell<u32>,
-    fail_at: u32,
-    persisted: bool,
-}
-
-impl Faulty {
-    fn write<T>(&self, path: &str, write: impl FnOnce() -> T) -> Result<T, StoreError> {
-        self.writes.set(self.writes.get() + 1);
-        let failed =
-            StoreError::Write { path: path.to_owned(), reason: "No space left on device".into() };
-        if self.writes.get() < self.fail_at {
-            return Ok(write());
-        }
-        // "Failed, but persisted anyway": the reply was lost.
-        if self.writes.get() == self.fail_at && self.persisted {
-            write();
-        }
-        Err(failed)
-    }
-}
-
-impl Archive for Faulty {
-    fn list(&self) -> Result<Vec<Entry>, ReadFailure> {
-        self.inner.list()
-    }
-
-    fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure> {
-        self.inner.read(path)
-    }
-}
-
-impl Store for Faulty {
-    fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-        self.write(path, || self.inner.put_new(path, bytes))?
-    }
-
-    fn put_head(&self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write(layout::HEAD, || self.inner.put_head(bytes))?
-    }
-
-    fn probe(&self) -> Result<(), StoreError> {
-        self.inner.probe()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-}
 
 #[test]
 fn a_run_cut_off_at_any_write_is_finished_by_the_next() {
@@ -79,7 +27,7 @@ fn a_run_cut_off_at_any_write_is_finished_by_the_next() {
     let before = folder.path().join("before");
     copy_tree(&archive, &before);
     let config = Config::load(&config_path).unwrap();
-    let signer = sign::open(&config.keys.signer, None).unwrap();
+    let signer = sign::open(&config.keys.signer, &Secrets::default()).unwrap();
     run(&config_path, DAYS[1]);
     let expected: Vec<_> = files(&archive)
         .into_iter()
@@ -91,12 +39,8 @@ fn a_run_cut_off_at_any_write_is_finished_by_the_next() {
         for fail_at in 1.. {
             fs::remove_dir_all(&archive).unwrap();
             copy_tree(&before, &archive);
-            let store = Faulty {
-                inner: Directory::new(&archive),
-                writes: Cell::new(0),
-                fail_at,
-                persisted,
-            };
+            let directory = Directory::new(&archive);
+            let store = Faulty::new(&directory, fail_at, persisted);
             let result = pipeline::run_with(&config, &store, &*signer, at(DAYS[1]), false, &Silent);
             if result.is_ok() {
                 break;

@@ -4,6 +4,7 @@
 //! suite in `tests/contract.rs` run over it.
 
 mod directory;
+pub mod packed;
 #[cfg(feature = "pipeline")]
 mod s3;
 
@@ -62,10 +63,22 @@ pub fn open(location: &Location, now: Timestamp) -> Result<Box<dyn Store>, Store
     }
 }
 
-/// Write access to an archive. Reading is [`Archive`].
+/// Opens an archive for reading: what [`open`] opens, or a `.tar` or `.zip` file.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn open_to_read(location: &Location, now: Timestamp) -> Result<Box<dyn Archive>, StoreError> {
+    if std::path::Path::new(&location.uri).is_file() {
+        return Ok(Box::new(packed::Packed::open(location.uri.as_ref())?));
+    }
+    let store: Box<dyn Archive> = open(location, now)?;
+    Ok(store)
+}
+
+/// Write access to an archive, from several threads. Reading is [`Archive`].
 ///
 /// Every object but `checkpoint` is written once and never changed.
-pub trait Store: Archive {
+pub trait Store: Archive + Sync {
     /// Writes an object unless one is there. When this returns [`Put::Created`] the object is
     /// durable and complete; nobody ever sees a part of it. Of several writers exactly one gets
     /// `Created`. A lost reply is resolved inside: if the object that is there has exactly these

@@ -12,22 +12,16 @@
 use std::error::Error;
 use std::time::Duration;
 
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, environment, profile};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{
-    Builder as ConfigBuilder, HttpClient, RequestChecksumCalculation, ResponseChecksumValidation,
+    Builder as ConfigBuilder, RequestChecksumCalculation, ResponseChecksumValidation,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ObjectLockMode};
-use aws_smithy_http_client::Builder as HttpBuilder;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
@@ -36,6 +30,7 @@ use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use super::{Location, LockMode, Put, Store, StoreError};
 use crate::evidence::digest::{Digest, Hasher};
 use crate::evidence::layout;
+use crate::remote::{self, ATTEMPTS, deepest};
 use crate::verify::{Archive, Entry, ReadFailure};
 
 /// Objects of [`Store::probe`]; never part of the archive.
@@ -49,9 +44,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Time for one attempt, without the time to send a body.
 const ATTEMPT: Duration = Duration::from_secs(30);
-
-/// How many times a request is tried.
-const ATTEMPTS: u32 = 3;
 
 /// Slowest upload that is waited for, in bytes per second.
 const SLOWEST: u64 = 128 << 10;
@@ -358,30 +350,10 @@ fn timeouts(length: u64) -> TimeoutConfig {
         .build()
 }
 
-/// One TLS stack for S3 and for where credentials come from.
-fn http_client() -> impl HttpClient + 'static {
-    HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
-}
-
 async fn client(location: &Location) -> Client {
-    let given = RegionProviderChain::first_try(location.region.clone().map(Region::new));
-    let region = if location.endpoint.is_some() {
-        // Such stores seldom care, and an instance's metadata would not tell.
-        given
-            .or_else(environment::EnvironmentVariableRegionProvider::new())
-            .or_else(profile::ProfileFileRegionProvider::new())
-    } else {
-        given.or_default_provider()
-    };
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client())
-        .region(region.or_else("us-east-1"))
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .timeout_config(timeouts(0));
-    if let Some(endpoint) = &location.endpoint {
-        loader = loader.endpoint_url(endpoint);
-    }
-    let config = ConfigBuilder::from(&loader.load().await)
+    let shared =
+        remote::aws(location.region.as_deref(), location.endpoint.as_deref(), timeouts(0)).await;
+    let config = ConfigBuilder::from(&shared)
         .force_path_style(location.path_style)
         // SHA-256 is sent where it matters; some stores refuse the CRC that is the default.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -439,49 +411,7 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
 
 /// What went wrong, for people.
 fn reason<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E>) -> String {
-    match error {
-        SdkError::ServiceError(service) => {
-            let error = service.err();
-            match (error.code(), error.message()) {
-                (Some(code), Some(message)) => format!("{code}: {message}"),
-                (Some(text), None) | (None, Some(text)) => text.to_owned(),
-                (None, None) if service.raw().status().is_success() => {
-                    format!("not an answer of S3: {}", deepest(error))
-                }
-                (None, None) => format!("HTTP status {}", service.raw().status()),
-            }
-        }
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            "no answer in time".to_owned()
-        }
-        SdkError::DispatchFailure(failure) if failure.is_io() => {
-            format!("no connection: {}", deepest(error))
-        }
-        // Not sent at all, most likely for want of credentials.
-        SdkError::DispatchFailure(failure) => {
-            let cause = failure.as_connector_error().and_then(Error::source);
-            cause.map_or_else(|| deepest(error), causes)
-        }
-        SdkError::ResponseError(_) => format!("not an answer of S3: {}", deepest(error)),
-        _ => deepest(error),
-    }
-}
-
-/// An error and its causes, in one line.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    let texts: Vec<String> = chain.map(ToString::to_string).collect();
-    texts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The first cause of an error.
-fn deepest(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+    remote::reason("S3", error)
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::evidence::checkpoint::valid_origin;
+use crate::evidence::key::PublicKey;
 use crate::exit::Exit;
 use crate::output::{Failure, Paint};
-use crate::sign::Passphrase;
 use crate::sign::chain::{self, NewChain};
+use crate::sign::{self, Secrets, SignError};
 
 /// The configuration that is written; a test reads it.
 const TEMPLATE: &str = include_str!("affidavit.yaml");
@@ -40,6 +41,11 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 1827)]
     valid_days: u16,
 
+    /// The log key, when it is in an HSM or a KMS: a `pkcs11:`, `vault:` or `awskms:` URI. The root
+    /// keys are files all the same
+    #[arg(long, value_name = "URI")]
+    signer: Option<String>,
+
     /// Make keys only, no configuration
     #[arg(long)]
     keys_only: bool,
@@ -53,27 +59,40 @@ pub(super) fn init(arguments: &Arguments, context: &Context) -> Result<Exit, Fai
     if arguments.threshold > arguments.root_keys {
         return Err(usage("--threshold is larger than --root-keys".to_owned()));
     }
-    let passphrase = std::env::var("AFFIDAVIT_KEY_PASSPHRASE").ok().map(|t| Passphrase::new(&t));
+    if arguments.signer.as_deref().is_some_and(sign::is_file) {
+        return Err(usage("--signer is for a key in an HSM or a KMS".to_owned())
+            .help("leave it out: a key file is made then"));
+    }
+    let secrets = Secrets::from_environment();
     let keys = arguments.folder.join("keys");
     let config = arguments.folder.join("affidavit.yaml");
     if !arguments.keys_only && config.exists() {
         return Err(usage(format!("{} exists already; it is left as it is", config.display()))
             .help("--keys-only makes keys without a configuration"));
     }
+    let log = arguments.signer.as_deref().map(|uri| log_key(uri, &secrets)).transpose();
+    let log = log.map_err(|error| {
+        let exit = if error.is_configuration() { Exit::Usage } else { Exit::NotFinished };
+        let help = error.help();
+        Failure::new(exit, error).help(help)
+    })?;
     let new_chain = NewChain {
         origin: &arguments.origin,
         root_keys: arguments.root_keys,
         threshold: arguments.threshold,
         created: context.now,
         valid_days: arguments.valid_days,
-        passphrase: passphrase.as_ref(),
+        passphrase: secrets.passphrase.as_ref(),
     };
-    let written = chain::create(&keys, &new_chain)
+    let written = chain::create(&keys, &new_chain, log.as_ref())
         .map_err(|error| Failure::new(Exit::NotFinished, error).help("choose an empty folder"))?;
     if !arguments.keys_only {
-        let text = TEMPLATE
+        let mut text = TEMPLATE
             .replace("evidence.example.com/my-cluster", &arguments.origin)
             .replace("name: my-cluster", &format!("name: {}", quoted(&arguments.cluster)));
+        if let Some(uri) = &arguments.signer {
+            text = text.replace("signer: keys/log.pem", &format!("signer: {}", quoted(uri)));
+        }
         write_config(&config, &text).map_err(|error| Failure::new(Exit::NotFinished, error))?;
     }
     let output = &context.output;
@@ -98,10 +117,17 @@ pub(super) fn init(arguments: &Arguments, context: &Context) -> Result<Exit, Fai
     for path in &written.root_keys {
         output.note(format!("Take {} offline: runs do not need it.", path.display()));
     }
-    if passphrase.is_none() {
+    if secrets.passphrase.is_none() {
         output.note("The private keys are not encrypted; AFFIDAVIT_KEY_PASSPHRASE would do that.");
     }
     Ok(Exit::Done)
+}
+
+/// The public half of a key that is kept elsewhere, once it is seen to sign.
+fn log_key(uri: &str, secrets: &Secrets) -> Result<PublicKey, SignError> {
+    let signer = sign::open(uri, secrets)?;
+    sign::probe(uri, &*signer)?;
+    Ok(signer.public_key().clone())
 }
 
 /// A YAML string in double quotes; JSON strings are YAML.

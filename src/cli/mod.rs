@@ -1,13 +1,23 @@
 //! The command line: one file per subcommand.
 
+mod bundle;
+#[cfg(feature = "pipeline")]
+mod cosign;
+mod disclose;
 mod frameworks;
 mod inspect;
 #[cfg(feature = "pipeline")]
 mod init;
 mod page;
 #[cfg(feature = "pipeline")]
+mod keys;
+#[cfg(feature = "pipeline")]
 mod run;
+mod sample;
+mod timestamp;
+mod trust;
 mod verify;
+mod verify_proof;
 
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
@@ -58,6 +68,25 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Verify an archive, offline
     Verify(verify::Arguments),
+    /// Show single items of a bundle, provably, without the rest
+    Disclose(disclose::Arguments),
+    /// Verify what `disclose` wrote
+    VerifyProof(verify_proof::Arguments),
+    /// Draw a reproducible audit sample
+    Sample(sample::Arguments),
+    /// Make, replace, revoke and show keys
+    #[cfg(feature = "pipeline")]
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Sign the head of a log as a witness
+    #[cfg(feature = "pipeline")]
+    Cosign(cosign::Arguments),
+    /// Have the head of a log timestamped by an authority
+    #[command(subcommand)]
+    Timestamp(timestamp::Command),
+    /// Bundles as one file
+    #[command(subcommand)]
+    Bundle(bundle::Command),
     /// Write the web verifier: one HTML file that verifies an archive in a browser, offline
     Page(page::Arguments),
     /// The controls of the standards and how checks map to them
@@ -101,8 +130,17 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Init(arguments) => init::init(&arguments, context),
         #[cfg(feature = "pipeline")]
         Command::Run(arguments) => run::run(&arguments, context),
+        #[cfg(feature = "pipeline")]
+        Command::Keys(command) => keys::keys(&command, context),
+        #[cfg(feature = "pipeline")]
+        Command::Cosign(arguments) => cosign::cosign(&arguments, context),
         Command::Inspect(arguments) => Ok(inspect::inspect(&arguments, context)),
         Command::Verify(arguments) => verify::verify(&arguments, context),
+        Command::Disclose(arguments) => disclose::disclose(&arguments, context),
+        Command::VerifyProof(arguments) => verify_proof::verify_proof(&arguments, context),
+        Command::Sample(arguments) => sample::sample(&arguments, context),
+        Command::Timestamp(command) => timestamp::timestamp(&command, context),
+        Command::Bundle(command) => bundle::bundle(&command, context),
         Command::Page(arguments) => page::page(&arguments, context),
         Command::Frameworks(command) => frameworks::frameworks(&command, context),
     }

@@ -1,14 +1,11 @@
 //! `affidavit verify ARCHIVE`
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 use super::Context;
-use crate::archive::{self, Location};
-use crate::evidence::key::{KeyId, PublicKey};
+use super::trust::{Place, Trust, read_authorities, read_witnesses};
 use crate::exit::Exit;
 use crate::output::{Failure, Output, Paint};
 use crate::verify::pin::Pin;
@@ -17,16 +14,19 @@ use crate::verify::{self, Level, Policy, Verdict};
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Arguments {
-    /// A directory, or `s3://bucket/prefix`
-    archive: String,
+    #[command(flatten)]
+    place: Place,
 
-    /// Fingerprint of a root key that you trust, or a file with fingerprints or public keys
-    #[arg(long, value_name = "FINGERPRINT|FILE")]
-    root: Vec<String>,
+    #[command(flatten)]
+    trust: Trust,
 
-    /// A head that you were given elsewhere: a checkpoint, a receipt, or a report's text
+    /// Witnesses whose cosignatures are asked for: a C2SP tlog-policy
     #[arg(long, value_name = "FILE")]
-    pin: Vec<PathBuf>,
+    policy: Option<PathBuf>,
+
+    /// Certificates, in PEM, of authorities whose timestamps you believe
+    #[arg(long, value_name = "FILE")]
+    authority: Vec<PathBuf>,
 
     /// Check the chain of statements only, not the bundles' files
     #[arg(long, conflicts_with_all = ["deep", "replay"])]
@@ -43,49 +43,22 @@ pub(super) struct Arguments {
     /// Exit with 7 when there are warnings
     #[arg(long)]
     strict: bool,
-
-    /// Endpoint of an S3-compatible store
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
-
-    /// Bucket in the path instead of the host name
-    #[arg(long)]
-    path_style: bool,
-
-    /// Region of the bucket
-    #[arg(long)]
-    region: Option<String>,
 }
 
 pub(super) fn verify(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
-    let usage = |error: anyhow::Error| Failure::new(Exit::Usage, error);
-    let mut roots = BTreeSet::new();
-    for root in &arguments.root {
-        roots.extend(read_roots(root).map_err(usage)?);
-    }
-    let pins = arguments.pin.iter().map(read_pin).collect::<Result<Vec<_>, _>>().map_err(usage)?;
-    let location = Location {
-        uri: arguments.archive.clone(),
-        endpoint: arguments.endpoint.clone(),
-        path_style: arguments.path_style,
-        region: arguments.region.clone(),
-        lock: None,
+    let witnesses = arguments.policy.as_deref().map(read_witnesses).transpose()?;
+    let authorities = read_authorities(&arguments.authority)?;
+    let policy = Policy {
+        authorities,
+        deep: !arguments.chain,
+        replay: arguments.replay,
+        witnesses,
+        ..arguments.trust.policy(context)?
     };
-    let not_finished = |error: anyhow::Error| Failure::new(Exit::NotFinished, error);
-    let store = archive::open(&location, context.now)
-        .map_err(|error| Failure { help: error.help(), ..not_finished(error.into()) })?;
-    let policy =
-        Policy { roots, pins, now: context.now, deep: !arguments.chain, replay: arguments.replay };
-    let verdict = verify::verify(&*store, &policy)
-        .with_context(|| format!("could not list the archive {}", arguments.archive))
-        .map_err(|error| not_finished(error).help("check the path"))?;
-    let exit = if !verdict.is_verified() {
-        Exit::NotVerified
-    } else if arguments.strict && verdict.has(Level::Warning) {
-        Exit::Warnings
-    } else {
-        Exit::Done
-    };
+    let archive = arguments.place.open(context)?;
+    let verdict =
+        verify::verify(&*archive, &policy).map_err(|error| arguments.place.unreadable(error))?;
+    let exit = exit_of(&verdict, arguments.strict);
     if context.output.is_json() {
         print_json(&verdict, exit, context);
     } else {
@@ -94,41 +67,14 @@ pub(super) fn verify(arguments: &Arguments, context: &Context) -> Result<Exit, F
     Ok(exit)
 }
 
-/// A fingerprint, or a file with fingerprints (one per line) or public keys in PEM.
-fn read_roots(root: &str) -> Result<Vec<KeyId>, anyhow::Error> {
-    if let Some(id) = KeyId::from_fingerprint(root) {
-        return Ok(vec![id]);
-    }
-    let text = std::fs::read_to_string(root)
-        .with_context(|| format!("--root {root}: neither a fingerprint nor a readable file"))?;
-    let mut roots = Vec::new();
-    if text.contains("-----BEGIN PUBLIC KEY-----") {
-        for pem in text.split_inclusive("-----END PUBLIC KEY-----") {
-            if let Some(start) = pem.find("-----BEGIN PUBLIC KEY-----") {
-                let pem = pem.get(start..).unwrap_or_default();
-                let key = PublicKey::from_pem(&format!("{pem}\n"));
-                roots.push(key.with_context(|| format!("--root {root}"))?.id());
-            }
-        }
+pub(super) fn exit_of(verdict: &Verdict, strict: bool) -> Exit {
+    if !verdict.is_verified() {
+        Exit::NotVerified
+    } else if strict && verdict.has(Level::Warning) {
+        Exit::Warnings
     } else {
-        roots.extend(text.lines().filter_map(KeyId::from_fingerprint));
+        Exit::Done
     }
-    if roots.is_empty() {
-        return Err(anyhow!("--root {root}: no fingerprint and no public key in this file"));
-    }
-    Ok(roots)
-}
-
-fn read_pin(path: &PathBuf) -> Result<Pin, anyhow::Error> {
-    let bytes = std::fs::read(path).with_context(|| format!("--pin {}", path.display()))?;
-    if bytes.starts_with(b"%PDF") {
-        return Err(anyhow!(
-            "--pin {}: a PDF; give its text (`pdftotext report.pdf`)",
-            path.display()
-        ));
-    }
-    Pin::parse(&String::from_utf8_lossy(&bytes))
-        .with_context(|| format!("--pin {}", path.display()))
 }
 
 fn print_json(verdict: &Verdict, exit: Exit, context: &Context) {
@@ -154,7 +100,8 @@ fn head(verdict: &Verdict) -> Option<Pin> {
     Some(Pin { origin: head.origin.clone(), size: head.size, root: head.root })
 }
 
-fn print_text(verdict: &Verdict, exit: Exit, output: Output) {
+/// What was found, for people.
+pub(super) fn print_findings(verdict: &Verdict, output: Output) {
     for finding in &verdict.findings {
         let (word, paint) = match finding.level {
             Level::Error => ("ERROR", Paint::Red),
@@ -174,6 +121,26 @@ fn print_text(verdict: &Verdict, exit: Exit, output: Output) {
     if !verdict.findings.is_empty() {
         output.line("");
     }
+}
+
+/// The last line, for people.
+pub(super) fn print_verdict(verdict: &Verdict, exit: Exit, output: Output) {
+    let errors = verdict.findings.iter().filter(|finding| finding.level == Level::Error).count();
+    let warnings = verdict.findings.iter().filter(|f| f.level == Level::Warning).count();
+    let text = match exit {
+        Exit::NotVerified => {
+            output.paint(Paint::Red, &format!("NOT VERIFIED: {}", count(errors, "fault")))
+        }
+        _ if warnings > 0 => {
+            output.paint(Paint::Yellow, &format!("VERIFIED, with {}", count(warnings, "warning")))
+        }
+        _ => output.paint(Paint::Green, "VERIFIED"),
+    };
+    output.line(format!("verdict   {text}"));
+}
+
+fn print_text(verdict: &Verdict, exit: Exit, output: Output) {
+    print_findings(verdict, output);
     let checked = verdict.checked;
     output.line(format!("chain     {}", or_none(&verdict.origin)));
     output.line(format!(
@@ -203,18 +170,19 @@ fn print_text(verdict: &Verdict, exit: Exit, output: Output) {
     if let Some(pinned) = &verdict.pinned {
         output.line(format!("pinned    {} of {} statements", pinned.size, pinned.of));
     }
-    let errors = verdict.findings.iter().filter(|finding| finding.level == Level::Error).count();
-    let warnings = verdict.findings.iter().filter(|f| f.level == Level::Warning).count();
-    let text = match exit {
-        Exit::NotVerified => {
-            output.paint(Paint::Red, &format!("NOT VERIFIED: {}", count(errors, "fault")))
-        }
-        _ if warnings > 0 => {
-            output.paint(Paint::Yellow, &format!("VERIFIED, with {}", count(warnings, "warning")))
-        }
-        _ => output.paint(Paint::Green, "VERIFIED"),
-    };
-    output.line(format!("verdict   {text}"));
+    if let Some(witnessed) = &verdict.witnessed {
+        output.line(format!(
+            "witnessed {} statements, by the quorum at {}",
+            witnessed.size, witnessed.at
+        ));
+    }
+    if let Some(stamped) = &verdict.stamped {
+        output.line(format!(
+            "stamped   {} statements existed at {}, says {}",
+            stamped.size, stamped.at, stamped.authority
+        ));
+    }
+    print_verdict(verdict, exit, output);
 }
 
 fn count(number: usize, noun: &str) -> String {

@@ -56,9 +56,157 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CanonicalErro
 /// # Errors
 /// [`CanonicalError`] says which rule is broken.
 pub fn check(bytes: &[u8]) -> Result<(), CanonicalError> {
+    let is_canonical = || {
+        let mut walk = Walk::over(bytes)?;
+        walk.value(MAX_DEPTH)?;
+        walk.rest.is_empty().then_some(())
+    };
+    match is_canonical() {
+        Some(()) => Ok(()),
+        None => check_by_writing(bytes),
+    }
+}
+
+/// Calls `each` with key and value, as they are spelt, of every member of a canonical object. When
+/// this is `None`, the bytes are something else, or of a spelling so rare that only [`check`] knows.
+pub(super) fn members<'a>(bytes: &'a [u8], each: impl FnMut(&'a [u8], &'a [u8])) -> Option<()> {
+    let mut walk = Walk::over(bytes)?;
+    walk.object(MAX_DEPTH, each)?;
+    walk.rest.is_empty().then_some(())
+}
+
+/// The definition: canonical is what is written again as it stands.
+fn check_by_writing(bytes: &[u8]) -> Result<(), CanonicalError> {
     let mut out = Vec::with_capacity(bytes.len());
     write(parse(bytes)?, &mut out);
     if out == bytes { Ok(()) } else { Err(CanonicalError::NotCanonical) }
+}
+
+/// Reads a field that may be `null` but must be there: by default serde lets an absent one pass, and
+/// a second spelling with it.
+///
+/// # Errors
+/// Those of `T`.
+pub fn or_null<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer)
+}
+
+/// Deeper values are left to [`check_by_writing`].
+const MAX_DEPTH: usize = 64;
+
+/// One pass over canonical JSON, without a copy. `None` says: not canonical, or too rare to be judged
+/// here. What it accepts, [`check_by_writing`] accepts too (a test compares them).
+struct Walk<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Walk<'a> {
+    fn over(bytes: &'a [u8]) -> Option<Self> {
+        // Control characters stand nowhere in canonical JSON, not even between values.
+        let is_text = bytes.iter().min() >= Some(&0x20) && std::str::from_utf8(bytes).is_ok();
+        is_text.then_some(Self { rest: bytes })
+    }
+
+    fn eat(&mut self, token: &[u8]) -> Option<()> {
+        self.rest = self.rest.strip_prefix(token)?;
+        Some(())
+    }
+
+    fn value(&mut self, depth: usize) -> Option<()> {
+        match self.rest.first()? {
+            b'"' => self.string().map(drop),
+            b'{' => self.object(depth, |_, _| ()),
+            b'[' => self.array(depth),
+            b't' => self.eat(b"true"),
+            b'f' => self.eat(b"false"),
+            b'n' => self.eat(b"null"),
+            _ => self.integer(),
+        }
+    }
+
+    /// What stands between the quotes.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        self.eat(b"\"")?;
+        let mut end = 0;
+        loop {
+            let rest = self.rest.get(end..)?;
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            end += plain;
+            match rest.get(plain..)? {
+                [b'"', after @ ..] => {
+                    let text = self.rest.get(..end)?;
+                    self.rest = after;
+                    return Some(text);
+                }
+                // RFC 8785 section 3.2.2.2.
+                [_, b'"' | b'\\' | b'b' | b't' | b'n' | b'f' | b'r', ..] => end += 2,
+                [_, b'u', b'0', b'0', b'0', b'0'..=b'7' | b'b' | b'e' | b'f', ..]
+                | [_, b'u', b'0', b'0', b'1', b'0'..=b'9' | b'a'..=b'f', ..] => end += 6,
+                _ => return None,
+            }
+        }
+    }
+
+    fn integer(&mut self) -> Option<()> {
+        let digits = self.rest.strip_prefix(b"-").unwrap_or(self.rest);
+        let is_negative = digits.len() < self.rest.len();
+        let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = digits.split_at_checked(count)?;
+        let is_spelt_well = match digits {
+            [] => false,
+            [b'0', more @ ..] => more.is_empty() && !is_negative,
+            _ => count <= 16,
+        };
+        let value = digits.iter().fold(0, |value: i64, digit| {
+            value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'))
+        });
+        self.rest = rest;
+        (is_spelt_well && value <= MAX_INTEGER).then_some(())
+    }
+
+    fn array(&mut self, depth: usize) -> Option<()> {
+        let depth = depth.checked_sub(1)?;
+        self.eat(b"[")?;
+        if self.eat(b"]").is_some() {
+            return Some(());
+        }
+        loop {
+            self.value(depth)?;
+            if self.eat(b",").is_none() {
+                return self.eat(b"]");
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize, mut each: impl FnMut(&'a [u8], &'a [u8])) -> Option<()> {
+        let depth = depth.checked_sub(1)?;
+        self.eat(b"{")?;
+        if self.eat(b"}").is_some() {
+            return Some(());
+        }
+        let mut last: Option<&[u8]> = None;
+        loop {
+            let key = self.string()?;
+            // Without escapes and below U+E000, UTF-8 sorts as UTF-16 does.
+            if key.iter().any(|byte| *byte == b'\\' || *byte >= 0xEE)
+                || last.is_some_and(|last| last >= key)
+            {
+                return None;
+            }
+            last = Some(key);
+            self.eat(b":")?;
+            let start = self.rest;
+            self.value(depth)?;
+            each(key, start.get(..start.len() - self.rest.len())?);
+            if self.eat(b",").is_none() {
+                return self.eat(b"}");
+            }
+        }
+    }
 }
 
 fn parse(bytes: &[u8]) -> Result<Json, CanonicalError> {
@@ -198,6 +346,135 @@ mod tests {
         for text in ["1.5", "1e400", "9007199254740993", "NaN", "-0", "{\"a\":1} ", "\u{feff}1"] {
             assert!(check(text.as_bytes()).is_err(), "{text}");
         }
+    }
+
+    /// Whatever the walk accepts must be canonical; of what is canonical it may leave to the
+    /// definition only what the comment at `Walk` calls rare.
+    fn compare(bytes: &[u8]) -> bool {
+        let walk = |bytes| {
+            let mut walk = Walk::over(bytes)?;
+            walk.value(MAX_DEPTH)?;
+            walk.rest.is_empty().then_some(())
+        };
+        let accepted = walk(bytes).is_some();
+        let defined = check_by_writing(bytes);
+        assert!(!accepted || defined.is_ok(), "{}", String::from_utf8_lossy(bytes));
+        assert_eq!(check(bytes), defined);
+        assert_eq!(
+            members(bytes, |_, _| ()).is_some(),
+            accepted && bytes.first() == Some(&b'{'),
+            "{}",
+            String::from_utf8_lossy(bytes)
+        );
+        accepted
+    }
+
+    #[test]
+    fn the_walk_knows_every_common_spelling() {
+        for text in [
+            "{}",
+            "[]",
+            "0",
+            "-1",
+            "9007199254740991",
+            "-9007199254740991",
+            "true",
+            "null",
+            "\"\"",
+            "{\"\":{}}",
+            "{\"a\":[1,-2,{\"b\":\"é\u{ff}€\u{1f600}\"}],\"b\":false}",
+            "[\"\\\"\\\\\\b\\t\\n\\f\\r\"]",
+            "\"\\u0000\\u0007\\u000b\\u000e\\u000f\\u0010\\u0019\\u001a\\u001f/\u{7f}\"",
+            "{\"é\":1,\"\u{d7ff}\":2}",
+        ] {
+            assert!(compare(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_short_change_is_judged_as_defined() {
+        let good = "{\"a\":[10,-2,{\"b\":\"é\\u001f\\n\"}],\"c\":false,\"d\":null}".as_bytes();
+        assert!(compare(good));
+        for at in 0..=good.len() {
+            for byte in 0..=255 {
+                let (head, tail) = good.split_at(at);
+                let with = |tail: &[u8]| [head, &[byte], tail].concat();
+                compare(&with(tail));
+                compare(&with(tail.get(1..).unwrap_or_default()));
+            }
+            compare(&good[..at]);
+            compare(&[&good[..at], good.get(at + 1..).unwrap_or_default()].concat());
+        }
+        for text in [
+            "00",
+            "-0",
+            "01",
+            "9007199254740992",
+            "-9007199254740992",
+            "99999999999999999999",
+            "1e1",
+            "1.0",
+            "\"\\u001F\"",
+            "\"\\u0008\"",
+            "\"\\u0020\"",
+            "\"\\/\"",
+            "\"\\ud83d\\ude00\"",
+            "\"\t\"",
+            "\"",
+            "\"\\",
+            "{\"b\":1,\"a\":2}",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\":1,}",
+            "[1,]",
+            "{\"a\"}",
+            " 1",
+            "1 ",
+            "",
+            "{\"\\n\":1}",
+            "{\"\u{fb33}\":1}",
+            "{\"\u{1f600}\":1,\"\u{fb33}\":2}",
+            "{\"\u{fb33}\":1,\"\u{1f600}\":2}",
+        ] {
+            compare(text.as_bytes());
+        }
+        for depth in [1, MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1, 127, 128, 129, 1000] {
+            compare(format!("{}{}", "[".repeat(depth), "]".repeat(depth)).as_bytes());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_value_is_judged_as_defined(value in any_json(), at: usize, byte: u8) {
+            let canonical = to_vec(&value).unwrap();
+            compare(&canonical);
+            compare(&serde_json::to_vec_pretty(&value).unwrap());
+            let mut damaged = canonical;
+            let at = at % damaged.len();
+            damaged[at] = byte;
+            compare(&damaged);
+        }
+
+        #[test]
+        fn anything_like_json_is_judged_as_defined(text in "[\\[\\]{}:,\"\\\\a0-9untf é\u{fb33}-]{0,24}") {
+            compare(text.as_bytes());
+        }
+    }
+
+    fn any_json() -> impl proptest::strategy::Strategy<Value = serde_json::Value> {
+        use proptest::prelude::*;
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            (-MAX_INTEGER..=MAX_INTEGER).prop_map(Into::into),
+            ".*".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::btree_map(".{0,6}", inner, 0..6)
+                    .prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Checkpoints: C2SP signed notes (signed-note.md) with a tlog-checkpoint body (tlog-checkpoint.md).
 //!
-//! Key name and origin are the same text. Only signature type 0x01 (Ed25519) is ours; lines of
-//! other keys (witnesses) may follow and are kept apart in `cosignatures/`.
+//! Key name and origin are the same text. The log's signature is of type 0x01; those of witnesses
+//! ([`cosignature`](super::cosignature)) may follow and are kept apart in `cosignatures/`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -59,12 +59,21 @@ pub fn valid_origin(origin: &str) -> bool {
         && !origin.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+')
 }
 
-/// First four bytes of SHA-256(name || 0x0A || 0x01 || key).
+/// What a note signature is over (signed-note.md, "Signature types").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureType {
+    /// 0x01: Ed25519 over the note's text. The log's own.
+    Ed25519 = 0x01,
+    /// 0x04: Ed25519 over a time and the note's text. A witness's.
+    Cosignature = 0x04,
+}
+
+/// First four bytes of SHA-256(name || 0x0A || type || key).
 #[must_use]
-pub fn key_hash(name: &str, key: &PublicKey) -> [u8; 4] {
+pub fn key_hash(name: &str, signature_type: SignatureType, key: &PublicKey) -> [u8; 4] {
     let mut hasher = Hasher::default();
     hasher.update(name.as_bytes());
-    hasher.update(b"\n\x01");
+    hasher.update(&[b'\n', signature_type as u8]);
     hasher.update(key.as_bytes());
     let [a, b, c, d, ..] = *hasher.finish().as_bytes();
     [a, b, c, d]
@@ -80,9 +89,39 @@ impl Checkpoint {
     /// The note with one signature.
     #[must_use]
     pub fn to_note(&self, key: &PublicKey, signature: &[u8; 64]) -> Vec<u8> {
-        let mut line = key_hash(&self.origin, key).to_vec();
-        line.extend_from_slice(signature);
-        format!("{}\n— {} {}\n", self.body(), self.origin, STANDARD.encode(line)).into_bytes()
+        let line = NoteSignature {
+            name: self.origin.clone(),
+            key_hash: key_hash(&self.origin, SignatureType::Ed25519, key),
+            bytes: signature.to_vec(),
+        };
+        format!("{}\n{}\n", self.body(), line.line()).into_bytes()
+    }
+}
+
+impl NoteSignature {
+    /// The line, without its newline.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let bytes = [self.key_hash.as_slice(), &self.bytes].concat();
+        format!("— {} {}", self.name, STANDARD.encode(bytes))
+    }
+
+    /// Reads a line without its newline.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub fn parse(line: &str) -> Result<Self, CheckpointError> {
+        let malformed = CheckpointError("a signature line is not `— name base64`");
+        let (name, encoded) =
+            line.strip_prefix("— ").and_then(|rest| rest.split_once(' ')).ok_or(malformed)?;
+        let bytes = STANDARD.decode(encoded).map_err(|_| malformed)?;
+        let Some((key_hash, bytes)) = bytes.split_first_chunk::<4>() else {
+            return Err(malformed);
+        };
+        if !valid_origin(name) || bytes.is_empty() {
+            return Err(malformed);
+        }
+        Ok(Self { name: name.to_owned(), key_hash: *key_hash, bytes: bytes.to_vec() })
     }
 }
 
@@ -106,7 +145,8 @@ impl SignedCheckpoint {
         let lines = lines
             .strip_suffix('\n')
             .ok_or(CheckpointError("no newline at the end of the signatures"))?;
-        let signatures = lines.split('\n').map(parse_signature).collect::<Result<Vec<_>, _>>()?;
+        let signatures =
+            lines.split('\n').map(NoteSignature::parse).collect::<Result<Vec<_>, _>>()?;
         if signatures.len() > MAX_SIGNATURES {
             return Err(CheckpointError("too many signature lines"));
         }
@@ -118,7 +158,7 @@ impl SignedCheckpoint {
     #[must_use]
     pub fn verifies(&self, key: &PublicKey) -> bool {
         let name = &self.checkpoint.origin;
-        let hash = key_hash(name, key);
+        let hash = key_hash(name, SignatureType::Ed25519, key);
         let body = self.checkpoint.body();
         let mut own = self
             .signatures
@@ -160,18 +200,6 @@ fn parse_body(body: &str) -> Result<Checkpoint, CheckpointError> {
         .map(Digest::from_bytes)
         .ok_or(CheckpointError("the root is not base64 of 32 bytes"))?;
     Ok(Checkpoint { origin: origin.to_owned(), size, root })
-}
-
-fn parse_signature(line: &str) -> Result<NoteSignature, CheckpointError> {
-    let malformed = CheckpointError("a signature line is not `— name base64`");
-    let (name, encoded) =
-        line.strip_prefix("— ").and_then(|rest| rest.split_once(' ')).ok_or(malformed)?;
-    let bytes = STANDARD.decode(encoded).map_err(|_| malformed)?;
-    let Some((key_hash, bytes)) = bytes.split_first_chunk::<4>() else { return Err(malformed) };
-    if !valid_origin(name) || bytes.is_empty() {
-        return Err(malformed);
-    }
-    Ok(NoteSignature { name: name.to_owned(), key_hash: *key_hash, bytes: bytes.to_vec() })
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Items: one canonical JSON object per line of `items.jsonl`, sorted by `id`; each line without
 //! its newline is a Merkle leaf. What the objects mean is the business of the modules above.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -59,6 +61,15 @@ pub struct ItemWriter {
     last_id: String,
 }
 
+/// Some lines in a row. Segments can be made apart from each other, on several threads.
+#[derive(Default)]
+pub struct Segment {
+    lines: Vec<u8>,
+    leaves: Vec<Digest>,
+    first_id: String,
+    last_id: String,
+}
+
 /// What has been written.
 pub struct WrittenItems {
     /// The file.
@@ -91,19 +102,7 @@ pub enum ItemError {
     Canonical(#[from] CanonicalError),
 }
 
-impl ItemWriter {
-    /// Appends an item.
-    ///
-    /// # Errors
-    /// [`ItemError`].
-    pub fn push<T: Serialize>(&mut self, id: &str, item: &T) -> Result<(), ItemError> {
-        let line = canonical::to_vec(item)?;
-        self.append(id, |lines| {
-            lines.extend_from_slice(&line);
-            Ok(())
-        })
-    }
-
+impl Segment {
     /// Appends an item of a type whose fields stand in alphabetical order and hold no floats and no
     /// maps: then plain serialisation is canonical, at a fraction of the cost of sorting. (The
     /// verifier checks every line, so a type that breaks this cannot pass a test.)
@@ -119,15 +118,59 @@ impl ItemWriter {
         id: &str,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), ItemError>,
     ) -> Result<(), ItemError> {
-        if self.tree.size() > 0 && id <= self.last_id.as_str() {
-            return Err(ItemError::Order { id: id.to_owned(), last: self.last_id.clone() });
+        if self.leaves.is_empty() {
+            id.clone_into(&mut self.first_id);
+        } else {
+            check_order(id, &self.last_id)?;
         }
         id.clone_into(&mut self.last_id);
         let start = self.lines.len();
         write(&mut self.lines)?;
-        self.tree.push(leaf_hash(self.lines.get(start..).unwrap_or_default()));
+        self.leaves.push(leaf_hash(self.lines.get(start..).unwrap_or_default()));
         self.lines.push(b'\n');
-        self.hasher.update(self.lines.get(start..).unwrap_or_default());
+        Ok(())
+    }
+}
+
+fn check_order(id: &str, last: &str) -> Result<(), ItemError> {
+    if id > last {
+        return Ok(());
+    }
+    Err(ItemError::Order { id: id.to_owned(), last: last.to_owned() })
+}
+
+impl ItemWriter {
+    /// Appends an item.
+    ///
+    /// # Errors
+    /// [`ItemError`].
+    pub fn push<T: Serialize>(&mut self, id: &str, item: &T) -> Result<(), ItemError> {
+        let line = canonical::to_vec(item)?;
+        let mut segment = Segment::default();
+        segment.append(id, |lines| {
+            lines.extend_from_slice(&line);
+            Ok(())
+        })?;
+        self.append(&segment)
+    }
+
+    /// Appends a segment.
+    ///
+    /// # Errors
+    /// [`ItemError::Order`].
+    pub fn append(&mut self, segment: &Segment) -> Result<(), ItemError> {
+        if segment.leaves.is_empty() {
+            return Ok(());
+        }
+        if self.tree.size() > 0 {
+            check_order(&segment.first_id, &self.last_id)?;
+        }
+        self.last_id.clone_from(&segment.last_id);
+        self.lines.extend_from_slice(&segment.lines);
+        self.hasher.update(&segment.lines);
+        for leaf in &segment.leaves {
+            self.tree.push(*leaf);
+        }
         Ok(())
     }
 
@@ -145,11 +188,42 @@ impl ItemWriter {
 
 /// What every item has.
 #[derive(Deserialize)]
-struct Head {
-    id: String,
-    salt: String,
-    #[serde(rename = "type")]
-    kind: String,
+struct Head<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    salt: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+}
+
+impl<'a> Head<'a> {
+    /// Of one canonical object; otherwise why it is none.
+    fn read(bytes: &'a [u8]) -> Result<Self, String> {
+        let (mut id, mut salt, mut kind) = (None, None, None);
+        let walked = canonical::members(bytes, |key, value| match key {
+            b"id" => id = plain_text(value),
+            b"salt" => salt = plain_text(value),
+            b"type" => kind = plain_text(value),
+            _ => {}
+        });
+        if let (Some(()), Some(id), Some(salt), Some(kind)) = (walked, id, salt, kind) {
+            return Ok(Self { id: id.into(), salt: salt.into(), kind: kind.into() });
+        }
+        canonical::check(bytes).map_err(|error| error.to_string())?;
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    }
+}
+
+/// The text of a JSON string without escapes.
+fn plain_text(value: &[u8]) -> Option<&str> {
+    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    std::str::from_utf8(text).ok().filter(|text| !text.contains('\\'))
+}
+
+/// Is it base64 of 16 bytes?
+fn is_salt(text: &str) -> bool {
+    STANDARD.decode_slice(text, &mut [0; 18]) == Ok(16)
 }
 
 /// A line of `items.jsonl`, checked for form.
@@ -209,23 +283,24 @@ pub fn read(
     mut each: impl FnMut(&str, &str, &[u8]),
 ) -> Result<(u64, Digest), LineError> {
     let mut tree = RootBuilder::default();
-    let mut last = String::new();
+    let mut last: Cow<'_, str> = Cow::default();
     for Line { number: line, bytes } in lines(bytes) {
         let malformed = |reason: String| LineError::Malformed { line, reason };
         let bytes = bytes
             .strip_suffix(b"\n")
             .ok_or_else(|| malformed("no newline at the end".to_owned()))?;
-        canonical::check(bytes).map_err(|error: CanonicalError| malformed(error.to_string()))?;
-        let head: Head =
-            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
-        if STANDARD.decode(&head.salt).map_or(0, |salt| salt.len()) != 16 {
+        let head = Head::read(bytes).map_err(malformed)?;
+        if !is_salt(&head.salt) {
             return Err(malformed("the salt is not base64 of 16 bytes".to_owned()));
         }
-        if line > 1 && head.id == last {
-            return Err(LineError::Duplicate { line, id: head.id });
-        }
-        if line > 1 && head.id < last {
-            return Err(LineError::Order { line, id: head.id });
+        if line > 1 && head.id <= last {
+            let id = head.id.into_owned();
+            let is_same = id == last;
+            return Err(if is_same {
+                LineError::Duplicate { line, id }
+            } else {
+                LineError::Order { line, id }
+            });
         }
         each(&head.id, &head.kind, bytes);
         tree.push(leaf_hash(bytes));

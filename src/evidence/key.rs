@@ -8,6 +8,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::envelope::Envelope;
 
 /// Id of a key: SHA-256 of its DER `SubjectPublicKeyInfo`, which is what
 /// `openssl pkey -pubin -outform DER | sha256sum` prints.
@@ -50,8 +51,8 @@ impl fmt::Debug for KeyId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Not PEM with an Ed25519 `SubjectPublicKeyInfo` (RFC 8410).
-    #[error("not an Ed25519 public key in PEM")]
+    /// No Ed25519 `SubjectPublicKeyInfo` (RFC 8410), or not 32 bytes of a point.
+    #[error("not an Ed25519 public key")]
     Malformed,
     /// Of small order, or not in its canonical encoding: signatures by it prove nothing.
     #[error("a weak Ed25519 key (small order or non-canonical encoding)")]
@@ -72,6 +73,15 @@ impl PublicKey {
     /// [`KeyError`].
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let key = VerifyingKey::from_public_key_pem(pem).map_err(|_| KeyError::Malformed)?;
+        Self::new(key)
+    }
+
+    /// Reads a DER `SubjectPublicKeyInfo` (RFC 8410).
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+        let key = VerifyingKey::from_public_key_der(der).map_err(|_| KeyError::Malformed)?;
         Self::new(key)
     }
 
@@ -107,6 +117,13 @@ impl PublicKey {
     #[must_use]
     pub fn to_pem(&self) -> String {
         self.key.to_public_key_pem(LineEnding::LF).unwrap_or_default()
+    }
+
+    /// Does one of the envelope's signatures hold for this key?
+    #[must_use]
+    pub fn signed(&self, envelope: &Envelope) -> bool {
+        let mut own = envelope.signatures.iter().filter(|signature| signature.key == self.id);
+        own.any(|signature| self.verifies(&envelope.signed_bytes(), &signature.bytes))
     }
 
     /// Is `signature` this key's over `message`? Strict: no malleable scalar, no small-order point.

@@ -19,6 +19,7 @@ pub struct Keyring {
     /// From 1.
     pub version: u64,
     /// Digest of the previous version's payload; `null` in the first.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub prev: Option<DigestSet>,
     /// Origin of the chain that it is for.
     pub origin: String,
@@ -54,8 +55,8 @@ pub struct KeyEntry {
     pub pem: String,
 }
 
-/// State of a log key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// State of a log key. It only ever moves down this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyStatus {
     /// May sign.
@@ -79,10 +80,12 @@ pub struct Signer {
     /// First position.
     pub from_seq: u64,
     /// Last position; `null` while it is active.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub until_seq: Option<u64>,
     /// State.
     pub status: KeyStatus,
     /// For revoked keys.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub revocation: Option<Revocation>,
 }
 
@@ -93,6 +96,7 @@ pub struct Revocation {
     /// When.
     pub at: String,
     /// Since when it may have been in other hands; `null` when it was not.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub compromised_since: Option<String>,
     /// Why.
     pub reason: String,
@@ -151,6 +155,41 @@ impl Keyring {
     /// [`KeyringError::Canonical`].
     pub fn to_bytes(&self) -> Result<Vec<u8>, KeyringError> {
         Ok(canonical::to_vec(self)?)
+    }
+
+    /// What the root keys saw of the log: the anchor, and the last good log of each revocation.
+    #[must_use]
+    pub fn anchors(&self) -> Vec<&Anchor> {
+        let revocations = self.signers.iter().filter_map(|signer| signer.revocation.as_ref());
+        let last_good = revocations.map(|revocation| &revocation.last_good);
+        let mut anchors = vec![&self.anchor];
+        anchors.extend(last_good.filter(|last_good| **last_good != self.anchor));
+        anchors
+    }
+
+    /// Does this version keep what the one before said of the past?
+    ///
+    /// # Errors
+    /// What it does not keep.
+    pub fn continues(&self, before: &Self) -> Result<(), String> {
+        for old in &before.signers {
+            let Some(new) = self.signers.iter().find(|signer| signer.keyid == old.keyid) else {
+                // It signed nothing of the log that the root keys saw, and may sign nothing now.
+                if old.from_seq >= self.anchor.size {
+                    continue;
+                }
+                return Err(format!("it no longer names the log key {}", old.keyid));
+            };
+            let is_same_key =
+                (&new.pem, &new.role, new.from_seq) == (&old.pem, &old.role, old.from_seq);
+            let is_raised =
+                old.until_seq.is_some_and(|old| new.until_seq.is_none_or(|new| new > old));
+            let is_undone = new.status < old.status;
+            if !is_same_key || is_raised || is_undone {
+                return Err(format!("it changes what was said of the log key {}", old.keyid));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -214,13 +253,18 @@ impl CheckedKeyring {
     /// once, however often it signed (TUF 1.0.34 section 5.3.4).
     #[must_use]
     pub fn signed_by(&self, envelope: &Envelope) -> BTreeSet<KeyId> {
-        let message = envelope.signed_bytes();
-        let right = |key: &&PublicKey| {
-            envelope.signatures.iter().any(|signature| {
-                signature.key == key.id() && key.verifies(&message, &signature.bytes)
-            })
+        self.roots.iter().filter(|key| key.signed(envelope)).map(PublicKey::id).collect()
+    }
+
+    /// The log keys that `before` has as active and this version as retired: they must sign it.
+    pub fn handed_over_from<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a PublicKey> {
+        let status = |keyring: &Keyring, id: KeyId| {
+            keyring.signers.iter().find(|signer| signer.keyid == id).map(|signer| signer.status)
         };
-        self.roots.iter().filter(right).map(PublicKey::id).collect()
+        before.signers.iter().filter(move |key| {
+            status(&before.keyring, key.id()) == Some(KeyStatus::Active)
+                && status(&self.keyring, key.id()) == Some(KeyStatus::Retired)
+        })
     }
 
     /// Do enough of this keyring's root keys sign the envelope?
@@ -233,6 +277,11 @@ impl CheckedKeyring {
     #[must_use]
     pub fn root_ids(&self) -> BTreeSet<KeyId> {
         self.roots.iter().map(PublicKey::id).collect()
+    }
+
+    /// All log keys.
+    pub fn log_keys(&self) -> impl Iterator<Item = &PublicKey> {
+        self.signers.iter()
     }
 
     /// The log key of that id with its rules.

@@ -6,6 +6,8 @@ use super::digest::Digest;
 pub const VERIFY_MD: &str = "VERIFY.md";
 /// Copy of the newest checkpoint; never trusted alone.
 pub const HEAD: &str = "checkpoint";
+/// Which bundles a partial export holds (section 11).
+pub const EXPORT: &str = "export.json";
 /// List of a bundle's files.
 pub const SHA256SUMS: &str = "SHA256SUMS";
 /// The Merkle leaves of a bundle.
@@ -56,6 +58,24 @@ pub fn receipt(seq: u64) -> String {
     format!("receipts/{seq:010}.txt")
 }
 
+/// The C2SP proof of a statement: `receipts/0000000041.tlog-proof`.
+#[must_use]
+pub fn tlog_proof(seq: u64) -> String {
+    format!("receipts/{seq:010}.tlog-proof")
+}
+
+/// A witness's line over the checkpoint of that size: `cosignatures/0000000042.<name>`.
+#[must_use]
+pub fn cosignature(size: u64, name: &str) -> String {
+    format!("cosignatures/{size:010}.{}", safe_segment(name))
+}
+
+/// An authority's response over the checkpoint body of that size: `timestamps/0000000042.tsr`.
+#[must_use]
+pub fn timestamp(size: u64) -> String {
+    format!("timestamps/{size:010}.tsr")
+}
+
 /// What a path of an archive is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -69,9 +89,15 @@ pub enum Place {
     Keyring(u64),
     /// `bundles/<digest>/<path>`.
     BundleFile(Digest, String),
+    /// `cosignatures/N.<name>`.
+    Cosignature(u64),
+    /// `timestamps/N.tsr`.
+    Timestamp(u64),
     /// `checkpoint`.
     Head,
-    /// Declared untrusted: `VERIFY.md`, `cosignatures/`, `timestamps/`, `receipts/`.
+    /// `export.json`.
+    Export,
+    /// Declared untrusted: `VERIFY.md` and `receipts/`.
     Untrusted,
     /// Nothing that belongs in an archive.
     Unknown,
@@ -88,6 +114,7 @@ pub fn place(path: &str) -> Place {
     let Some((folder, name)) = path.split_once('/') else {
         return match path {
             HEAD => Place::Head,
+            EXPORT => Place::Export,
             VERIFY_MD => Place::Untrusted,
             _ => Place::Unknown,
         };
@@ -102,7 +129,12 @@ pub fn place(path: &str) -> Place {
         "bundles" => name.split_once('/').and_then(|(digest, rest)| {
             Some(Place::BundleFile(Digest::from_hex(digest)?, rest.to_owned()))
         }),
-        "cosignatures" | "timestamps" | "receipts" => Some(Place::Untrusted),
+        "cosignatures" => name.split_once('.').and_then(|(size, name)| {
+            let fits = name.len() <= 80 && path_fault(name).is_none() && !name.contains('/');
+            number(size).filter(|_| fits).map(Place::Cosignature)
+        }),
+        "timestamps" => name.strip_suffix(".tsr").and_then(number).map(Place::Timestamp),
+        "receipts" => Some(Place::Untrusted),
         _ => None,
     };
     found.unwrap_or(Place::Unknown)
@@ -121,6 +153,13 @@ pub fn path_fault(path: &str) -> Option<&'static str> {
     path.split('/')
         .any(|segment| matches!(segment, "" | "." | ".."))
         .then_some("a path has no empty, `.` or `..` segment")
+}
+
+/// Could a path of an archive reach outside of it, or mean another place on another system?
+#[must_use]
+pub fn is_unsafe(path: &str) -> bool {
+    path.contains(['\\', '\0', char::REPLACEMENT_CHARACTER])
+        || path.split('/').any(|segment| matches!(segment, "" | "." | ".."))
 }
 
 /// Makes a path segment out of any name: what is not allowed becomes `-`, long names are cut and
@@ -156,6 +195,10 @@ mod tests {
             Place::BundleFile(digest, "inputs/a/b.json".into())
         );
         assert_eq!(place(HEAD), Place::Head);
+        assert_eq!(place(&tlog_proof(41)), Place::Untrusted);
+        assert_eq!(place(&cosignature(42, "w.example/1")), Place::Cosignature(42));
+        assert_eq!(place(&timestamp(42)), Place::Timestamp(42));
+        assert_eq!(place(EXPORT), Place::Export);
         for unknown in ["log/41.json", "x", "bundles/abc/x", "log/00000000411.json", "log/"] {
             assert_eq!(place(unknown), Place::Unknown, "{unknown}");
         }

@@ -47,6 +47,13 @@ impl RootBuilder {
         self.size += 1;
     }
 
+    /// Inclusion proof of the next leaf in the tree that it will complete: every complete subtree
+    /// so far is a left sibling on its way up, the smallest first.
+    #[must_use]
+    pub fn proof_of_next(&self) -> Vec<Digest> {
+        self.subtrees.iter().rev().copied().collect()
+    }
+
     /// Number of leaves.
     #[must_use]
     pub fn size(&self) -> u64 {

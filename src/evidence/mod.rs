@@ -5,7 +5,9 @@
 
 pub mod canonical;
 pub mod checkpoint;
+pub mod cosignature;
 pub mod digest;
+pub mod disclosure;
 pub mod envelope;
 pub mod instant;
 pub mod items;
@@ -15,3 +17,6 @@ pub mod layout;
 pub mod manifest;
 pub mod merkle;
 pub mod statement;
+pub mod timestamp;
+pub mod tlog_proof;
+mod x509;

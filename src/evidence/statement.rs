@@ -1,5 +1,7 @@
 //! Section 2: the statement, an in-toto Statement v1 with our predicate, in canonical JSON.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{self, CanonicalError};
@@ -71,6 +73,7 @@ pub struct Predicate {
     /// Controls of each status per framework, or the number of frameworks.
     pub summary: Listing<Summary>,
     /// Set when runs before this one did not take place.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub gap: Option<Gap>,
     /// Program that made the bundle.
     pub tool: Tool,
@@ -130,6 +133,7 @@ pub struct Chain {
     /// Number from 0.
     pub seq: u64,
     /// Digest of the previous statement's bytes; `null` in the first.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub prev: Option<DigestSet>,
 }
 
@@ -190,6 +194,7 @@ pub struct SourceRef {
     /// Status word.
     pub status: String,
     /// Digest over its inputs' digests; `null` when there is no input.
+    #[serde(deserialize_with = "canonical::or_null")]
     pub sha256: Option<Digest>,
 }
 
@@ -268,6 +273,31 @@ pub enum StatementError {
     Shape(String),
 }
 
+#[derive(Deserialize)]
+struct Types<'a> {
+    #[serde(borrow, rename = "_type")]
+    statement_type: Cow<'a, str>,
+    #[serde(borrow, rename = "predicateType")]
+    predicate_type: Cow<'a, str>,
+}
+
+impl Types<'_> {
+    fn check(self) -> Result<(), StatementError> {
+        if self.statement_type != TYPE {
+            return Err(StatementError::WrongType { found: self.statement_type.into_owned() });
+        }
+        if self.predicate_type == PREDICATE_TYPE {
+            return Ok(());
+        }
+        let found = self.predicate_type.into_owned();
+        Err(if found.starts_with(PREDICATE_FAMILY) {
+            StatementError::UnsupportedVersion { found }
+        } else {
+            StatementError::WrongType { found }
+        })
+    }
+}
+
 impl Statement {
     /// Its canonical bytes.
     ///
@@ -308,31 +338,25 @@ impl Statement {
     /// # Errors
     /// [`StatementError`], the most basic fault first.
     pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
-        #[derive(Deserialize)]
-        struct Types {
-            #[serde(rename = "_type")]
-            statement_type: String,
-            #[serde(rename = "predicateType")]
-            predicate_type: String,
-        }
         if bytes.len() > MAX_BYTES {
             return Err(StatementError::TooLarge { found: bytes.len() });
         }
         canonical::check(bytes)?;
         let shape = |error: serde_json::Error| StatementError::Shape(error.to_string());
-        let types: Types = serde_json::from_slice(bytes).map_err(shape)?;
-        if types.statement_type != TYPE {
-            return Err(StatementError::WrongType { found: types.statement_type });
+        let statement: Self = match serde_json::from_slice(bytes) {
+            Ok(statement) => statement,
+            // Something else, or of another version, has another shape too.
+            Err(error) => {
+                let types: Types = serde_json::from_slice(bytes).map_err(shape)?;
+                types.check()?;
+                return Err(shape(error));
+            }
+        };
+        Types {
+            statement_type: Cow::Borrowed(&statement.statement_type),
+            predicate_type: Cow::Borrowed(&statement.predicate_type),
         }
-        if types.predicate_type != PREDICATE_TYPE {
-            let found = types.predicate_type;
-            return Err(if found.starts_with(PREDICATE_FAMILY) {
-                StatementError::UnsupportedVersion { found }
-            } else {
-                StatementError::WrongType { found }
-            });
-        }
-        let statement: Self = serde_json::from_slice(bytes).map_err(shape)?;
+        .check()?;
         statement.check_shape().map_err(|text| StatementError::Shape(text.to_owned()))?;
         Ok(statement)
     }

@@ -254,8 +254,8 @@ impl<'a> Document<'a> {
     /// or another document follows: cut off after a line, it is often still valid.
     #[must_use]
     pub fn may_be_cut(&self) -> bool {
-        let is_closed = self.text.trim_end().lines().last().is_some_and(|line| line == "...");
-        self.syntax == Syntax::Yaml && self.last && !is_closed
+        let is_closed = || self.text.trim_end().lines().last().is_some_and(|line| line == "...");
+        self.syntax == Syntax::Yaml && self.last && !is_closed()
     }
 
     /// Does the list at this key of the top object end with a bracket, so that nothing can follow?

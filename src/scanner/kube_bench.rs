@@ -7,6 +7,7 @@
 //! check whose audit command failed, in which case `reason` is filled.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -201,19 +202,24 @@ fn read_controls(
         ResourceRef { uid: node.uid.to_owned(), ..ResourceRef::cluster_scoped("Node", node.name) }
     };
     let resource = Arc::new(resource);
+    let mut text = String::new();
     for (group_index, group) in controls.tests.iter().enumerate() {
         for (index, result) in group.results.iter().enumerate() {
             let (outcome, message) = judge(result);
+            text.clear();
+            let _ = write!(text, "{benchmark}:{}", result.test_number);
+            let check = CheckId::new(PREFIX, &text);
+            text.clear();
+            let _ = write!(text, "{pointer}/tests/{group_index}/results/{index}");
             parsed.findings.push(Finding {
-                check: CheckId::new(PREFIX, &format!("{benchmark}:{}", result.test_number)),
+                check,
                 resource: Arc::clone(&resource),
                 outcome,
                 severity: Severity::Unknown,
                 rule: "".into(),
                 raw_check: result.test_number.as_ref().into(),
                 message: message.into(),
-                locator: document
-                    .locator(&format!("{pointer}/tests/{group_index}/results/{index}")),
+                locator: document.locator(&text),
             });
         }
     }

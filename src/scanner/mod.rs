@@ -133,10 +133,10 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
 /// so that every line keeps its number.
 fn without_warnings(text: Cow<'_, str>) -> (Cow<'_, str>, usize) {
     const MARK: &str = "Warning: ";
-    let warnings = text.lines().take_while(|line| line.starts_with(MARK)).count();
-    if warnings == 0 {
+    if !text.starts_with(MARK) {
         return (text, 0);
     }
+    let warnings = text.lines().take_while(|line| line.starts_with(MARK)).count();
     let lines = text.split_inclusive('\n').enumerate();
     let commented = lines.map(|(index, line)| match line.strip_prefix(MARK) {
         Some(rest) if index < warnings => format!("# {rest}"),

@@ -47,17 +47,24 @@ pub struct WrittenChain {
     pub signer: KeyId,
 }
 
-/// Writes the keys of a new chain into a folder. Nothing that exists is overwritten.
+/// Writes the keys of a new chain into a folder. Nothing that exists is overwritten. The log key
+/// is a new one in `log.pem`, unless there is one elsewhere, of which `log` is the public half.
 ///
 /// # Errors
 /// [`SignError::File`].
-pub fn create(folder: &Path, chain: &NewChain<'_>) -> Result<WrittenChain, SignError> {
+pub fn create(
+    folder: &Path,
+    chain: &NewChain<'_>,
+    log: Option<&PublicKey>,
+) -> Result<WrittenChain, SignError> {
     let failed = |path: &Path, reason: String| SignError::File { path: path.to_owned(), reason };
     let new_key = || generate().map_err(|reason| failed(folder, reason));
     let roots = (0..chain.root_keys).map(|_| new_key()).collect::<Result<Vec<_>, _>>()?;
-    let log = new_key()?;
     let secret = new_key()?.to_bytes();
-    write(folder, chain, &roots, &log, &secret)
+    match log {
+        Some(log) => write_for(folder, chain, &roots, log, &secret),
+        None => write(folder, chain, &roots, &new_key()?, &secret),
+    }
 }
 
 /// The same with given keys, for tests and for keys from elsewhere.
@@ -69,6 +76,25 @@ pub fn write(
     chain: &NewChain<'_>,
     roots: &[SigningKey],
     log: &SigningKey,
+    secret: &[u8; 32],
+) -> Result<WrittenChain, SignError> {
+    let failed = |reason: String| SignError::File { path: folder.to_owned(), reason };
+    let public = PublicKey::from_bytes(log.verifying_key().as_bytes())
+        .map_err(|error| failed(error.to_string()))?;
+    fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
+    write_private(&folder.join("log.pem"), log, chain.passphrase)?;
+    write_for(folder, chain, roots, &public, secret)
+}
+
+/// The same for a log key that is kept elsewhere.
+///
+/// # Errors
+/// [`SignError::File`].
+pub fn write_for(
+    folder: &Path,
+    chain: &NewChain<'_>,
+    roots: &[SigningKey],
+    log_key: &PublicKey,
     secret: &[u8; 32],
 ) -> Result<WrittenChain, SignError> {
     let failed = |path: &Path, reason: String| SignError::File { path: path.to_owned(), reason };
@@ -87,12 +113,10 @@ pub fn write(
         let key = public(root)?;
         entries.push(KeyEntry { keyid: key.id(), pem: key.to_pem() });
     }
-    write_private(&folder.join("log.pem"), log, chain.passphrase)?;
     let secret_path = folder.join("disclosure.secret");
     let secret = format!("{}\n", Digest::from_bytes(*secret));
     write_secret(&secret_path, secret.as_bytes())?;
 
-    let log_key = public(log)?;
     let expires = chain
         .created
         .checked_add((i64::from(chain.valid_days) * 24).hours())

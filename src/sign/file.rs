@@ -10,26 +10,8 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::{Signer as _, SigningKey};
 use pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 
-use super::{SignError, Signer};
+use super::{Passphrase, SignError, Signer};
 use crate::evidence::key::PublicKey;
-
-/// A passphrase; never shown.
-#[derive(Clone)]
-pub struct Passphrase(String);
-
-impl Passphrase {
-    /// From text; a newline at its end is not part of it.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.trim_end_matches(['\r', '\n']).to_owned())
-    }
-}
-
-impl fmt::Debug for Passphrase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Passphrase(..)")
-    }
-}
 
 /// A key from a file.
 pub struct FileSigner {
@@ -70,22 +52,30 @@ impl Signer for FileSigner {
 /// # Errors
 /// [`SignError`].
 pub fn load(path: &Path, passphrase: Option<&Passphrase>) -> Result<SigningKey, SignError> {
+    let pem = read_private(path)?;
+    if pem.contains("BEGIN ENCRYPTED PRIVATE KEY") {
+        let Some(passphrase) = passphrase else {
+            return Err(SignError::PassphraseMissing { path: path.to_owned() });
+        };
+        return SigningKey::from_pkcs8_encrypted_pem(&pem, passphrase.expose())
+            .map_err(|_| SignError::PassphraseWrong { path: path.to_owned() });
+    }
+    SigningKey::from_pkcs8_pem(&pem)
+        .map_err(|_| file_error(path, "not an Ed25519 private key in PKCS#8 PEM"))
+}
+
+/// Reads a file with a secret, which others must not be able to read.
+///
+/// # Errors
+/// [`SignError::File`], [`SignError::Permissions`].
+pub(super) fn read_private(path: &Path) -> Result<String, SignError> {
     let metadata = fs::metadata(path).map_err(|error| file_error(path, error))?;
     let mode = metadata.permissions().mode() & 0o777;
     // Kubernetes mounts secrets group-readable for fsGroup; "others" must never be able to read.
     if mode & 0o007 != 0 {
         return Err(SignError::Permissions { path: path.to_owned(), mode });
     }
-    let pem = fs::read_to_string(path).map_err(|error| file_error(path, error))?;
-    if pem.contains("BEGIN ENCRYPTED PRIVATE KEY") {
-        let Some(Passphrase(passphrase)) = passphrase else {
-            return Err(SignError::PassphraseMissing { path: path.to_owned() });
-        };
-        return SigningKey::from_pkcs8_encrypted_pem(&pem, passphrase)
-            .map_err(|_| SignError::PassphraseWrong { path: path.to_owned() });
-    }
-    SigningKey::from_pkcs8_pem(&pem)
-        .map_err(|_| file_error(path, "not an Ed25519 private key in PKCS#8 PEM"))
+    fs::read_to_string(path).map_err(|error| file_error(path, error))
 }
 
 /// Makes a new key from the system's randomness.
@@ -109,7 +99,7 @@ pub fn write_private(
 ) -> Result<(), SignError> {
     let pem = match passphrase {
         None => key.to_pkcs8_pem(LineEnding::LF),
-        Some(Passphrase(passphrase)) => key.to_pkcs8_encrypted_pem(passphrase, LineEnding::LF),
+        Some(passphrase) => key.to_pkcs8_encrypted_pem(passphrase.expose(), LineEnding::LF),
     };
     let pem = pem.map_err(|error| file_error(path, error))?;
     write_secret(path, pem.as_bytes())

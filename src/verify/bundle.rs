@@ -23,7 +23,8 @@ impl Verification<'_> {
         for entry in log.entries.values() {
             let Some(sums) = entry.statement.as_ref().and_then(Statement::sums) else { continue };
             let first_time = named.insert(sums);
-            if !self.policy.deep || !first_time {
+            let exported = self.exported.as_ref().is_none_or(|range| range.contains(&entry.seq));
+            if !self.policy.deep || !first_time || !exported {
                 continue;
             }
             if let Some(statement) = &entry.statement {
@@ -77,10 +78,9 @@ impl Verification<'_> {
                 .expected(format!("{} files", statement.predicate.files))
                 .found(manifest.len());
         }
-        let intact = self.check_files(&manifest, &present, &sums);
-        let has = |file: &str| intact.contains(file);
-        if has(layout::ITEMS) {
-            self.check_items(statement, &sums, has(layout::CONTROLS));
+        let (intact, items) = self.check_files(&manifest, &present, &sums);
+        if let Some(items) = items {
+            self.check_items(statement, &sums, &items, intact.contains(layout::CONTROLS));
         } else if manifest.get(layout::ITEMS).is_none() {
             self.verdict
                 .report(FailureCode::ItemMalformed, layout::bundle_file(&sums, layout::ITEMS))
@@ -97,21 +97,32 @@ impl Verification<'_> {
         }
     }
 
-    /// Paths of the files that are there with the right bytes.
+    /// Paths of the files that are there with the right bytes, and the bytes of the items if they
+    /// are among them.
     fn check_files(
         &mut self,
         manifest: &Manifest,
         present: &BTreeSet<String>,
         sums: &Digest,
-    ) -> BTreeSet<String> {
+    ) -> (BTreeSet<String>, Option<Vec<u8>>) {
         let mut intact = BTreeSet::new();
+        let mut items = None;
         for (inner, expected) in manifest.iter() {
             let path = layout::bundle_file(sums, inner);
             if !present.contains(inner) {
                 self.verdict.report(FailureCode::FileMissing, path);
                 continue;
             }
-            match self.archive.digest(&path) {
+            let digest = if inner == layout::ITEMS {
+                self.archive.read(&path).map(|bytes| {
+                    let digest = (Digest::of(&bytes), bytes.len() as u64);
+                    items = Some(bytes);
+                    digest
+                })
+            } else {
+                self.archive.digest(&path)
+            };
+            match digest {
                 Ok((found, length)) => {
                     self.verdict.checked.files += 1;
                     self.verdict.checked.bytes += length;
@@ -135,10 +146,17 @@ impl Verification<'_> {
         {
             self.verdict.report(FailureCode::FileExtra, layout::bundle_file(sums, inner));
         }
-        intact
+        let items = items.filter(|_| intact.contains(layout::ITEMS));
+        (intact, items)
     }
 
-    fn check_items(&mut self, statement: &Statement, sums: &Digest, check_controls: bool) {
+    fn check_items(
+        &mut self,
+        statement: &Statement,
+        sums: &Digest,
+        bytes: &[u8],
+        check_controls: bool,
+    ) {
         /// Of a control item, what the summary counts.
         #[derive(Deserialize)]
         struct ControlLine {
@@ -146,10 +164,9 @@ impl Verification<'_> {
             status: Status,
         }
         let path = layout::bundle_file(sums, layout::ITEMS);
-        let Some(bytes) = self.read(&path) else { return };
         let mut statuses: BTreeMap<String, Vec<Status>> = BTreeMap::new();
         let mut malformed = None;
-        let read = items::read(&bytes, |id, kind, line| {
+        let read = items::read(bytes, |id, kind, line| {
             if kind == "control" {
                 match serde_json::from_slice::<ControlLine>(line) {
                     Ok(control) => {

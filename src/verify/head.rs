@@ -18,10 +18,12 @@ impl Verification<'_> {
     pub(super) fn check_heads(&mut self, keyrings: Option<&Keyrings>, log: &Log) {
         let keyring = keyrings.and_then(Keyrings::newest);
         self.check_checkpoints(keyring, log);
-        self.check_mutable_head();
+        self.check_mutable_head(log);
         if let Some(keyrings) = keyrings {
             self.check_anchors(keyrings, log);
         }
+        self.check_cosignatures(keyrings, log);
+        self.check_timestamps(log);
         self.check_pins(log);
         self.check_freshness(log);
         self.verdict.head = log.root(log.size()).map(|root| Checkpoint {
@@ -36,10 +38,7 @@ impl Verification<'_> {
         // A tail that only checkpoints still know of is one finding.
         let newest = sizes.last().copied().unwrap_or(0);
         if newest > log.size() {
-            self.verdict
-                .report(FailureCode::TailTruncated, layout::statement(log.size()))
-                .expected(format!("{newest} statements, as {} says", layout::checkpoint(newest)))
-                .found(log.size());
+            self.report_truncated(newest, &layout::checkpoint(newest), log);
         }
         for size in sizes {
             self.check_checkpoint(size, keyring, log);
@@ -55,17 +54,30 @@ impl Verification<'_> {
     fn check_checkpoint(&mut self, size: u64, keyring: Option<&CheckedKeyring>, log: &Log) {
         let path = layout::checkpoint(size);
         let Some(bytes) = self.read(&path) else { return };
+        if let Some(stated) = self.check_note(&path, size, &bytes, keyring) {
+            self.compare_root(FailureCode::CheckpointRootMismatch, &path, size, &stated.root, log);
+        }
+    }
+
+    /// A checkpoint apart from all statements: its form, its origin and its signature.
+    pub(super) fn check_note(
+        &mut self,
+        path: &str,
+        size: u64,
+        bytes: &[u8],
+        keyring: Option<&CheckedKeyring>,
+    ) -> Option<Checkpoint> {
         self.verdict.checked.checkpoints += 1;
-        let note = match SignedCheckpoint::parse(&bytes) {
+        let note = match SignedCheckpoint::parse(bytes) {
             Ok(note) => note,
             Err(error) => {
                 self.verdict.report(FailureCode::CheckpointMalformed, path).found(error);
-                return;
+                return None;
             }
         };
         let Some(keyring) = keyring else {
             self.verdict.checked.not_checked += 1;
-            return;
+            return None;
         };
         let stated = &note.checkpoint;
         if stated.origin != keyring.keyring.origin {
@@ -73,22 +85,36 @@ impl Verification<'_> {
                 .report(FailureCode::OriginMismatch, path)
                 .expected(&keyring.keyring.origin)
                 .found(&stated.origin);
-            return;
+            return None;
         }
         self.verdict.checked.signatures += 1;
         let signer = size.checked_sub(1).and_then(|seq| keyring.signer_at(seq));
         if !signer.is_some_and(|(_, key)| note.verifies(key)) {
+            // The key that may not sign the statement signed its checkpoint too: one fault.
+            if size.checked_sub(1).is_some_and(|seq| self.has_key_fault(&layout::envelope(seq)))
+                && keyring.log_keys().any(|key| note.verifies(key))
+            {
+                self.verdict.checked.not_checked += 1;
+                return None;
+            }
             self.verdict.report(FailureCode::CheckpointSignatureInvalid, path);
-            return;
+            return None;
         }
         if stated.size != size {
             self.verdict
                 .report(FailureCode::CheckpointMalformed, path)
                 .expected(format!("size {size}"))
                 .found(stated.size);
-            return;
+            return None;
         }
-        self.compare_root(FailureCode::CheckpointRootMismatch, &path, size, &stated.root, log);
+        Some(note.checkpoint)
+    }
+
+    fn has_key_fault(&self, envelope: &str) -> bool {
+        self.verdict.findings.iter().any(|finding| {
+            matches!(finding.code, FailureCode::SignedAfterRevocation | FailureCode::KeyOutOfWindow)
+                && finding.object == envelope
+        })
     }
 
     /// Compares a stated root with the recomputed one, where the latter rests on sound statements.
@@ -115,7 +141,7 @@ impl Verification<'_> {
     }
 
     /// `checkpoint` is a copy of one of `checkpoints/`, best of the newest.
-    fn check_mutable_head(&mut self) {
+    fn check_mutable_head(&mut self, log: &Log) {
         if !self.has_head {
             return;
         }
@@ -137,19 +163,8 @@ impl Verification<'_> {
             }
             // The checkpoint of which it is a copy is broken or missing, and that has been said.
             Ok(note) if self.is_reported(note.checkpoint.size) => {}
-            Ok(note) if note.checkpoint.size > newest => {
-                let reported =
-                    self.verdict.findings.iter().any(|f| f.code == FailureCode::TailTruncated);
-                if !reported {
-                    self.verdict
-                        .report(FailureCode::TailTruncated, layout::statement(newest))
-                        .expected(format!(
-                            "{} statements, as {} says",
-                            note.checkpoint.size,
-                            layout::HEAD
-                        ))
-                        .found(newest);
-                }
+            Ok(note) if note.checkpoint.size > log.size() => {
+                self.report_truncated(note.checkpoint.size, layout::HEAD, log);
             }
             Ok(_) => {
                 self.verdict
@@ -171,10 +186,8 @@ impl Verification<'_> {
     fn check_anchors(&mut self, keyrings: &Keyrings, log: &Log) {
         for keyring in keyrings.iter() {
             let path = layout::keyring(keyring.keyring.version);
-            self.check_anchor(&path, &keyring.keyring.anchor, log);
-            for signer in &keyring.keyring.signers {
-                let Some(revocation) = &signer.revocation else { continue };
-                self.check_anchor(&path, &revocation.last_good, log);
+            for anchor in keyring.keyring.anchors() {
+                self.check_anchor(&path, anchor, log);
             }
         }
         let Some(newest) = keyrings.newest() else { return };
@@ -201,21 +214,14 @@ impl Verification<'_> {
             return;
         };
         if anchor.size > log.size() {
-            let reported =
-                self.verdict.findings.iter().any(|f| f.code == FailureCode::TailTruncated);
-            if !reported {
-                self.verdict
-                    .report(FailureCode::TailTruncated, layout::statement(log.size()))
-                    .expected(format!("{} statements, as {path} says", anchor.size))
-                    .found(log.size());
-            }
+            self.report_truncated(anchor.size, path, log);
             return;
         }
         self.compare_root(FailureCode::HistoryRewritten, path, anchor.size, &root, log);
     }
 
     fn check_pins(&mut self, log: &Log) {
-        if self.policy.pins.is_empty() {
+        if self.policy.pins.is_empty() && self.verdict.pinned.is_none() {
             self.verdict.report(FailureCode::HeadUnpinned, layout::HEAD);
             return;
         }
@@ -229,14 +235,7 @@ impl Verification<'_> {
                 continue;
             }
             if pin.size > log.size() {
-                let reported =
-                    self.verdict.findings.iter().any(|f| f.code == FailureCode::TailTruncated);
-                if !reported {
-                    self.verdict
-                        .report(FailureCode::TailTruncated, layout::statement(log.size()))
-                        .expected(format!("{} statements, as the pin says", pin.size))
-                        .found(log.size());
-                }
+                self.report_truncated(pin.size, "the pin", log);
                 continue;
             }
             let code = FailureCode::CheckpointInconsistent;
@@ -250,8 +249,11 @@ impl Verification<'_> {
 
     /// A head older than its schedule allows: one whole interval may have gone wrong, not two.
     fn check_freshness(&mut self, log: &Log) {
-        let Some(entry) = log.entries.values().next_back() else { return };
-        let Some(statement) = &entry.statement else { return };
+        // A displaced statement at the end is a fault of its own and makes nothing older.
+        let dated =
+            log.entries.values().filter_map(|entry| Some((entry, entry.statement.as_ref()?)));
+        let newest = dated.max_by_key(|(_, statement)| &statement.predicate.time.period_end);
+        let Some((entry, statement)) = newest else { return };
         let time = &statement.predicate.time;
         let Some(end) = instant::parse(&time.period_end) else { return };
         let age = self.policy.now.as_second() - end.as_second();

@@ -165,6 +165,17 @@ impl Verification<'_> {
                 .found(prev.map_or_else(|| "null".to_owned(), |digest| digest.to_string()));
             return None;
         }
+        if let Err(reason) = keyring.keyring.continues(&before.keyring) {
+            self.verdict.report(FailureCode::KeyringMalformed, path).found(reason);
+            return None;
+        }
+        if let Some(retired) = keyring.handed_over_from(before).find(|key| !key.signed(envelope)) {
+            self.verdict
+                .report(FailureCode::HandoverMissing, path)
+                .expected(format!("a signature of {}", retired.id()))
+                .found("none");
+            return None;
+        }
         if keyring.keyring.origin != before.keyring.origin {
             self.verdict
                 .report(FailureCode::OriginMismatch, path)

@@ -15,14 +15,14 @@ use super::keyring::Keyrings;
 use super::{FailureCode, Verification};
 
 /// How far ahead of the verifier's clock a statement may be dated, in seconds.
-const CLOCK_SKEW_SECONDS: i64 = 300;
+pub(super) const CLOCK_SKEW_SECONDS: i64 = 300;
 
 /// A statement as it could be established.
 pub(super) struct LogEntry {
     /// Position by file name.
     pub(super) seq: u64,
     /// Its bytes: the signed ones if the signature holds, else those of the file.
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Read from `bytes`.
     pub(super) statement: Option<Statement>,
     /// Has it a fault of its own? Then nothing is concluded from it.
@@ -57,6 +57,18 @@ impl Log {
 }
 
 impl Verification<'_> {
+    /// One statement alone, as if the rest of the log were not there.
+    pub(super) fn check_single(&mut self, seq: u64, keyrings: Option<&Keyrings>) -> Log {
+        let mut log = Log::default();
+        if let Some(entry) = self.check_statement(seq, keyrings) {
+            log.entries.insert(seq, entry);
+        }
+        self.check_places(&mut log);
+        self.check_chain(&mut log, keyrings);
+        self.check_times(&log);
+        log
+    }
+
     pub(super) fn check_log(&mut self, keyrings: Option<&Keyrings>) -> Log {
         let size = self.statements.last().max(self.envelopes.last()).map_or(0, |last| last + 1);
         let mut log = Log::default();
@@ -203,6 +215,13 @@ impl Verification<'_> {
                 let bytes = |seq: u64| log.entries.get(&seq).map(|entry| &entry.bytes);
                 bytes(other) == bytes(place)
             };
+            let is_sound_at_its_place = |other: u64| {
+                !same_bytes(other)
+                    && stated.get(&other) == Some(&other)
+                    && [other, place]
+                        .iter()
+                        .all(|seq| log.entries.get(seq).is_some_and(|entry| !entry.faulty))
+            };
             let distance = (place.wrapping_sub(1), says.wrapping_sub(1));
             if stated.get(&says) == Some(&place) {
                 if place < says {
@@ -211,6 +230,11 @@ impl Verification<'_> {
                         .expected(format!("statement {place}"))
                         .found(format!("statement {says}; {place} stands in its place"));
                 }
+            } else if is_sound_at_its_place(says) {
+                self.verdict
+                    .report(FailureCode::Fork, path)
+                    .expected(format!("no other statement {says} than {}", layout::statement(says)))
+                    .found("another one, signed by the key of that place");
             } else if same_bytes(says) {
                 self.verdict
                     .report(FailureCode::BundleDuplicated, path)

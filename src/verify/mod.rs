@@ -6,22 +6,30 @@
 //! [`Checked::not_checked`] and not reported again.
 
 pub mod bundle;
+mod disclosure;
 mod head;
 mod keyring;
 mod log;
 pub mod pin;
 mod replay;
+mod timestamp;
 pub mod verdict;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
+use crate::evidence::canonical;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::KeyId;
 use crate::evidence::layout::{self, Place};
+use crate::evidence::timestamp::Authorities;
+pub use disclosure::{DisclosureVerdict, verify_disclosure};
 use pin::Pin;
 pub use verdict::{Checked, FailureCode, Finding, Level, Verdict};
+pub use witness::{WitnessPolicy, WitnessPolicyError};
 
 /// Read access to an archive, wherever it lies.
 pub trait Archive {
@@ -79,6 +87,26 @@ pub struct Policy {
     pub deep: bool,
     /// Assess the sealed inputs again.
     pub replay: bool,
+    /// Whose cosignatures are asked for.
+    pub witnesses: Option<WitnessPolicy>,
+    /// Whose timestamps are believed.
+    pub authorities: Option<Authorities>,
+}
+
+impl Policy {
+    /// Everything but what costs extra: trust in these root keys, at this time, files included.
+    #[must_use]
+    pub fn new(roots: BTreeSet<KeyId>, now: Timestamp) -> Self {
+        Self {
+            roots,
+            pins: Vec::new(),
+            now,
+            deep: true,
+            replay: false,
+            witnesses: None,
+            authorities: None,
+        }
+    }
 }
 
 /// What the steps share.
@@ -90,6 +118,10 @@ struct Verification<'a> {
     envelopes: BTreeSet<u64>,
     checkpoints: BTreeSet<u64>,
     keyrings: BTreeSet<u64>,
+    cosignatures: Vec<String>,
+    timestamps: BTreeSet<u64>,
+    /// The bundles whose files were handed over, where it is not all of them.
+    exported: Option<RangeInclusive<u64>>,
     bundles: BTreeMap<Digest, BTreeSet<String>>,
     has_head: bool,
 }
@@ -99,35 +131,59 @@ struct Verification<'a> {
 /// # Errors
 /// [`ReadFailure`] when the archive cannot be listed at all. Everything else is in the verdict.
 pub fn verify(archive: &dyn Archive, policy: &Policy) -> Result<Verdict, ReadFailure> {
-    let mut verification = Verification {
-        archive,
-        policy,
-        verdict: Verdict { deep: policy.deep, ..Verdict::default() },
-        statements: BTreeSet::new(),
-        envelopes: BTreeSet::new(),
-        checkpoints: BTreeSet::new(),
-        keyrings: BTreeSet::new(),
-        bundles: BTreeMap::new(),
-        has_head: false,
-    };
+    let mut verification = Verification::new(archive, policy);
+    verification.verdict.deep = policy.deep;
     verification.index(archive.list()?);
     let keyring = verification.check_keyrings();
     let log = verification.check_log(keyring.as_ref());
     verification.check_heads(keyring.as_ref(), &log);
     verification.check_bundles(&log);
-    let mut verdict = verification.verdict;
-    // A stable sort: errors first, and among equals the order of the steps.
-    verdict.findings.sort_by_key(|finding| finding.level);
-    Ok(verdict)
+    Ok(verification.into_verdict())
 }
 
-impl Verification<'_> {
+impl<'a> Verification<'a> {
+    fn new(archive: &'a dyn Archive, policy: &'a Policy) -> Self {
+        Self {
+            archive,
+            policy,
+            verdict: Verdict::default(),
+            statements: BTreeSet::new(),
+            envelopes: BTreeSet::new(),
+            checkpoints: BTreeSet::new(),
+            keyrings: BTreeSet::new(),
+            cosignatures: Vec::new(),
+            timestamps: BTreeSet::new(),
+            exported: None,
+            bundles: BTreeMap::new(),
+            has_head: false,
+        }
+    }
+
+    fn into_verdict(self) -> Verdict {
+        let mut verdict = self.verdict;
+        // A stable sort: errors first, and among equals the order of the steps.
+        verdict.findings.sort_by_key(|finding| finding.level);
+        verdict
+    }
+
     /// Section 1: what lies where, and what does not belong.
     fn index(&mut self, mut entries: Vec<Entry>) {
         entries.sort_by(|left, right| left.path.cmp(&right.path));
+        for pair in entries.windows(2) {
+            if let [one, other] = pair
+                && one.path == other.path
+            {
+                self.verdict.report(FailureCode::PathCollision, &other.path);
+            }
+        }
+        entries.dedup_by(|other, one| other.path == one.path);
         for Entry { path, is_file } in entries {
             if !is_file {
                 self.verdict.report(FailureCode::NotRegularFile, path);
+                continue;
+            }
+            if layout::is_unsafe(&path) {
+                self.verdict.report(FailureCode::PathUnsafe, path);
                 continue;
             }
             match layout::place(&path) {
@@ -135,7 +191,10 @@ impl Verification<'_> {
                 Place::Envelope(seq) => drop(self.envelopes.insert(seq)),
                 Place::Checkpoint(size) => drop(self.checkpoints.insert(size)),
                 Place::Keyring(version) => drop(self.keyrings.insert(version)),
+                Place::Cosignature(_) => self.cosignatures.push(path),
+                Place::Timestamp(size) => drop(self.timestamps.insert(size)),
                 Place::Head => self.has_head = true,
+                Place::Export => self.check_export(&path),
                 Place::Untrusted => {}
                 Place::BundleFile(sums, inner) => {
                     if let Some(fault) = layout::path_fault(&inner) {
@@ -147,6 +206,41 @@ impl Verification<'_> {
                 Place::Unknown => drop(self.verdict.report(FailureCode::FileExtra, path)),
             }
         }
+    }
+
+    /// Section 11: does the archive say that it is an export of some bundles?
+    fn check_export(&mut self, path: &str) {
+        #[derive(serde::Deserialize, serde::Serialize)]
+        #[serde(deny_unknown_fields)]
+        struct Export {
+            from: u64,
+            to: u64,
+        }
+        let Some(bytes) = self.read(path) else { return };
+        let export = serde_json::from_slice::<Export>(&bytes)
+            .ok()
+            .filter(|export| export.from <= export.to)
+            .filter(|export| canonical::to_vec(export).is_ok_and(|canonical| canonical == bytes));
+        match export {
+            Some(Export { from, to }) => {
+                self.exported = Some(from..=to);
+                self.verdict
+                    .report(FailureCode::PartialExport, path)
+                    .found(format!("bundles {from} to {to}"));
+            }
+            None => drop(self.verdict.report(FailureCode::FileExtra, path)),
+        }
+    }
+
+    /// Reports once that the log is shorter than somebody says.
+    fn report_truncated(&mut self, size: u64, who_says: &str, log: &log::Log) {
+        if self.verdict.findings.iter().any(|f| f.code == FailureCode::TailTruncated) {
+            return;
+        }
+        self.verdict
+            .report(FailureCode::TailTruncated, layout::statement(log.size()))
+            .expected(format!("{size} statements, as {who_says} says"))
+            .found(log.size());
     }
 
     /// Reads a file of the archive; a file that is listed and cannot be read is reported.

@@ -3,8 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::evidence::checkpoint::SignedCheckpoint;
+use crate::evidence::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::evidence::digest::Digest;
+use crate::evidence::tlog_proof::TlogProof;
+
+/// What stands before a head in a report's metadata.
+pub const PDF_MARK: &str = "affidavit-head: ";
 
 /// A pinned head: the log had this root when it had this size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,22 +29,34 @@ pub struct Pin {
 pub struct PinError;
 
 impl Pin {
-    /// Reads a pin from a checkpoint, or from any text that has a line `origin size root`: a
-    /// receipt, or the text of a report's verification page. The last such line counts.
+    /// Reads a pin from a checkpoint, a `.tlog-proof`, or from any text that has a line
+    /// `origin size root`: a receipt, or the text of a report's verification page. The last such
+    /// line counts.
     ///
     /// # Errors
     /// [`PinError`].
     pub fn parse(text: &str) -> Result<Self, PinError> {
-        if let Ok(note) = SignedCheckpoint::parse(text.as_bytes()) {
-            let checkpoint = note.checkpoint;
-            return Ok(Self {
-                origin: checkpoint.origin,
-                size: checkpoint.size,
-                root: checkpoint.root,
-            });
+        let note = SignedCheckpoint::parse(text.as_bytes()).ok();
+        let proof = || TlogProof::parse(text.as_bytes()).ok()?.checkpoint();
+        if let Some(note) = note.or_else(proof) {
+            return Ok(Self::from(note.checkpoint));
         }
         let words: Vec<&str> = text.split_whitespace().collect();
         words.windows(3).filter_map(Self::from_words).next_back().ok_or(PinError)
+    }
+
+    /// Reads the head that a report's PDF states in its XMP metadata, where it is not compressed.
+    ///
+    /// # Errors
+    /// [`PinError`], also for the report of a chain's first bundle, before which there is no head.
+    pub fn from_pdf(bytes: &[u8]) -> Result<Self, PinError> {
+        let start = bytes.windows(PDF_MARK.len()).position(|window| window == PDF_MARK.as_bytes());
+        let rest = start.and_then(|start| bytes.get(start + PDF_MARK.len()..)).ok_or(PinError)?;
+        // Origin, number and base64 fit into this many bytes.
+        let text = String::from_utf8_lossy(rest.get(..512).unwrap_or(rest)).into_owned();
+        let text = text.split('<').next().unwrap_or_default();
+        let words: Vec<&str> = text.split_whitespace().take(3).collect();
+        Self::from_words(&words).ok_or(PinError)
     }
 
     fn from_words(words: &[&str]) -> Option<Self> {
@@ -61,6 +77,12 @@ impl Pin {
     }
 }
 
+impl From<Checkpoint> for Pin {
+    fn from(checkpoint: Checkpoint) -> Self {
+        Self { origin: checkpoint.origin, size: checkpoint.size, root: checkpoint.root }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +92,10 @@ mod tests {
         let pin = Pin { origin: "example.com/a".into(), size: 7, root: Digest::of(b"r") };
         let text =
             format!("Head before this bundle\n{}\nPage 9 of 9", pin.line().replace(' ', "\n"));
-        assert_eq!(Pin::parse(&text), Ok(pin));
+        assert_eq!(Pin::parse(&text), Ok(pin.clone()));
         assert_eq!(Pin::parse("nothing here"), Err(PinError));
+        let pdf = format!("%PDF-1.7 <pdf:Keywords>affidavit-head: {}</pdf:Keywords>", pin.line());
+        assert_eq!(Pin::from_pdf(pdf.as_bytes()), Ok(pin));
+        assert_eq!(Pin::from_pdf(b"%PDF-1.7"), Err(PinError));
     }
 }

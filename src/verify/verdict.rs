@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::evidence::checkpoint::Checkpoint;
+use crate::evidence::instant;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -199,6 +201,33 @@ pub struct PinnedAt {
     pub of: u64,
 }
 
+/// What witnesses say of the head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Witnessed {
+    /// The largest log for which a quorum signed.
+    pub size: u64,
+    /// When the quorum was met.
+    pub at: String,
+}
+
+impl Witnessed {
+    pub(super) fn new(size: u64, seconds: u64) -> Option<Self> {
+        let at = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
+        Some(Self { size, at: instant::format(at) })
+    }
+}
+
+/// What an authority says of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stamped {
+    /// The largest log that was stamped.
+    pub size: u64,
+    /// When: the log was at least that long by then.
+    pub at: String,
+    /// By whom.
+    pub authority: String,
+}
+
 /// Result of a verification.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Verdict {
@@ -213,6 +242,12 @@ pub struct Verdict {
     pub head: Option<Checkpoint>,
     /// How far the head is pinned.
     pub pinned: Option<PinnedAt>,
+    /// How far witnesses vouch for the head, under the caller's policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witnessed: Option<Witnessed>,
+    /// The newest timestamp, of an authority that the caller trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stamped: Option<Stamped>,
     /// Were the bundles' files checked, or the chain alone?
     pub deep: bool,
 }

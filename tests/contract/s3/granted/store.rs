@@ -18,7 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use super::super::super::{directory, paths, suite};
+use super::super::super::{chain, directory, paths, suite};
 use super::super::{fixture, location, server, store};
 use super::{Admin, LOCKED, PLAIN, endpoint};
 
@@ -26,6 +26,14 @@ use super::{Admin, LOCKED, PLAIN, endpoint};
 #[ignore = "needs a server and an environment"]
 fn the_contract_holds() {
     suite(10, &|| store(&endpoint(), &format!("s3://{PLAIN}/suite")));
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_chain_survives_races_and_cuts() {
+    let open = |name: &str| store(&endpoint(), &format!("s3://{PLAIN}/chain-{name}"));
+    chain::racing_writers_make_one_chain(25, &open);
+    chain::a_writer_cut_off_anywhere_is_finished(&open);
 }
 
 #[test]
@@ -233,7 +241,7 @@ fn a_run_yields_the_same_archive_in_both_stores() {
         valid_days: 30,
         passphrase: None,
     };
-    let written = chain::create(&folder.path().join("keys"), &new).unwrap();
+    let written = chain::create(&folder.path().join("keys"), &new, None).unwrap();
     let text = format!(
         "cluster: {{ name: contract }}\norigin: {origin}\narchive: {{ uri: ./archive }}\n\
          keys: {{ signer: keys/log.pem, keyring: keys/keyring, \
@@ -256,13 +264,8 @@ fn a_run_yields_the_same_archive_in_both_stores() {
     for path in &listed {
         assert_eq!(remote.digest(path).unwrap(), local.digest(path).unwrap(), "{path}");
     }
-    let policy = Policy {
-        roots: written.fingerprints.iter().copied().collect(),
-        pins: Vec::new(),
-        now,
-        deep: true,
-        replay: true,
-    };
+    let roots = written.fingerprints.iter().copied().collect();
+    let policy = Policy { replay: true, ..Policy::new(roots, now) };
     let verdicts = [&*local, &*remote].map(|store| verify(store, &policy).unwrap());
     assert!(verdicts[0].is_verified(), "{:?}", verdicts[0]);
     assert_eq!(format!("{:?}", verdicts[0]), format!("{:?}", verdicts[1]));

@@ -1,0 +1,147 @@
+//! What an auditor trusts and where the archive lies: the arguments that verifying commands share.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+
+use super::Context;
+use crate::archive::{self, Location};
+use crate::evidence::key::{KeyId, PublicKey};
+use crate::evidence::timestamp::Authorities;
+use crate::exit::Exit;
+use crate::output::Failure;
+use crate::verify::pin::Pin;
+use crate::verify::{Archive, Policy, WitnessPolicy};
+
+/// Where an archive lies.
+#[derive(clap::Args)]
+pub(super) struct Place {
+    /// A directory, a `.tar` or `.zip`, or `s3://bucket/prefix`
+    pub(super) archive: String,
+
+    /// Endpoint of an S3-compatible store
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+
+    /// Bucket in the path instead of the host name
+    #[arg(long)]
+    path_style: bool,
+
+    /// Region of the bucket
+    #[arg(long)]
+    region: Option<String>,
+}
+
+/// What is trusted.
+#[derive(clap::Args)]
+pub(super) struct Trust {
+    /// Fingerprint of a root key that you trust, or a file with fingerprints or public keys
+    #[arg(long, value_name = "FINGERPRINT|FILE")]
+    root: Vec<String>,
+
+    /// A head that you were given elsewhere: a checkpoint, a receipt, a .tlog-proof, or a report
+    #[arg(long, value_name = "FILE")]
+    pin: Vec<PathBuf>,
+}
+
+impl Place {
+    pub(super) fn location(&self) -> Location {
+        Location {
+            uri: self.archive.clone(),
+            endpoint: self.endpoint.clone(),
+            path_style: self.path_style,
+            region: self.region.clone(),
+            lock: None,
+        }
+    }
+
+    pub(super) fn open(&self, context: &Context) -> Result<Box<dyn Archive>, Failure> {
+        archive::open_to_read(&self.location(), context.now)
+            .map_err(|error| Failure { help: error.help(), ..not_finished(error) })
+    }
+
+    /// For errors of reading.
+    pub(super) fn unreadable(&self, error: impl Into<anyhow::Error>) -> Failure {
+        let error = error.into().context(format!("could not read the archive {}", self.archive));
+        not_finished(error).help("check the path")
+    }
+}
+
+impl Trust {
+    pub(super) fn policy(&self, context: &Context) -> Result<Policy, Failure> {
+        let mut roots = BTreeSet::new();
+        for root in &self.root {
+            roots.extend(read_roots(root).map_err(usage)?);
+        }
+        let pins = self.pin.iter().map(|path| read_pin(path)).collect::<Result<Vec<_>, _>>();
+        Ok(Policy { pins: pins.map_err(usage)?, ..Policy::new(roots, context.now) })
+    }
+}
+
+pub(super) fn usage(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Usage, error)
+}
+
+pub(super) fn not_finished(error: impl Into<anyhow::Error>) -> Failure {
+    Failure::new(Exit::NotFinished, error)
+}
+
+/// Reads a policy of witnesses.
+pub(super) fn read_witnesses(path: &Path) -> Result<WitnessPolicy, Failure> {
+    let name = || format!("--policy {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(name).map_err(usage)?;
+    WitnessPolicy::parse(&text).with_context(name).map_err(usage)
+}
+
+/// Reads certificates of timestamping authorities; `None` when no file is given.
+pub(super) fn read_authorities(paths: &[PathBuf]) -> Result<Option<Authorities>, Failure> {
+    let mut pem = String::new();
+    for path in paths {
+        let name = || format!("--authority {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(name).map_err(usage)?;
+        Authorities::from_pem(&text).with_context(name).map_err(usage)?;
+        pem.push_str(&text);
+        pem.push('\n');
+    }
+    if pem.is_empty() {
+        return Ok(None);
+    }
+    Authorities::from_pem(&pem).map(Some).map_err(|error| usage(error.into()))
+}
+
+/// A fingerprint, or a file with fingerprints (one per line) or public keys in PEM.
+fn read_roots(root: &str) -> Result<Vec<KeyId>, anyhow::Error> {
+    if let Some(id) = KeyId::from_fingerprint(root) {
+        return Ok(vec![id]);
+    }
+    let text = std::fs::read_to_string(root)
+        .with_context(|| format!("--root {root}: neither a fingerprint nor a readable file"))?;
+    let mut roots = Vec::new();
+    if text.contains("-----BEGIN PUBLIC KEY-----") {
+        for pem in text.split_inclusive("-----END PUBLIC KEY-----") {
+            if let Some(start) = pem.find("-----BEGIN PUBLIC KEY-----") {
+                let pem = pem.get(start..).unwrap_or_default();
+                let key = PublicKey::from_pem(&format!("{pem}\n"));
+                roots.push(key.with_context(|| format!("--root {root}"))?.id());
+            }
+        }
+    } else {
+        roots.extend(text.lines().filter_map(KeyId::from_fingerprint));
+    }
+    if roots.is_empty() {
+        return Err(anyhow!("--root {root}: no fingerprint and no public key in this file"));
+    }
+    Ok(roots)
+}
+
+fn read_pin(path: &Path) -> Result<Pin, anyhow::Error> {
+    let name = || format!("--pin {}", path.display());
+    let bytes = std::fs::read(path).with_context(name)?;
+    if bytes.starts_with(b"%PDF") {
+        return Pin::from_pdf(&bytes).with_context(|| {
+            format!("{}: this PDF names no head (the report of a first bundle has none)", name())
+        });
+    }
+    Pin::parse(&String::from_utf8_lossy(&bytes)).with_context(name)
+}

@@ -1,0 +1,556 @@
+//! Timestamps (RFC 3161, RFC 5816): the request, and what a response proves.
+//!
+//! A token says that its authority saw the hash of a message at a time. All is checked as of that
+//! time, so an authority's certificate may have expired since. The structures of CMS (RFC 5652)
+//! are read here, and not by a library, because what was signed must be hashed as it stands.
+
+use std::collections::BTreeSet;
+
+use der::asn1::{Any, AnyRef, ObjectIdentifier, OctetString, SetOfVec, Uint};
+use der::oid::AssociatedOid as _;
+use der::{Decode, Encode as _, Sequence, Tag, TagNumber, Tagged as _};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use sha2::Digest as _;
+use x509_cert::attr::Attribute;
+use x509_cert::ext::Extension;
+use x509_cert::spki::AlgorithmIdentifier;
+
+use super::x509::{Certificate, Hash, check_path};
+
+/// Longest response that is read, in bytes. Real ones have 1 to 10 KiB.
+pub const MAX_RESPONSE: usize = 64 << 10;
+/// Most certificates in a token that are looked at: it bounds the signatures to check.
+const MAX_CERTIFICATES: usize = 16;
+
+const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
+const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
+const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
+const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
+const SIGNING_CERTIFICATE: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.12");
+const SIGNING_CERTIFICATE_V2: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
+
+/// Certificates that the caller trusts: of CAs, or of timestamp authorities themselves.
+#[derive(Clone, Debug)]
+pub struct Authorities(Vec<Certificate>);
+
+/// What a verified token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Token {
+    /// When the authority saw the hash of the message.
+    pub time: Timestamp,
+    /// How far off `time` may be, in seconds, rounded up; 0 when the token does not say.
+    pub accuracy_seconds: u64,
+    /// Subject of the signer's certificate (RFC 4514).
+    pub authority: String,
+    /// The authority's policy, an object identifier.
+    pub policy: String,
+    /// The nonce of the request; `None` when there is none, or one of more than 64 bits.
+    pub nonce: Option<u64>,
+}
+
+/// Why a timestamp is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TimestampError {
+    /// The trusted certificates are unusable.
+    #[error("not certificates in PEM: {0}")]
+    Authorities(&'static str),
+    /// Longer than [`MAX_RESPONSE`].
+    #[error("a timestamp response of {found} bytes; at most {MAX_RESPONSE} are read")]
+    TooLong {
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// Not in the form that the standards demand.
+    #[error("not a timestamp response (RFC 3161): {0}")]
+    Malformed(&'static str),
+    /// The authority refused.
+    #[error("the authority refused the request with status {status}")]
+    NotGranted {
+        /// `PKIStatus` (RFC 3161 section 2.4.2).
+        status: u32,
+    },
+    /// The token is over another message.
+    #[error("the timestamp is over something else")]
+    OtherMessage,
+    /// A certificate does not hold, or its key did not sign.
+    #[error("the certificate of `{subject}`: {fault}")]
+    Certificate {
+        /// Its subject.
+        subject: String,
+        /// Why.
+        fault: &'static str,
+    },
+}
+
+impl TimestampError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Authorities(_) => {
+                "give a file with the CA certificate of the timestamp authority in PEM"
+            }
+            Self::TooLong { .. } | Self::Malformed(_) => {
+                "keep the body of the authority's answer (application/timestamp-reply) as it is"
+            }
+            Self::NotGranted { .. } => "ask again, or ask another authority",
+            Self::OtherMessage => "ask for a timestamp over this very checkpoint",
+            Self::Certificate { .. } => {
+                "give the CA certificate that the authority publishes, or ask another authority"
+            }
+        }
+    }
+}
+
+#[derive(Sequence)]
+struct MessageImprint {
+    hash_algorithm: AlgorithmIdentifier<Any>,
+    hashed_message: OctetString,
+}
+
+#[derive(Sequence)]
+struct TimeStampReq {
+    version: u8,
+    message_imprint: MessageImprint,
+    #[asn1(optional = "true")]
+    nonce: Option<u64>,
+    cert_req: bool,
+}
+
+#[derive(Sequence)]
+struct TimeStampResp<'a> {
+    status: PkiStatusInfo<'a>,
+    #[asn1(optional = "true")]
+    token: Option<ContentInfo<'a>>,
+}
+
+#[derive(Sequence)]
+struct PkiStatusInfo<'a> {
+    status: u32,
+    #[asn1(optional = "true")]
+    text_or_failure: Option<AnyRef<'a>>,
+    #[asn1(optional = "true")]
+    failure: Option<AnyRef<'a>>,
+}
+
+#[derive(Sequence)]
+struct ContentInfo<'a> {
+    content_type: ObjectIdentifier,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    content: AnyRef<'a>,
+}
+
+#[derive(Sequence)]
+struct SignedData<'a> {
+    version: u8,
+    digest_algorithms: SetOfVec<AnyRef<'a>>,
+    content: EncapsulatedContentInfo,
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
+    certificates: Option<SetOfVec<AnyRef<'a>>>,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
+    revocation: Option<SetOfVec<AnyRef<'a>>>,
+    signers: SetOfVec<AnyRef<'a>>,
+}
+
+#[derive(Sequence)]
+struct EncapsulatedContentInfo {
+    content_type: ObjectIdentifier,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    content: OctetString,
+}
+
+#[derive(Sequence)]
+struct SignerInfo<'a> {
+    version: u8,
+    /// `IssuerAndSerialNumber`, or `[0] SubjectKeyIdentifier`.
+    signer: AnyRef<'a>,
+    digest_algorithm: AlgorithmIdentifier<Any>,
+    /// `[0] IMPLICIT SET OF Attribute`: always there in a token (RFC 5652 section 5.3).
+    signed_attributes: AnyRef<'a>,
+    signature_algorithm: AlgorithmIdentifier<Any>,
+    signature: OctetString,
+    #[asn1(optional = "true")]
+    unsigned_attributes: Option<AnyRef<'a>>,
+}
+
+#[derive(Sequence)]
+struct IssuerAndSerialNumber<'a> {
+    issuer: AnyRef<'a>,
+    serial: AnyRef<'a>,
+}
+
+#[derive(Sequence)]
+struct TstInfo<'a> {
+    version: u8,
+    policy: ObjectIdentifier,
+    message_imprint: MessageImprint,
+    serial: Uint,
+    /// `GeneralizedTime` with parts of a second, which `der` does not read.
+    time: AnyRef<'a>,
+    #[asn1(optional = "true")]
+    accuracy: Option<Accuracy>,
+    #[asn1(default = "Default::default")]
+    ordering: bool,
+    #[asn1(optional = "true")]
+    nonce: Option<der::asn1::Int>,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    authority: Option<AnyRef<'a>>,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
+    extensions: Option<Vec<Extension>>,
+}
+
+#[derive(Sequence)]
+struct Accuracy {
+    #[asn1(optional = "true")]
+    seconds: Option<u64>,
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
+    millis: Option<u16>,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
+    micros: Option<u16>,
+}
+
+/// A request for a timestamp over `message`: DER `TimeStampReq` with a SHA-256 imprint, asking for
+/// the certificates too. Without a nonce, equal messages make equal requests.
+#[must_use]
+pub fn request(message: &[u8], nonce: Option<u64>) -> Vec<u8> {
+    let request = OctetString::new(sha2::Sha256::digest(message).as_slice()).map(|hashed| {
+        let hash_algorithm =
+            AlgorithmIdentifier { oid: sha2::Sha256::OID, parameters: Some(Any::null()) };
+        let message_imprint = MessageImprint { hash_algorithm, hashed_message: hashed };
+        TimeStampReq { version: 1, message_imprint, nonce, cert_req: true }
+    });
+    // Fails for lengths that 32 bytes and a number cannot have.
+    request.and_then(|request| request.to_der()).unwrap_or_default()
+}
+
+impl Authorities {
+    /// Reads one or more certificates in PEM; other text between them is passed over.
+    ///
+    /// # Errors
+    /// [`TimestampError::Authorities`].
+    pub fn from_pem(pem: &str) -> Result<Self, TimestampError> {
+        const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+        const END: &str = "-----END CERTIFICATE-----";
+        let mut certificates = Vec::new();
+        for part in pem.split(BEGIN).skip(1) {
+            let (body, _) =
+                part.split_once(END).ok_or(TimestampError::Authorities("one is cut off"))?;
+            let (_, document) = der::Document::from_pem(&format!("{BEGIN}{body}{END}\n"))
+                .map_err(|_| TimestampError::Authorities("one is not base64"))?;
+            let certificate = Certificate::from_der(document.as_bytes())
+                .map_err(|_| TimestampError::Authorities("one is malformed"))?;
+            certificates.push(certificate);
+        }
+        if certificates.is_empty() {
+            return Err(TimestampError::Authorities("none in this file"));
+        }
+        Ok(Self(certificates))
+    }
+}
+
+/// Verifies a DER `TimeStampResp` over `message`.
+///
+/// # Errors
+/// [`TimestampError`]: the first thing that does not hold.
+pub fn verify(
+    response: &[u8],
+    message: &[u8],
+    authorities: &Authorities,
+) -> Result<Token, TimestampError> {
+    if response.len() > MAX_RESPONSE {
+        return Err(TimestampError::TooLong { found: response.len() });
+    }
+    let response: TimeStampResp<'_> = read(response, "not a DER `TimeStampResp`")?;
+    let status = response.status.status;
+    if status > 1 {
+        return Err(TimestampError::NotGranted { status });
+    }
+    let token = response.token.ok_or(TimestampError::Malformed("it has no token"))?;
+    if token.content_type != SIGNED_DATA {
+        return Err(TimestampError::Malformed("the token is not CMS `SignedData`"));
+    }
+    let data: SignedData<'_> = token
+        .content
+        .decode_as()
+        .map_err(|_| TimestampError::Malformed("the token is not DER `SignedData`"))?;
+    if data.content.content_type != TST_INFO {
+        return Err(TimestampError::Malformed("the token's content is not `TSTInfo`"));
+    }
+    let content = data.content.content.as_bytes();
+    let info: TstInfo<'_> = read(content, "the token's content is not DER `TSTInfo`")?;
+    let time = check_info(&info, message)?;
+
+    let [signer] = data.signers.as_slice() else {
+        return Err(TimestampError::Malformed("the token has not exactly one signer"));
+    };
+    let signer: SignerInfo<'_> = signer
+        .decode_as()
+        .map_err(|_| TimestampError::Malformed("the signer is not DER `SignerInfo`"))?;
+    let certificates = certificates(&data)?;
+    let attributes = SignedAttributes::read(signer.signed_attributes)?;
+    let hash = Hash::named(&signer.digest_algorithm)
+        .ok_or(TimestampError::Malformed("the signer's digest is not SHA-256, 384 or 512"))?;
+    if attributes.message_digest != hash.of(content) {
+        return Err(TimestampError::Malformed("the signed digest is not that of the content"));
+    }
+    let is_signer = |certificate: &&Certificate| {
+        identifies(signer.signer, certificate) && attributes.names(certificate)
+    };
+    let certificate = certificates.iter().chain(&authorities.0).find(is_signer).ok_or(
+        TimestampError::Malformed("the certificate that the signer names is not in the token"),
+    )?;
+    let fault = |fault| TimestampError::Certificate { subject: certificate.subject(), fault };
+    certificate
+        .signed(
+            &signer.signature_algorithm,
+            Some(hash),
+            &attributes.bytes,
+            signer.signature.as_bytes(),
+        )
+        .map_err(fault)?;
+    let at = time.as_second();
+    certificate.may_stamp(at).map_err(fault)?;
+    check_path(certificate, &certificates, &authorities.0, at)
+        .map_err(|(subject, fault)| TimestampError::Certificate { subject, fault })?;
+    Ok(Token {
+        time,
+        accuracy_seconds: info.accuracy.map_or(0, |accuracy| accuracy.seconds_up()),
+        authority: certificate.subject(),
+        policy: info.policy.to_string(),
+        nonce: info.nonce.and_then(|nonce| u64_of(&nonce)),
+    })
+}
+
+fn read<'a, T: Decode<'a>>(bytes: &'a [u8], fault: &'static str) -> Result<T, TimestampError> {
+    T::from_der(bytes).map_err(|_| TimestampError::Malformed(fault))
+}
+
+/// The time of a `TSTInfo` over this message.
+fn check_info(info: &TstInfo<'_>, message: &[u8]) -> Result<Timestamp, TimestampError> {
+    if info.version != 1 {
+        return Err(TimestampError::Malformed("`TSTInfo` of another version than 1"));
+    }
+    if info.extensions.iter().flatten().any(|extension| extension.critical) {
+        return Err(TimestampError::Malformed("`TSTInfo` has a critical extension"));
+    }
+    let imprint = &info.message_imprint;
+    let hash = Hash::named(&imprint.hash_algorithm)
+        .ok_or(TimestampError::Malformed("the imprint is not by SHA-256, 384 or 512"))?;
+    if imprint.hashed_message.as_bytes() != hash.of(message) {
+        return Err(TimestampError::OtherMessage);
+    }
+    parse_time(info.time).ok_or(TimestampError::Malformed("the time is not as RFC 3161 writes it"))
+}
+
+/// `YYYYMMDDhhmmss[.s…]Z`, without zeros at the end of the fraction (RFC 3161 section 2.4.2).
+fn parse_time(encoded: AnyRef<'_>) -> Option<Timestamp> {
+    let text = std::str::from_utf8(encoded.value()).ok()?.strip_suffix('Z')?;
+    let (whole, fraction) = match text.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (text, None),
+    };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let fraction_is_minimal = fraction.is_none_or(|fraction| {
+        digits(fraction) && !fraction.is_empty() && fraction.len() <= 9 && !fraction.ends_with('0')
+    });
+    if encoded.tag() != Tag::GeneralizedTime
+        || whole.len() != 14
+        || !digits(whole)
+        || !fraction_is_minimal
+    {
+        return None;
+    }
+    let time = DateTime::strptime("%Y%m%d%H%M%S%.f", text).ok()?;
+    TimeZone::UTC.to_timestamp(time).ok()
+}
+
+fn u64_of(number: &der::asn1::Int) -> Option<u64> {
+    number.to_der().ok().and_then(|der| u64::from_der(&der).ok())
+}
+
+impl Accuracy {
+    /// Whole seconds, rounded up.
+    fn seconds_up(&self) -> u64 {
+        let has_part = self.millis.unwrap_or(0) > 0 || self.micros.unwrap_or(0) > 0;
+        self.seconds.unwrap_or(0).saturating_add(u64::from(has_part))
+    }
+}
+
+/// The certificates of the token that can be read; others (attribute certificates) are not needed.
+fn certificates(data: &SignedData<'_>) -> Result<Vec<Certificate>, TimestampError> {
+    let set = data.certificates.as_ref().map(SetOfVec::as_slice).unwrap_or_default();
+    if set.len() > MAX_CERTIFICATES {
+        return Err(TimestampError::Malformed("the token has more than 16 certificates"));
+    }
+    let read = |encoded: &AnyRef<'_>| Certificate::from_der(&encoded.to_der().ok()?).ok();
+    Ok(set.iter().filter_map(read).collect())
+}
+
+/// Does the `SignerIdentifier` name this certificate?
+fn identifies(signer: AnyRef<'_>, certificate: &Certificate) -> bool {
+    let key_identifier = Tag::ContextSpecific { constructed: false, number: TagNumber(0) };
+    if signer.tag() == key_identifier {
+        return certificate.has_key_identifier(signer.value());
+    }
+    signer
+        .decode_as::<IssuerAndSerialNumber<'_>>()
+        .is_ok_and(|named| certificate.is(named.issuer, named.serial))
+}
+
+/// What the signer signed: attributes, which hold the digest of the content.
+struct SignedAttributes {
+    /// As they are hashed (RFC 5652 section 5.4).
+    bytes: Vec<u8>,
+    message_digest: Vec<u8>,
+    /// Hashes of the signer's certificate; at least one.
+    certificate_hashes: Vec<(CertificateHash, Vec<u8>)>,
+}
+
+#[derive(Clone, Copy)]
+enum CertificateHash {
+    /// Of version 1 of the attribute (RFC 2634 section 5.4).
+    Sha1,
+    /// Of version 2 (RFC 5035 section 3).
+    Sha2(Hash),
+}
+
+/// Both versions: the first certificate is the signer's.
+#[derive(Sequence)]
+struct SigningCertificate<'a> {
+    certificates: Vec<AnyRef<'a>>,
+    #[asn1(optional = "true")]
+    policies: Option<AnyRef<'a>>,
+}
+
+#[derive(Sequence)]
+struct EssCertId<'a> {
+    hash: OctetString,
+    #[asn1(optional = "true")]
+    issuer_serial: Option<AnyRef<'a>>,
+}
+
+#[derive(Sequence)]
+struct EssCertIdV2<'a> {
+    /// SHA-256 when absent.
+    #[asn1(optional = "true")]
+    hash_algorithm: Option<AlgorithmIdentifier<Any>>,
+    hash: OctetString,
+    #[asn1(optional = "true")]
+    issuer_serial: Option<AnyRef<'a>>,
+}
+
+impl SignedAttributes {
+    fn read(encoded: AnyRef<'_>) -> Result<Self, TimestampError> {
+        const MALFORMED: TimestampError =
+            TimestampError::Malformed("the signed attributes are not a DER set");
+        if encoded.tag() != (Tag::ContextSpecific { constructed: true, number: TagNumber(0) }) {
+            return Err(TimestampError::Malformed("the signer has no signed attributes"));
+        }
+        let set = AnyRef::new(Tag::Set, encoded.value()).map_err(|_| MALFORMED)?;
+        let bytes = set.to_der().map_err(|_| MALFORMED)?;
+        let attributes: SetOfVec<Attribute> = set.decode_as().map_err(|_| MALFORMED)?;
+        let mut seen = BTreeSet::new();
+        let mut content_type = None;
+        let mut message_digest = None;
+        let mut certificate_hashes = Vec::new();
+        for attribute in attributes.iter() {
+            if !seen.insert(attribute.oid) {
+                return Err(TimestampError::Malformed("a signed attribute is there twice"));
+            }
+            let [value] = attribute.values.as_slice() else { continue };
+            match attribute.oid {
+                CONTENT_TYPE => content_type = value.decode_as::<ObjectIdentifier>().ok(),
+                MESSAGE_DIGEST => message_digest = value.decode_as::<OctetString>().ok(),
+                SIGNING_CERTIFICATE => certificate_hashes.push(certificate_hash(value, 1)?),
+                SIGNING_CERTIFICATE_V2 => certificate_hashes.push(certificate_hash(value, 2)?),
+                _ => {}
+            }
+        }
+        if content_type != Some(TST_INFO) {
+            return Err(TimestampError::Malformed("the signed content type is not `TSTInfo`"));
+        }
+        let message_digest = message_digest
+            .ok_or(TimestampError::Malformed("the signed attributes have no message digest"))?;
+        if certificate_hashes.is_empty() {
+            return Err(TimestampError::Malformed("the signed attributes name no certificate"));
+        }
+        Ok(Self { bytes, message_digest: message_digest.as_bytes().to_vec(), certificate_hashes })
+    }
+
+    /// Is this the certificate that they name?
+    fn names(&self, certificate: &Certificate) -> bool {
+        let der = certificate.as_der();
+        self.certificate_hashes.iter().all(|(hash, value)| match hash {
+            CertificateHash::Sha1 => sha1::Sha1::digest(der).as_slice() == value,
+            CertificateHash::Sha2(hash) => hash.of(der) == *value,
+        })
+    }
+}
+
+/// The hash of the signer's certificate in a `SigningCertificate` or `SigningCertificateV2`.
+fn certificate_hash(
+    value: &Any,
+    version: u8,
+) -> Result<(CertificateHash, Vec<u8>), TimestampError> {
+    const MALFORMED: TimestampError =
+        TimestampError::Malformed("the signing certificate attribute is malformed");
+    let list: SigningCertificate<'_> = value.decode_as().map_err(|_| MALFORMED)?;
+    let first = list.certificates.first().ok_or(MALFORMED)?;
+    if version == 1 {
+        let id: EssCertId<'_> = first.decode_as().map_err(|_| MALFORMED)?;
+        return Ok((CertificateHash::Sha1, id.hash.as_bytes().to_vec()));
+    }
+    let id: EssCertIdV2<'_> = first.decode_as().map_err(|_| MALFORMED)?;
+    let hash = match &id.hash_algorithm {
+        None => Hash::Sha256,
+        Some(algorithm) => Hash::named(algorithm).ok_or(TimestampError::Malformed(
+            "the signing certificate is not named by SHA-256, 384 or 512",
+        ))?,
+    };
+    Ok((CertificateHash::Sha2(hash), id.hash.as_bytes().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Option<String> {
+        let encoded = AnyRef::new(Tag::GeneralizedTime, text.as_bytes()).unwrap();
+        parse_time(encoded).map(|time| time.to_string())
+    }
+
+    #[test]
+    fn times_are_read_as_the_standard_writes_them() {
+        assert_eq!(time("20261123203410Z").as_deref(), Some("2026-11-23T20:34:10Z"));
+        assert_eq!(time("20261123203410.25Z").as_deref(), Some("2026-11-23T20:34:10.25Z"));
+        for other in [
+            "20261123203410",
+            "202611232034Z",
+            "20261123203410+0100",
+            "20261123203410.Z",
+            "20261123203410.250Z",
+            "20261123203410,25Z",
+            "20261323203410Z",
+            "+2026112320341Z",
+            "2026112320341 Z",
+        ] {
+            assert_eq!(time(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn accuracy_is_rounded_up() {
+        let up = |seconds, millis, micros| Accuracy { seconds, millis, micros }.seconds_up();
+        assert_eq!(up(None, None, None), 0);
+        assert_eq!(up(Some(2), None, None), 2);
+        assert_eq!(up(Some(2), Some(1), None), 3);
+        assert_eq!(up(None, None, Some(1)), 1);
+        assert_eq!(up(Some(u64::MAX), Some(1), None), u64::MAX);
+    }
+}

@@ -519,7 +519,7 @@ fn the_recorded_cases_have_the_recorded_findings() {
         }
     }
     for (attack, names) in attacks {
-        eprintln!("attack {attack:2}: {} vectors, the page agrees with the program", names);
+        eprintln!("attack {attack:2}: {names} vectors, the page agrees with the program");
     }
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cases.len(), faults.join("\n"));
 }

@@ -146,7 +146,7 @@ fn close(
     key: KeyId,
     size: u64,
     status: KeyStatus,
-    revocation: Option<Revocation>,
+    revocation: Option<&Revocation>,
 ) {
     signers.retain_mut(|signer| {
         if signer.keyid != key {
@@ -157,7 +157,7 @@ fn close(
         };
         signer.until_seq = Some(signer.until_seq.map_or(last, |until| until.min(last)));
         signer.status = status;
-        signer.revocation.clone_from(&revocation);
+        signer.revocation = revocation.cloned();
         true
     });
 }
@@ -191,7 +191,7 @@ fn revoke(
         reason: reason.to_owned(),
         last_good,
     };
-    close(&mut keyring.signers, key, size, KeyStatus::Revoked, Some(revocation));
+    close(&mut keyring.signers, key, size, KeyStatus::Revoked, Some(&revocation));
     if let Some(to) = to {
         keyring.signers.push(log_key(to, size));
     }

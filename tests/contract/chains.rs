@@ -38,12 +38,12 @@ fn seal(store: &dyn Store, writer: &str, bundles: usize) -> Result<Vec<u64>, Sea
         let (mut payload, mut statement) = forge.bundle_after(previous, log.next_seq());
         payload.insert("inputs/writer".to_owned(), format!("{writer} {}", places.len()).into());
         let none = &mut |path: &str| panic!("{path} is no input");
-        let sealed = sealer.seal(&log, &payload, none, &BTreeMap::new(), |sums, files| {
+        let outcome = sealer.seal(&log, &payload, none, &BTreeMap::new(), |sums, files| {
             statement.subject[0].digest.sha256 = sums;
             statement.predicate.files = files;
             statement
         })?;
-        if let Sealed::Done { seq, .. } = sealed {
+        if let Sealed::Done { seq, .. } = outcome {
             places.push(seq);
         }
     }

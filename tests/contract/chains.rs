@@ -25,7 +25,7 @@ fn now() -> Timestamp {
 
 /// Seals bundles, each on the head as it is then, and unlike those of any other writer: the same
 /// bundle twice would be one.
-fn seal(store: &dyn Store, writer: &str, bundles: usize) -> Result<Vec<u64>, SealError> {
+pub fn seal(store: &dyn Store, writer: &str, bundles: usize) -> Result<Vec<u64>, SealError> {
     let forge = Forge::new();
     let keyring = newest_keyring(&forge.files);
     let signer = FileSigner::new(key(LOG)).unwrap();
@@ -51,7 +51,7 @@ fn seal(store: &dyn Store, writer: &str, bundles: usize) -> Result<Vec<u64>, Sea
 }
 
 /// Every error of the archive; it holds `size` statements.
-fn errors(store: &dyn Store, size: u64) -> Vec<String> {
+pub fn errors(store: &dyn Store, size: u64) -> Vec<String> {
     let verdict = verify(store, &Policy::new([root_id()].into(), now())).unwrap();
     assert_eq!(verdict.checked.statements, size);
     let errors = verdict.findings.iter().filter(|finding| finding.level == Level::Error);

@@ -88,6 +88,32 @@ fn a_lock_is_set_and_holds() {
     });
 }
 
+/// Attack 29. A lock keeps the version that was written; it does not keep another one from covering it.
+#[test]
+#[ignore = "needs a server and an environment"]
+fn an_object_deleted_and_made_again_is_named() {
+    let admin = Admin::new();
+    let mut location = location(&endpoint(), &format!("s3://{LOCKED}/again"));
+    location.lock = Some((LockMode::Governance, 1));
+    let store = archive::open(&location, Timestamp::now()).unwrap();
+    chains::seal(&*store, "owner", 3).unwrap();
+    let path = layout::statement(1);
+    let original = store.read(&path).unwrap();
+    let cover = || {
+        let key = format!("again/{path}");
+        let delete = admin.client.delete_object().bucket(LOCKED).key(key).send();
+        let deleted = admin.runtime.block_on(delete).unwrap();
+        assert_eq!(deleted.delete_marker(), Some(true));
+    };
+    cover();
+    assert_eq!(chains::errors(&*store, 3), [format!("FILE_MISSING {path}")]);
+    assert_eq!(store.put_new(&path, b"{}").unwrap(), Put::Created);
+    assert_eq!(chains::errors(&*store, 3), [format!("PAYLOAD_COPY_MISMATCH {path}")]);
+    cover();
+    assert_eq!(store.put_new(&path, &original).unwrap(), Put::Created);
+    assert_eq!(chains::errors(&*store, 3), Vec::<String>::new());
+}
+
 #[test]
 #[ignore = "needs a server and an environment"]
 fn a_lock_on_a_bucket_without_locks_is_an_error() {

@@ -105,7 +105,11 @@ fn print(source: &Source, drawn: &Sample, arguments: &Arguments, context: &Conte
 fn rows(drawn: &Sample) -> Vec<Vec<String>> {
     let row = |(number, unit): (usize, &Unit)| {
         let key: String = unit.key.to_string().chars().take(12).collect();
-        vec![number.to_string(), key, unit.name.clone(), format!("{} findings", unit.items.len())]
+        let findings = match unit.items.len() {
+            1 => "1 finding".to_owned(),
+            more => format!("{more} findings"),
+        };
+        vec![number.to_string(), key, unit.name.clone(), findings]
     };
     (1..).zip(&drawn.units).map(row).collect()
 }

@@ -4,7 +4,7 @@
 //!
 //! `cargo bench --no-default-features --features cli --bench ingest`
 //!
-//! Prints medians of wall time and their ratios; absolute times belong to the machine.
+//! Prints medians of wall time, and ratios of wall and CPU time; absolute times belong to the machine.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,13 +17,13 @@
     reason = "a benchmark that cannot go on should stop, and it counts in floating point"
 )]
 
+mod measure;
+
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
 
 use affidavit::archive::{Directory, Put, Store};
 use affidavit::evaluate::evaluate;
@@ -36,10 +36,11 @@ use affidavit::framework::builtin;
 use affidavit::parallel;
 use affidavit::run::{self, FileTime, Run};
 use ed25519_dalek::{Signer as _, SigningKey};
+use measure::{median, peer, time};
 
 const FINDINGS: usize = 100_000;
 const FILES: usize = 50;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 /// As in `src/pipeline.rs`.
 const KEPT: usize = 96 << 20;
 
@@ -50,6 +51,7 @@ fn main() {
     }
     let folder = tempfile::tempdir().unwrap();
     let paths = write_inputs(folder.path());
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     let bytes: u64 = paths.iter().map(|path| fs::metadata(path).unwrap().len()).sum();
     let megabytes = bytes as f64 / 1e6;
     println!("{FINDINGS} findings in {FILES} kube-bench files, {megabytes:.0} MB");
@@ -59,8 +61,8 @@ fn main() {
     for round in 0..=ROUNDS {
         let times = [
             time(|| seal(&paths, &folder.path().join(format!("archive-{round}")))),
-            time(|| peer("jq", &["empty"], &paths)),
-            time(|| peer("openssl", &["dgst", "-sha256"], &paths)),
+            peer("jq", &["empty"], folder.path(), &names),
+            peer("openssl", &["dgst", "-sha256"], folder.path(), &names),
         ];
         // The first round warms the caches.
         if round > 0 {
@@ -70,44 +72,21 @@ fn main() {
         }
         fs::remove_dir_all(folder.path().join(format!("archive-{round}"))).unwrap();
     }
-    let (line, jq, openssl) = (median(line), median(jq), median(openssl));
-    println!("ingest + assess + seal   {:8.0} MB/s", megabytes / line);
-    println!(
-        "jq empty                 {:8.0} MB/s   the line is {:.1} x as fast",
-        megabytes / jq,
-        jq / line
-    );
-    println!(
-        "openssl dgst -sha256     {:8.0} MB/s   the line takes {:.1} x as long",
-        megabytes / openssl,
-        line / openssl
-    );
+    let line = median(&line);
+    println!("ingest + assess + seal   {:8.0} MB/s", megabytes / line.wall);
+    for (name, times) in [("jq empty", jq), ("openssl dgst -sha256", openssl)] {
+        let peer = median(&times);
+        println!(
+            "{name:24} {:8.0} MB/s   the line is {:.2} x as fast and takes {:.2} x its CPU time",
+            megabytes / peer.wall,
+            peer.wall / line.wall,
+            line.cpu / peer.cpu,
+        );
+    }
     println!(
         "peak memory              {:8.0} MiB   ({before:.0} MiB before the first round)",
         peak_memory()
     );
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
-
-fn time(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    work();
-    start.elapsed().as_secs_f64()
-}
-
-/// Runs a peer over all files, as one process.
-fn peer(program: &str, arguments: &[&str], paths: &[PathBuf]) {
-    let status = Command::new(program)
-        .args(arguments)
-        .args(paths)
-        .stdout(Stdio::null())
-        .status()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(status.success());
 }
 
 /// High-water mark of resident memory, in MiB.

@@ -15,11 +15,10 @@
     reason = "a benchmark that cannot go on should stop, and it counts in floating point"
 )]
 
+mod measure;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use affidavit::archive::Directory;
 use affidavit::evidence::canonical;
@@ -46,9 +45,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use jiff::Timestamp;
+use measure::{Taken, median, peer, time};
 use serde_json::json;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 const ORIGIN: &str = "evidence.example.com/bench";
 const START: i64 = 1_700_000_000;
 /// Files of a bundle that a chain-only verification lists and does not read.
@@ -112,16 +112,13 @@ fn chain_alone(what: &str, statements: u64, interval: i64, aim: f64) {
     let policy = log.policy(false);
     let mut times = Vec::new();
     for round in 0..=ROUNDS {
-        let start = Times::now();
-        let verdict = verify::verify(&archive, &policy).unwrap();
-        let taken = start.elapsed();
-        check(&verdict, statements);
+        let taken = time(|| check(&verify::verify(&archive, &policy).unwrap(), statements));
         // The first round warms the caches.
         if round > 0 {
             times.push(taken);
         }
     }
-    let (cpu, wall) = medians(&times);
+    let Taken { cpu, wall } = median(&times);
     println!(
         "{what} ({statements} statements, checkpoints, {} files listed): {:.2} of the aim of {aim} s CPU (wall {:.2})",
         archive.0.len(),
@@ -134,6 +131,7 @@ fn chain_alone(what: &str, statements: u64, interval: i64, aim: f64) {
 fn all_files() {
     const BUNDLES: u64 = 60;
     const INPUT: usize = 4 << 20;
+    // A whole-cluster report of Trivy has about as many in 8 MB.
     const FINDINGS: usize = 2_500;
     const REPORT: usize = 1 << 20;
     let folder = tempfile::tempdir().unwrap();
@@ -173,24 +171,24 @@ fn all_files() {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut bytes = 0;
     for round in 0..=ROUNDS {
-        let start = Times::now();
-        let verdict = verify::verify(&archive, &policy).unwrap();
-        let taken = start.elapsed();
-        check(&verdict, BUNDLES);
-        assert_eq!(verdict.checked.bundles, BUNDLES);
-        bytes = verdict.checked.bytes;
-        let peer = openssl(folder.path(), &paths);
+        let taken = time(|| {
+            let verdict = verify::verify(&archive, &policy).unwrap();
+            check(&verdict, BUNDLES);
+            assert_eq!(verdict.checked.bundles, BUNDLES);
+            bytes = verdict.checked.bytes;
+        });
+        let openssl = peer("openssl", &["dgst", "-sha256"], folder.path(), &paths);
         if round > 0 {
             ours.push(taken);
-            theirs.push(peer);
+            theirs.push(openssl);
         }
     }
-    let (ours, theirs) = (medians(&ours), medians(&theirs));
+    let (ours, theirs) = (median(&ours), median(&theirs));
     println!(
         "--deep over {BUNDLES} bundles in a directory, {} MB ({FINDINGS} findings in each): {:.2} x the CPU time of openssl dgst -sha256 over the same files, {:.2} x its wall time",
         bytes / 1_000_000,
-        ours.0 / theirs.0,
-        ours.1 / theirs.1,
+        ours.cpu / theirs.cpu,
+        ours.wall / theirs.wall,
     );
 }
 
@@ -199,65 +197,6 @@ fn check(verdict: &Verdict, statements: u64) {
     assert_eq!(codes, BTreeSet::from(["HEAD_UNPINNED"]), "{:?}", verdict.findings.first());
     assert_eq!(verdict.checked.statements, statements);
     assert_eq!(verdict.checked.not_checked, 0);
-}
-
-/// One process over all files.
-fn openssl(root: &Path, paths: &[String]) -> Taken {
-    let (cpu, start) = (children_cpu(), Instant::now());
-    let status = Command::new("openssl")
-        .args(["dgst", "-sha256"])
-        .args(paths)
-        .current_dir(root)
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success());
-    Taken { cpu: children_cpu() - cpu, wall: start.elapsed().as_secs_f64() }
-}
-
-/// Seconds.
-struct Taken {
-    cpu: f64,
-    wall: f64,
-}
-
-struct Times {
-    cpu: f64,
-    wall: Instant,
-}
-
-impl Times {
-    fn now() -> Self {
-        Self { cpu: own_cpu(), wall: Instant::now() }
-    }
-
-    fn elapsed(&self) -> Taken {
-        Taken { cpu: own_cpu() - self.cpu, wall: self.wall.elapsed().as_secs_f64() }
-    }
-}
-
-/// CPU time of this thread, which is the only one, in seconds (proc(5): nanoseconds on the CPU).
-fn own_cpu() -> f64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
-}
-
-/// CPU time of children that have ended, in seconds (proc(5): `cutime` and `cstime` in ticks of
-/// 10 ms).
-fn children_cpu() -> f64 {
-    let text = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
-    (ticks(13) + ticks(14)) / 100.0
-}
-
-fn medians(times: &[Taken]) -> (f64, f64) {
-    let median = |of: &dyn Fn(&Taken) -> f64| {
-        let mut values: Vec<f64> = times.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    (median(&|taken| taken.cpu), median(&|taken| taken.wall))
 }
 
 /// What a statement says of its bundle.
@@ -291,7 +230,7 @@ impl LogWriter {
             version: 1,
             prev: None,
             origin: ORIGIN.to_owned(),
-            created: time(0),
+            created: written(0),
             expires: "2100-01-01T00:00:00Z".to_owned(),
             root: Root {
                 threshold: 1,
@@ -330,13 +269,9 @@ impl LogWriter {
 
     /// Verifies right after the newest bundle, without a pin.
     fn policy(&self, deep: bool) -> Policy {
-        Policy {
-            roots: [self.root.id()].into(),
-            pins: Vec::new(),
-            now: instant::parse(&time(i64::try_from(self.seq).unwrap() * self.interval)).unwrap(),
-            deep,
-            replay: false,
-        }
+        let newest = written(i64::try_from(self.seq).unwrap() * self.interval);
+        let now = instant::parse(&newest).unwrap();
+        Policy { deep, ..Policy::new([self.root.id()].into(), now) }
     }
 
     /// The files of the next place.
@@ -389,9 +324,9 @@ impl LogWriter {
                     prev: self.prev.map(|sha256| DigestSet { sha256 }),
                 },
                 time: Time {
-                    created: time(at),
-                    period_start: time(at - self.interval),
-                    period_end: time(at),
+                    created: written(at),
+                    period_start: written(at - self.interval),
+                    period_end: written(at),
                     interval_seconds: self.interval.unsigned_abs(),
                 },
                 items: Items {
@@ -432,7 +367,7 @@ impl LogWriter {
     }
 }
 
-fn time(seconds: i64) -> String {
+fn written(seconds: i64) -> String {
     instant::format(Timestamp::from_second(START + seconds).unwrap())
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::evidence::digest::Digest;
 use crate::evidence::disclosure::{DisclosedItem, Disclosure, DisclosureError, FORMAT};
 use crate::evidence::envelope::Envelope;
-use crate::evidence::keyring::CheckedKeyring;
+use crate::evidence::key::KeyId;
 use crate::evidence::layout::{self, Place};
 use crate::evidence::merkle::{inclusion_proof, leaf_hash};
 use crate::evidence::statement::{Statement, StatementError};
@@ -126,11 +126,12 @@ impl Source {
         })
     }
 
-    /// The newest keyring, as the archive has it.
+    /// Digest of the first keyring's payload, as the archive has it: what a check of one's own
+    /// disclosures may trust.
     #[must_use]
-    pub fn keyring(&self) -> Option<CheckedKeyring> {
-        let envelope = Envelope::parse(self.keyrings.last()?.as_bytes()).ok()?;
-        CheckedKeyring::parse(&envelope.payload).ok()
+    pub fn first_keyring(&self) -> Option<KeyId> {
+        let envelope = Envelope::parse(self.keyrings.first()?.as_bytes()).ok()?;
+        Some(KeyId::from(Digest::of(&envelope.payload)))
     }
 
     /// A disclosure of these items.

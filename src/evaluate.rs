@@ -32,7 +32,7 @@ const CLOCK_SKEW_SECONDS: i64 = 300;
 const INPUT_BUDGET: usize = 32 << 20;
 
 /// Findings that become lines of items in one go: few enough for the lines to stay in the cache.
-const FINDINGS_PER_SEGMENT: usize = 250;
+const FINDINGS_PER_SEGMENT: usize = 128;
 
 /// About as long as the line of a finding usually is.
 const BYTES_PER_FINDING: usize = 384;
@@ -602,7 +602,7 @@ impl Evaluation {
         findings: &[Sourced],
         salt: &Salt<'_>,
     ) -> Result<Segment, ItemError> {
-        let mut lines = Segment::default();
+        let mut lines = Segment::with_capacity(findings.len() * BYTES_PER_FINDING);
         for (index, sourced) in (first..).zip(findings) {
             let finding = &sourced.finding;
             let resource = &finding.resource;
@@ -666,25 +666,24 @@ impl Evaluation {
         Ok(())
     }
 
-    /// Checks that could contradict another one about a fact of a control that is not satisfied.
+    /// Checks with findings that share a fact of a control that is not satisfied.
     fn alternatives(&self) -> HashSet<&CheckId> {
-        let mut alternatives = HashSet::new();
-        for (framework, results) in &self.frameworks {
-            for result in results.iter().filter(|result| result.status == Status::NotSatisfied) {
-                let control = framework.control(&result.control);
-                for mapping in control.iter().flat_map(|control| &control.mappings) {
-                    if mapping.all_checks().count() > 1 {
-                        alternatives.extend(mapping.all_checks().map(|(check, _)| check));
-                    }
-                }
-            }
-        }
-        alternatives
+        self.frameworks
+            .iter()
+            .flat_map(|(_, results)| results)
+            .filter(|result| result.status == Status::NotSatisfied)
+            .flat_map(|result| &result.facts)
+            .filter(|fact| fact.checks.len() > 1)
+            .flat_map(|fact| fact.checks.keys())
+            .collect()
     }
 
     /// Alternatives for one fact of which one fails and another passes at the same resource.
     fn conflicts(&self) -> Vec<ConflictItem> {
         let alternatives = self.alternatives();
+        if alternatives.is_empty() {
+            return Vec::new();
+        }
         let mut by_check: BTreeMap<&CheckId, BTreeMap<String, Outcome>> = BTreeMap::new();
         for sourced in self.findings.iter().filter(|sourced| sourced.usable) {
             let finding = &sourced.finding;

@@ -305,6 +305,8 @@ fn read_text(path: &Path) -> Result<String, RunFailure> {
 /// Keyrings and the secret of a chain.
 struct Keys {
     keyring: CheckedKeyring,
+    /// Root keys of the first version: the ones that auditors were told.
+    roots: Vec<KeyId>,
     envelopes: Vec<Vec<u8>>,
     secret: DisclosureSecret,
 }
@@ -313,6 +315,7 @@ impl Keys {
     fn load(config: &Config) -> Result<Self, RunFailure> {
         let mut envelopes = Vec::new();
         let mut keyring = None;
+        let mut roots = Vec::new();
         for version in 1.. {
             let name = layout::keyring(version);
             let name = name.strip_prefix("keyring/").unwrap_or(&name);
@@ -325,6 +328,9 @@ impl Keys {
             let envelope = Envelope::parse(&bytes).map_err(|error| failed(error.to_string()))?;
             let checked = CheckedKeyring::parse(&envelope.payload)
                 .map_err(|source| RunFailure::Keyring { path: path.clone(), source })?;
+            if version == 1 {
+                roots.extend(checked.root_ids());
+            }
             keyring = Some(checked);
             envelopes.push(bytes);
         }
@@ -344,7 +350,7 @@ impl Keys {
             path: path.clone(),
             reason: "not 64 lower-case hex digits".to_owned(),
         })?;
-        Ok(Self { keyring, envelopes, secret: DisclosureSecret::new(*secret.as_bytes()) })
+        Ok(Self { keyring, roots, envelopes, secret: DisclosureSecret::new(*secret.as_bytes()) })
     }
 }
 
@@ -564,7 +570,7 @@ impl<'a> Draft<'a> {
             items_root: items.root.clone(),
             keyring_version: keys.keyring.keyring.version,
             signer: signer.public_key().id(),
-            roots: keys.keyring.root_ids().into_iter().collect(),
+            roots: keys.roots.clone(),
         };
         let mappings: Vec<(&Framework, Digest)> = evaluation
             .frameworks
@@ -769,6 +775,6 @@ fn outcome(config: &Config, evaluation: &Evaluation, keys: &Keys, store: &dyn St
             .collect(),
         findings: evaluation.findings(),
         incomplete: evaluation.is_incomplete(),
-        roots: keys.keyring.root_ids().into_iter().collect(),
+        roots: keys.roots.clone(),
     }
 }

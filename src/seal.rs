@@ -16,6 +16,7 @@ use crate::evidence::checkpoint::Checkpoint;
 use crate::evidence::digest::Digest;
 use crate::evidence::envelope::{Envelope, EnvelopeSignature, STATEMENT_TYPE, pae};
 use crate::evidence::instant;
+use crate::evidence::key::KeyId;
 use crate::evidence::keyring::{CheckedKeyring, KeyStatus};
 use crate::evidence::layout;
 use crate::evidence::manifest::Manifest;
@@ -205,13 +206,16 @@ impl<'a> Sealer<'a> {
             put(store, &layout::keyring(version), bytes)?;
         }
         let sealer = Self { store, signer, keyring };
-        sealer.refuse_broken(now)?;
+        // What auditors trust is the first version, whoever holds the root keys by now.
+        let first = keyrings.first().and_then(|bytes| Envelope::parse(bytes).ok());
+        let trusted = first.map(|envelope| KeyId::from(Digest::of(&envelope.payload)));
+        sealer.refuse_broken(trusted, now)?;
         Ok(sealer)
     }
 
     /// Nothing is added to an archive that does not verify, apart from what a cut-off run leaves.
-    fn refuse_broken(&self, now: Timestamp) -> Result<(), SealError> {
-        let policy = Policy { deep: false, ..Policy::new(self.keyring.root_ids(), now) };
+    fn refuse_broken(&self, trusted: Option<KeyId>, now: Timestamp) -> Result<(), SealError> {
+        let policy = Policy { deep: false, ..Policy::new(trusted.into_iter().collect(), now) };
         let verdict = verify::verify(self.store, &policy)?;
         let statements = verdict.checked.statements;
         let newest = statements.saturating_sub(1);

@@ -9,7 +9,7 @@ use affidavit::evidence::layout;
 
 use crate::small_chain::{DAYS, ORIGIN, files, run, workspace};
 
-const NOW: &str = "2026-11-23T03:00:00Z";
+const NOW: &str = "2026-11-22T03:00:00Z";
 
 struct Chain {
     _folder: tempfile::TempDir,

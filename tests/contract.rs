@@ -4,7 +4,7 @@
 //! come from the environment, as in production, so those tests run in a process of their own: this
 //! very program, started again with another environment.
 
-mod chain;
+mod chains;
 pub mod server;
 mod s3;
 
@@ -131,8 +131,8 @@ fn a_chain_in_a_directory_survives_races_and_cuts() {
     let folder = tempfile::tempdir().unwrap();
     let open =
         |name: &str| -> Box<dyn Store> { Box::new(Directory::new(folder.path().join(name))) };
-    chain::racing_writers_make_one_chain(25, &open);
-    chain::a_writer_cut_off_anywhere_is_finished(&open);
+    chains::racing_writers_make_one_chain(25, &open);
+    chains::a_writer_cut_off_anywhere_is_finished(&open);
 }
 
 #[test]

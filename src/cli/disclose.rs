@@ -59,7 +59,7 @@ pub(super) fn disclosure(
 ) -> Result<Vec<u8>, Failure> {
     let bytes = source.disclose(ids).map_err(failure)?;
     // Whether the receiver trusts these root keys is for the receiver to say.
-    let roots = source.keyring().map(|keyring| keyring.root_ids()).unwrap_or_default();
+    let roots = source.first_keyring().into_iter().collect();
     let result = verify_disclosure(&bytes, &Policy::new(roots, context.now));
     match result.verdict.findings.iter().find(|finding| finding.level == Level::Error) {
         None => Ok(bytes),

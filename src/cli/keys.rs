@@ -210,6 +210,7 @@ fn newest(versions: Vec<CheckedKeyring>) -> Result<CheckedKeyring, Failure> {
     versions.into_iter().next_back().ok_or_else(|| usage(anyhow!("there is no keyring")))
 }
 
+/// The configuration and the newest keyring.
 fn load(arguments: &Keyring) -> Result<(Config, CheckedKeyring), Failure> {
     let config = Config::load(&arguments.config).map_err(|error| usage(error.into()))?;
     let keyring = newest(versions(&config.keys.keyring)?)?;
@@ -274,8 +275,10 @@ fn fingerprint(files: &[PathBuf], context: &Context) -> Result<Exit, Failure> {
         if file.is_dir() {
             let folder =
                 if file.join("keyring").is_dir() { file.join("keyring") } else { file.clone() };
-            let keyring = newest(versions(&folder)?)?;
-            found.extend(keyring.root_ids().into_iter().map(|id| (name.clone(), id)));
+            // What auditors trust is the first version.
+            let first = versions(&folder)?.into_iter().next();
+            let ids = first.iter().flat_map(CheckedKeyring::root_ids);
+            found.extend(ids.map(|id| (name.clone(), id)));
         } else {
             found.push((name, public_key(file)?.id()));
         }
@@ -309,7 +312,7 @@ fn public_key(file: &Path) -> Result<PublicKey, Failure> {
 }
 
 /// The archive's head, if the archive verifies: root keys must not vouch for anything else.
-fn head(config: &Config, keyring: &CheckedKeyring, context: &Context) -> Result<Pin, Failure> {
+fn head(config: &Config, context: &Context) -> Result<Pin, Failure> {
     let empty = Pin { origin: config.origin.clone(), size: 0, root: Digest::of(b"") };
     let store = archive::open(&config.archive, context.now)
         .map_err(|error| Failure { help: error.help(), ..not_finished(error) })?;
@@ -325,7 +328,9 @@ fn head(config: &Config, keyring: &CheckedKeyring, context: &Context) -> Result<
     {
         return Ok(empty);
     }
-    let policy = Policy { deep: false, ..Policy::new(keyring.root_ids(), context.now) };
+    let first = versions(&config.keys.keyring)?.first().map(CheckedKeyring::id);
+    let trusted = first.into_iter().collect();
+    let policy = Policy { deep: false, ..Policy::new(trusted, context.now) };
     let verdict = verify::verify(&*store, &policy).map_err(not_finished)?;
     let expected = [verify::FailureCode::StaleHead, verify::FailureCode::KeyringExpired];
     let fault = verdict
@@ -383,7 +388,7 @@ fn rotate(arguments: &Rotate, context: &Context) -> Result<Exit, Failure> {
         return Err(usage(anyhow!("nothing to change"))
             .help("give --to, --renew, or --add-root, --remove-root and --threshold"));
     };
-    let log = head(&config, &before, context)?;
+    let log = head(&config, context)?;
     let mut draft = make(&before, &change, &log, &arguments.ceremony, context)?;
     if draft.keyring.handed_over_from(&before).next().is_some() {
         draft.hand_over(&*open_signer(&config.keys.signer)?).map_err(not_finished)?;
@@ -398,7 +403,7 @@ fn rotate(arguments: &Rotate, context: &Context) -> Result<Exit, Failure> {
 fn revoke(arguments: &Revoke, context: &Context) -> Result<Exit, Failure> {
     let (config, before) = load(&arguments.ceremony.keyring)?;
     let log = match &arguments.last_good {
-        None => head(&config, &before, context)?,
+        None => head(&config, context)?,
         Some(path) => {
             let name = || path.display().to_string();
             let text = std::fs::read_to_string(path).with_context(name).map_err(usage)?;

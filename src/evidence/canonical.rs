@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use memchr::memchr2;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +108,8 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn over(bytes: &'a [u8]) -> Option<Self> {
         // Control characters stand nowhere in canonical JSON, not even between values.
-        let is_text = bytes.iter().min() >= Some(&0x20) && std::str::from_utf8(bytes).is_ok();
+        let lowest = bytes.iter().fold(u8::MAX, |lowest, byte| lowest.min(*byte));
+        let is_text = lowest >= 0x20 && std::str::from_utf8(bytes).is_ok();
         is_text.then_some(Self { rest: bytes })
     }
 
@@ -134,7 +136,7 @@ impl<'a> Walk<'a> {
         let mut end = 0;
         loop {
             let rest = self.rest.get(end..)?;
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            let plain = memchr2(b'"', b'\\', rest)?;
             end += plain;
             match rest.get(plain..)? {
                 [b'"', after @ ..] => {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use memchr::memchr;
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{self, CanonicalError};
@@ -103,6 +104,12 @@ pub enum ItemError {
 }
 
 impl Segment {
+    /// With room for so many bytes of lines.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { lines: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Appends an item of a type whose fields stand in alphabetical order and hold no floats and no
     /// maps: then plain serialisation is canonical, at a fraction of the cost of sorting. (The
     /// verifier checks every line, so a type that breaks this cannot pass a test.)
@@ -267,10 +274,13 @@ pub enum LineError {
 
 /// Splits `items.jsonl` into lines; the last one must end in a newline.
 pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
-    bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .enumerate()
-        .map(|(index, bytes)| Line { number: index + 1, bytes })
+    let mut rest = bytes;
+    (1..).map_while(move |number| {
+        let end = memchr(b'\n', rest).map_or(rest.len(), |newline| newline + 1);
+        let (bytes, after) = rest.split_at_checked(end).filter(|(line, _)| !line.is_empty())?;
+        rest = after;
+        Some(Line { number, bytes })
+    })
 }
 
 /// Checks the form of all lines and computes their number and root. `each` is called with id, type

@@ -273,6 +273,12 @@ impl CheckedKeyring {
         self.signed_by(envelope).len() as u64 >= self.keyring.root.threshold
     }
 
+    /// Digest of its payload as an id: of the first version, it may be trusted in place of root keys.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        KeyId::from(self.digest)
+    }
+
     /// Ids of the root keys.
     #[must_use]
     pub fn root_ids(&self) -> BTreeSet<KeyId> {

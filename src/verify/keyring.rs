@@ -4,7 +4,7 @@
 use crate::evidence::canonical::CanonicalError;
 use crate::evidence::envelope::{Envelope, KEYRING_TYPE};
 use crate::evidence::instant;
-use crate::evidence::key::{KeyError, KeyId};
+use crate::evidence::key::KeyError;
 use crate::evidence::keyring::{CheckedKeyring, KeyringError};
 use crate::evidence::layout;
 
@@ -120,9 +120,8 @@ impl Verification<'_> {
             return None;
         }
         let roots = &self.policy.roots;
-        let payload_id = KeyId::from_hex(&keyring.digest.to_string());
         let trusted = signed_by.intersection(roots).count() as u64;
-        if trusted >= threshold || payload_id.is_some_and(|id| roots.contains(&id)) {
+        if trusted >= threshold || roots.contains(&keyring.id()) {
             return Some(());
         }
         let theirs: Vec<String> = keyring.root_ids().iter().map(ToString::to_string).collect();

@@ -45,7 +45,7 @@ impl Pin {
         words.windows(3).filter_map(Self::from_words).next_back().ok_or(PinError)
     }
 
-    /// Reads the head that a report's PDF states in its XMP metadata, where it is not compressed.
+    /// Reads the head that a report's PDF states in its metadata, where it is not compressed.
     ///
     /// # Errors
     /// [`PinError`], also for the report of a chain's first bundle, before which there is no head.
@@ -54,7 +54,8 @@ impl Pin {
         let rest = start.and_then(|start| bytes.get(start + PDF_MARK.len()..)).ok_or(PinError)?;
         // Origin, number and base64 fit into this many bytes.
         let text = String::from_utf8_lossy(rest.get(..512).unwrap_or(rest)).into_owned();
-        let text = text.split('<').next().unwrap_or_default();
+        // It stands in the document information, in parentheses, and in XMP, before a tag.
+        let text = text.split(['<', ')']).next().unwrap_or_default();
         let words: Vec<&str> = text.split_whitespace().take(3).collect();
         Self::from_words(&words).ok_or(PinError)
     }
@@ -95,6 +96,8 @@ mod tests {
         assert_eq!(Pin::parse(&text), Ok(pin.clone()));
         assert_eq!(Pin::parse("nothing here"), Err(PinError));
         let pdf = format!("%PDF-1.7 <pdf:Keywords>affidavit-head: {}</pdf:Keywords>", pin.line());
+        assert_eq!(Pin::from_pdf(pdf.as_bytes()), Ok(pin.clone()));
+        let pdf = format!("%PDF-1.7 /Keywords(affidavit-head: {})/Title(x)", pin.line());
         assert_eq!(Pin::from_pdf(pdf.as_bytes()), Ok(pin));
         assert_eq!(Pin::from_pdf(b"%PDF-1.7"), Err(PinError));
     }

@@ -300,19 +300,8 @@ fn valid(cases: &mut Cases) {
         &[],
     );
     let subject = three();
-    let mut zip = std::io::Cursor::new(Vec::new());
-    let paths: Vec<String> = subject.files.keys().cloned().collect();
-    let at = "2026-11-20T02:00:00Z".parse().unwrap();
-    packed::write(Format::Zip, &InMemory(&subject.files), &paths, &[], at, &mut zip).unwrap();
-    cases.add_bytes(
-        "valid/zip",
-        &[],
-        "The same as a .zip.",
-        subject,
-        "archive.zip",
-        zip.into_inner(),
-        &[],
-    );
+    let bytes = zip(&subject);
+    cases.add_bytes("valid/zip", &[], "The same as a .zip.", subject, "archive.zip", bytes, &[]);
 
     let mut forge = Forge::new();
     let keyring = forge.rotated(NEXT_LOG);
@@ -416,6 +405,32 @@ fn valid(cases: &mut Cases) {
     );
 }
 
+fn zip(subject: &Subject) -> Vec<u8> {
+    let mut zip = std::io::Cursor::new(Vec::new());
+    let paths: Vec<String> = subject.files.keys().cloned().collect();
+    let at = "2026-11-20T02:00:00Z".parse().unwrap();
+    packed::write(Format::Zip, &InMemory(&subject.files), &paths, &[], at, &mut zip).unwrap();
+    zip.into_inner()
+}
+
+/// Marks an entry as encrypted, in both of its headers (APPNOTE 4.4.4).
+fn encrypted(mut zip: Vec<u8>, path: &str) -> Vec<u8> {
+    let name = path.as_bytes();
+    let mut marked = 0;
+    for at in 46..zip.len() - name.len() {
+        if zip[at..].starts_with(name) {
+            let flags = match zip[at - 46..at] {
+                [b'P', b'K', 1, 2, ..] => at - 46 + 8,
+                _ => at - 30 + 6,
+            };
+            zip[flags] |= 1;
+            marked += 1;
+        }
+    }
+    assert_eq!(marked, 2);
+    zip
+}
+
 fn files(cases: &mut Cases) {
     let subject = three();
     let items = subject.inside(1, layout::ITEMS);
@@ -465,6 +480,15 @@ fn files(cases: &mut Cases) {
         "The report was removed.",
         three().remove(&report),
         &[&format!("FILE_MISSING {report}")],
+    );
+    cases.add_bytes(
+        "invalid/file-unreadable",
+        &[],
+        "A file of a .zip is encrypted.",
+        three(),
+        "archive.zip",
+        encrypted(zip(&subject), &report),
+        &[&format!("FILE_UNREADABLE {report}")],
     );
     let stray = subject.inside(1, "inputs/kube-bench/0002-node-2.json");
     cases.add(

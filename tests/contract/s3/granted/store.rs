@@ -18,7 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use super::super::super::{chain, directory, paths, suite};
+use super::super::super::{chains, directory, paths, suite};
 use super::super::{fixture, location, server, store};
 use super::{Admin, LOCKED, PLAIN, endpoint};
 
@@ -32,8 +32,8 @@ fn the_contract_holds() {
 #[ignore = "needs a server and an environment"]
 fn a_chain_survives_races_and_cuts() {
     let open = |name: &str| store(&endpoint(), &format!("s3://{PLAIN}/chain-{name}"));
-    chain::racing_writers_make_one_chain(25, &open);
-    chain::a_writer_cut_off_anywhere_is_finished(&open);
+    chains::racing_writers_make_one_chain(25, &open);
+    chains::a_writer_cut_off_anywhere_is_finished(&open);
 }
 
 #[test]

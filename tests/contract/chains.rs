@@ -23,8 +23,9 @@ fn now() -> Timestamp {
     "2026-11-20T03:00:00Z".parse().unwrap()
 }
 
-/// Seals bundles, each on the head as it is then.
-fn seal(store: &dyn Store, bundles: usize) -> Result<Vec<u64>, SealError> {
+/// Seals bundles, each on the head as it is then, and unlike those of any other writer: the same
+/// bundle twice would be one.
+fn seal(store: &dyn Store, writer: &str, bundles: usize) -> Result<Vec<u64>, SealError> {
     let forge = Forge::new();
     let keyring = newest_keyring(&forge.files);
     let signer = FileSigner::new(key(LOG)).unwrap();
@@ -34,7 +35,8 @@ fn seal(store: &dyn Store, bundles: usize) -> Result<Vec<u64>, SealError> {
     while places.len() < bundles {
         let log = sealer.log()?;
         let previous = log.newest.as_ref().map(|newest| newest.digest);
-        let (payload, mut statement) = forge.bundle_after(previous, log.next_seq());
+        let (mut payload, mut statement) = forge.bundle_after(previous, log.next_seq());
+        payload.insert("inputs/writer".to_owned(), format!("{writer} {}", places.len()).into());
         let none = &mut |path: &str| panic!("{path} is no input");
         let sealed = sealer.seal(&log, &payload, none, &BTreeMap::new(), |sums, files| {
             statement.subject[0].digest.sha256 = sums;
@@ -60,13 +62,14 @@ fn errors(store: &dyn Store, size: u64) -> Vec<String> {
 pub fn racing_writers_make_one_chain(rounds: usize, open: Open<'_>) {
     let won = Mutex::new(Vec::new());
     // The first one settles the keyring, so that the others find an archive that verifies.
-    won.lock().unwrap().extend(seal(&*open("race"), 1).unwrap());
+    won.lock().unwrap().extend(seal(&*open("race"), "first", 1).unwrap());
     thread::scope(|scope| {
-        for _ in 0..WRITERS {
-            scope.spawn(|| {
+        for writer in 0..WRITERS {
+            let won = &won;
+            scope.spawn(move || {
                 let mut left = rounds;
                 while left > 0 {
-                    match seal(&*open("race"), left) {
+                    match seal(&*open("race"), &format!("{writer}, {left} left"), left) {
                         Ok(places) => {
                             left -= places.len();
                             won.lock().unwrap().extend(places);
@@ -96,12 +99,12 @@ pub fn a_writer_cut_off_anywhere_is_finished(open: Open<'_>) {
         for fail_at in 1.. {
             let prefix = format!("cut-{fail_at}-{persisted}");
             let store = open(&prefix);
-            seal(&*store, 1).unwrap();
-            if seal(&Faulty::new(&*store, fail_at, persisted), 1).is_ok() {
+            seal(&*store, "first", 1).unwrap();
+            if seal(&Faulty::new(&*store, fail_at, persisted), "cut off", 1).is_ok() {
                 break;
             }
             tried += 1;
-            let places = seal(&*store, 1).unwrap();
+            let places = seal(&*store, "next", 1).unwrap();
             // The claim that was made counts; one that was not made leaves no hole.
             let size = places[0] + 1;
             assert!(matches!(size, 2 | 3), "{prefix}: {size}");

@@ -774,12 +774,13 @@ fn timestamp(folder: &Path, body: &str, key: &str, usage: &str) -> Vec<u8> {
     fs::read(folder.join("response")).unwrap()
 }
 
-/// The content of the last response, signed under another certificate of the authority: one that
-/// openssl's own authority would not use.
+/// The content of a new response, signed under another certificate of the authority, which was there
+/// before it: one that openssl's own authority would not use.
 fn resigned(folder: &Path, usage: &str, days: i32) -> Vec<u8> {
     shell(folder, &format!("
         printf 'extendedKeyUsage={usage}\\nkeyUsage=critical,digitalSignature\\n' > ext
         openssl x509 -req -in tsa.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} -extfile ext -out other.pem 2>/dev/null
+        openssl ts -reply -config ts.cnf -queryfile query -out response 2>/dev/null
         openssl ts -reply -in response -token_out -out token 2>/dev/null
         openssl cms -verify -noverify -in token -inform DER -out info 2>/dev/null
         openssl cms -sign -binary -nodetach -cades -md sha256 -econtent_type 1.2.840.113549.1.9.16.1.4 -in info -signer other.pem -inkey tsa.key -outform DER -out token"));

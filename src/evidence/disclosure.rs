@@ -89,6 +89,10 @@ impl Disclosure {
         canonical::check(line)?;
         let disclosure: Self = serde_json::from_slice(line)
             .map_err(|error| DisclosureError::Shape(error.to_string()))?;
+        // serde reads an object's fields from a list too, which is a second spelling.
+        if disclosure.to_bytes()? != bytes {
+            return Err(shape("a list stands where an object must"));
+        }
         if disclosure.format != FORMAT {
             return Err(DisclosureError::Shape(format!("format `{}`", disclosure.format)));
         }

@@ -218,6 +218,10 @@ impl<'a> Head<'a> {
             return Ok(Self { id: id.into(), salt: salt.into(), kind: kind.into() });
         }
         canonical::check(bytes).map_err(|error| error.to_string())?;
+        // serde reads an object's fields from a list too, which is a second spelling.
+        if !bytes.starts_with(b"{") {
+            return Err("not an object".to_owned());
+        }
         serde_json::from_slice(bytes).map_err(|error| error.to_string())
     }
 }

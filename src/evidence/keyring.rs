@@ -203,6 +203,10 @@ impl CheckedKeyring {
         let keyring: Keyring = serde_json::from_slice(payload)
             .map_err(|error| KeyringError::Shape(error.to_string()))?;
         let shape = |text: &str| Err(KeyringError::Shape(text.to_owned()));
+        // serde reads an object's fields from a list too, which is a second spelling.
+        if keyring.to_bytes()? != payload {
+            return shape("a list stands where an object must");
+        }
         if keyring.version == 0 || (keyring.version == 1) != keyring.prev.is_none() {
             return shape("the first keyring has version 1 and no `prev`, and only it");
         }

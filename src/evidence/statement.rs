@@ -357,8 +357,23 @@ impl Statement {
             predicate_type: Cow::Borrowed(&statement.predicate_type),
         }
         .check()?;
+        if !statement.has_its_own_shape(bytes)? {
+            return Err(StatementError::Shape("a list stands where an object must".to_owned()));
+        }
         statement.check_shape().map_err(|text| StatementError::Shape(text.to_owned()))?;
         Ok(statement)
+    }
+
+    /// serde reads an object's fields from a list too, which is a second spelling. Every list adds a
+    /// bracket; where there are more of them than lists, the whole is compared.
+    fn has_its_own_shape(&self, bytes: &[u8]) -> Result<bool, CanonicalError> {
+        fn list<T>(listing: &Listing<T>) -> usize {
+            usize::from(matches!(listing, Listing::Here(_)))
+        }
+        let Predicate { frameworks, sources, summary, .. } = &self.predicate;
+        let lists = 1 + list(frameworks) + list(sources) + list(summary);
+        let brackets = memchr::memchr_iter(b'[', bytes).count();
+        Ok(brackets == lists || canonical::to_vec(self)? == bytes)
     }
 
     fn check_shape(&self) -> Result<(), &'static str> {

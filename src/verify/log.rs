@@ -1,6 +1,6 @@
 //! Sections 2 and 3: statements and their signatures, one by one, then as a chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::evidence::canonical::CanonicalError;
 use crate::evidence::digest::Digest;
@@ -70,24 +70,21 @@ impl Verification<'_> {
     }
 
     pub(super) fn check_log(&mut self, keyrings: Option<&Keyrings>) -> Log {
-        let size = self.statements.last().max(self.envelopes.last()).map_or(0, |last| last + 1);
+        let places: BTreeSet<u64> = self.statements.union(&self.envelopes).copied().collect();
         let mut log = Log::default();
-        let mut hole = false;
-        for seq in 0..size {
-            if !self.statements.contains(&seq) && !self.envelopes.contains(&seq) {
-                // One finding for a run of holes: its first position.
-                if !hole {
-                    self.verdict.report(FailureCode::BundleMissing, layout::statement(seq));
-                }
-                hole = true;
-                continue;
+        let mut next = 0;
+        for &seq in &places {
+            // One finding for a run of holes, at its first position. It may be long: a file can have
+            // any number in its name.
+            if seq > next {
+                self.verdict.report(FailureCode::BundleMissing, layout::statement(next));
             }
-            hole = false;
+            next = seq + 1;
             if let Some(entry) = self.check_statement(seq, keyrings) {
                 log.entries.insert(seq, entry);
             }
         }
-        if size == 0 {
+        if places.is_empty() {
             self.verdict
                 .report(FailureCode::GenesisInvalid, layout::statement(0))
                 .found("the archive has no statement");

@@ -583,6 +583,13 @@ fn files(cases: &mut Cases) {
         &["ENVELOPE_MALFORMED log/0000000001.dsse.json"],
     );
     cases.add(
+        "invalid/statement-far-away",
+        &[5],
+        "A file has the largest number that a statement can have.",
+        three().set("log/9999999999.json", "x"),
+        &["BUNDLE_MISSING log/0000000003.json", "UNSIGNED_CLAIM log/9999999999.json"],
+    );
+    cases.add(
         "invalid/unsigned-claim",
         &[4, 27],
         "A statement has no envelope.",
@@ -1134,6 +1141,16 @@ fn statements(cases: &mut Cases) {
         &[46],
         "The signed statement lacks a field.",
         &|t| t.replace(r#""gap":null,"#, ""),
+        "STATEMENT_MALFORMED",
+    );
+    bytes_case(
+        "invalid/statement-with-list-for-object",
+        &[46],
+        "The signed statement has a list where an object must stand.",
+        &|t| {
+            let tool = r#""tool":{"name":"affidavit","version":"1.0.0"}"#;
+            t.replace(tool, r#""tool":["affidavit","1.0.0"]"#)
+        },
         "STATEMENT_MALFORMED",
     );
     bytes_case(

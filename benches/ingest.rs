@@ -159,6 +159,7 @@ fn seal(paths: &[PathBuf], archive: &Path) {
             scanner: "kube-bench".to_owned(),
             max_age_seconds: 86_400,
             expect_files: 1,
+            shortfalls: Vec::new(),
             files: files.collect(),
         }],
     };

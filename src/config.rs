@@ -11,8 +11,13 @@ use crate::evidence::checkpoint::valid_origin;
 use crate::schedule::{Schedule, ScheduleError};
 
 /// Prefixes of check ids that a source may be declared to yield.
-pub const SCANNERS: [&str; 5] =
-    ["compliance-operator", "kube-bench", "kubescape", "policy", "trivy"];
+pub const SCANNERS: [&str; 6] =
+    ["affidavit", "compliance-operator", "kube-bench", "kubescape", "policy", "trivy"];
+
+/// Those that can be taken from the cluster itself: the built-in checks, and the reports that
+/// scanners leave there.
+pub const IN_CLUSTER: [&str; 5] =
+    ["affidavit", "compliance-operator", "kube-bench", "policy", "trivy"];
 
 /// Most days that a lock may hold.
 const MAX_LOCK_DAYS: u32 = 36_500;
@@ -24,6 +29,8 @@ struct Written {
     #[serde(default)]
     organisation: String,
     cluster: WrittenCluster,
+    #[serde(default)]
+    kubernetes: WrittenAccess,
     origin: String,
     archive: WrittenArchive,
     keys: WrittenKeys,
@@ -43,6 +50,14 @@ struct WrittenCluster {
     name: String,
     #[serde(default)]
     uid: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenAccess {
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+    timeout: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,7 +96,12 @@ struct WrittenKeys {
 struct WrittenSource {
     name: String,
     scanner: String,
-    files: Vec<String>,
+    #[serde(default)]
+    files: Option<Vec<String>>,
+    #[serde(default)]
+    manifests: Option<Vec<String>>,
+    #[serde(default)]
+    from: Option<WrittenFrom>,
     max_age: String,
     #[serde(default)]
     expect_files: Option<u64>,
@@ -89,6 +109,12 @@ struct WrittenSource {
     taken_at: Option<String>,
     #[serde(default)]
     subject: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WrittenFrom {
+    Cluster,
 }
 
 /// The configuration as meant: checked, and with paths resolved from the folder of the file.
@@ -100,6 +126,8 @@ pub struct Config {
     pub cluster: String,
     /// UID of `kube-system`; may be empty.
     pub cluster_uid: String,
+    /// How to reach it.
+    pub access: Access,
     /// Origin of the chain.
     pub origin: String,
     /// Where bundles go.
@@ -138,8 +166,8 @@ pub struct Source {
     pub name: String,
     /// Prefix of its check ids.
     pub scanner: String,
-    /// Globs, resolved.
-    pub files: Vec<String>,
+    /// Where its data comes from.
+    pub from: From,
     /// How old its data may be, in seconds.
     pub max_age_seconds: i64,
     /// How many files there must be at least.
@@ -148,6 +176,37 @@ pub struct Source {
     pub taken_at: Option<Timestamp>,
     /// What it is about, for formats that do not say.
     pub subject: String,
+}
+
+/// Where a source's data comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Reports in files: globs, resolved.
+    Files(Vec<String>),
+    /// Manifests that the built-in checks look at: globs, resolved.
+    Manifests(Vec<String>),
+    /// The cluster.
+    Cluster,
+}
+
+/// How to reach a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// A kubeconfig; without it, `KUBECONFIG`, then `~/.kube/config`, then the pod's own account.
+    pub kubeconfig: Option<PathBuf>,
+    /// Its context; without it, the current one.
+    pub context: Option<String>,
+    /// Seconds that one answer may take.
+    pub timeout_seconds: u64,
+}
+
+/// Seconds that one answer of a cluster may take.
+const TIMEOUT_SECONDS: u64 = 60;
+
+impl Default for Access {
+    fn default() -> Self {
+        Self { kubeconfig: None, context: None, timeout_seconds: TIMEOUT_SECONDS }
+    }
 }
 
 /// Why a configuration is not valid.
@@ -256,6 +315,7 @@ impl Written {
             organisation: self.organisation,
             cluster: self.cluster.name,
             cluster_uid: self.cluster.uid,
+            access: self.kubernetes.mean(folder)?,
             origin: self.origin,
             archive: self.archive.mean(folder)?,
             keys: Keys {
@@ -269,6 +329,25 @@ impl Written {
             sources,
             waivers: self.waivers.iter().map(|path| resolve(path)).collect(),
             attestations: self.attestations.iter().map(|path| resolve(path)).collect(),
+        })
+    }
+}
+
+impl WrittenAccess {
+    fn mean(self, folder: &Path) -> Result<Access, Fault> {
+        let timeout_seconds = match self.timeout.as_deref() {
+            None => TIMEOUT_SECONDS,
+            Some(text) => parse_duration(text)
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .ok_or_else(|| {
+                    let reason = "a number with s, m, h or d, like 60s".to_owned();
+                    ("kubernetes.timeout".to_owned(), reason)
+                })?,
+        };
+        Ok(Access {
+            kubeconfig: self.kubeconfig.map(|path| folder.join(path)),
+            context: self.context,
+            timeout_seconds,
         })
     }
 }
@@ -303,9 +382,34 @@ impl WrittenSource {
         if !SCANNERS.contains(&self.scanner.as_str()) {
             return Err((at("scanner"), format!("one of {}", SCANNERS.join(", "))));
         }
-        if self.files.is_empty() {
-            return Err((at("files"), "empty".into()));
-        }
+        let globs = |patterns: Vec<String>| {
+            patterns.iter().map(|pattern| folder.join(pattern).display().to_string()).collect()
+        };
+        let from = match (self.files, self.manifests, self.from) {
+            (Some(list), None, None) if list.is_empty() => {
+                return Err((at("files"), "empty".into()));
+            }
+            (None, Some(list), None) if list.is_empty() => {
+                return Err((at("manifests"), "empty".into()));
+            }
+            (None, Some(_), None) if self.scanner != "affidavit" => {
+                let reason = "only the built-in checks look at manifests: `scanner: affidavit`";
+                return Err((at("manifests"), reason.into()));
+            }
+            (None, None, Some(WrittenFrom::Cluster))
+                if !IN_CLUSTER.contains(&self.scanner.as_str()) =>
+            {
+                let reason = format!("a cluster gives {} only", IN_CLUSTER.join(", "));
+                return Err((at("from"), reason));
+            }
+            (Some(list), None, None) => From::Files(globs(list)),
+            (None, Some(list), None) => From::Manifests(globs(list)),
+            (None, None, Some(WrittenFrom::Cluster)) => From::Cluster,
+            _ => {
+                let reason = "exactly one of `files`, `manifests` and `from: cluster`";
+                return Err((at("files"), reason.into()));
+            }
+        };
         let max_age_seconds = parse_duration(&self.max_age)
             .ok_or_else(|| (at("max_age"), "a number with s, m, h or d, like 36h".to_owned()))?;
         let taken_at = match &self.taken_at {
@@ -315,11 +419,7 @@ impl WrittenSource {
             ),
         };
         Ok(Source {
-            files: self
-                .files
-                .iter()
-                .map(|pattern| folder.join(pattern).display().to_string())
-                .collect(),
+            from,
             name: self.name,
             scanner: self.scanner,
             max_age_seconds,
@@ -367,7 +467,7 @@ sources:
     fn paths_start_at_the_file() {
         let config = parse(GOOD).unwrap();
         assert_eq!(config.archive.uri, "/etc/a/./archive");
-        assert_eq!(config.sources[0].files, ["/etc/a/in/*.json"]);
+        assert_eq!(config.sources[0].from, From::Files(vec!["/etc/a/in/*.json".to_owned()]));
         assert_eq!(config.sources[0].max_age_seconds, 36 * 3600);
         assert_eq!(config.frameworks[1], ("cis-kubernetes".into(), Some("1.12".into())));
     }
@@ -384,6 +484,9 @@ sources:
         for (part, replacement, field) in [
             ("36h", "soon", "sources.kb.max_age"),
             ("36h", "0h", "sources.kb.max_age"),
+            ("files: ['in/*.json'], ", "", "sources.kb.files"),
+            ("files: ", "from: cluster, files: ", "sources.kb.files"),
+            ("files: ", "manifests: ", "sources.kb.manifests"),
             ("scanner: kube-bench", "scanner: kubebench", "sources.kb.scanner"),
             ("evidence.example.com/prod", "'a b'", "origin"),
             ("name: kb", "name: '../kb'", "name"),

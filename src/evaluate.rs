@@ -1,8 +1,9 @@
 //! A run's record and its files → items. The run and the verifier's `--replay` both go through
 //! [`evaluate`]: there is one way from inputs to statuses.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Deref;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -12,12 +13,13 @@ use crate::attestation::{Attestation, AttestationFile};
 use crate::evidence::digest::Digest;
 use crate::evidence::instant;
 use crate::evidence::items::{ItemError, ItemWriter, Segment, WrittenItems};
-use crate::finding::{CheckId, CheckInfo, Finding, Outcome};
+use crate::finding::{CheckId, CheckInfo, Finding, Outcome, ResourceRef};
 use crate::framework::Framework;
 use crate::parallel;
+use crate::population::Population;
 use crate::record::{
-    AttestationItem, CheckItem, ConflictItem, ControlItem, FactRecord, FindingLine, GapItem,
-    InputItem, ResourceLine, SourceItem, WaiverItem,
+    AttestationItem, CheckItem, ClusterItem, ConflictItem, ControlItem, FactRecord, FindingLine,
+    GapItem, InputItem, PopulationItem, ResourceLine, SourceItem, WaiverItem,
 };
 use crate::run::{File, FileTime, Run, Source};
 use crate::scanner;
@@ -48,6 +50,8 @@ pub struct Evaluation {
     waivers: Vec<Waiver>,
     attestations: Vec<Attestation>,
     gaps: Vec<(String, String)>,
+    /// What was in scope, with the place of the input that says so.
+    populations: Vec<(u32, Population)>,
     at: Timestamp,
 }
 
@@ -113,7 +117,9 @@ where
         files.map(|(index, source, file)| Ok((index, source, file, load(&file.path)?))),
         |(.., bytes)| bytes.as_ref().len(),
         INPUT_BUDGET,
-        |(index, source, file, bytes)| (index, read_input(source, file, at, bytes.as_ref())),
+        |(index, source, file, bytes)| {
+            (index, read_input(source, file, at, &run.cluster.uid, bytes.as_ref()))
+        },
         |(index, read)| {
             collected.add_input(index, read);
             Ok(())
@@ -122,7 +128,8 @@ where
     for source in &run.sources {
         collected.add_source(source);
     }
-    let Collected { findings, checks, sources, inputs, standings, gaps, .. } = collected;
+    let Collected { findings, checks, sources, inputs, standings, gaps, populations, .. } =
+        collected;
     let evidence = Evidence::new(&findings, &standings, &waivers, &attestations, at);
     let frameworks: Vec<_> = frameworks
         .into_iter()
@@ -140,6 +147,7 @@ where
         waivers,
         attestations,
         gaps,
+        populations,
         at,
     })
 }
@@ -152,6 +160,7 @@ struct Collected {
     inputs: Vec<InputItem>,
     standings: Vec<SourceStanding>,
     gaps: Vec<(String, String)>,
+    populations: Vec<(u32, Population)>,
     /// Inputs, from the first one on, of sources that have been added.
     judged_inputs: usize,
 }
@@ -164,6 +173,13 @@ impl Collected {
         self.findings.extend(read.findings.into_iter().map(sourced));
         for (check, info) in read.checks {
             self.checks.entry(check).or_insert(info);
+        }
+        for population in read.populations {
+            for kind in population.kinds.iter().filter(|kind| !kind.listing.is_answer()) {
+                let text = format!("{} could not be listed: {}.", kind.kind, kind.detail);
+                self.gaps.push(("population".to_owned(), text));
+            }
+            self.populations.push((input, population));
         }
         self.inputs.push(read.item);
     }
@@ -205,9 +221,16 @@ struct ReadInput {
     standing: Standing,
     findings: Vec<Finding>,
     checks: BTreeMap<CheckId, CheckInfo>,
+    populations: Vec<Population>,
 }
 
-fn read_input(source: &Source, file: &File, at: Timestamp, bytes: &[u8]) -> ReadInput {
+fn read_input(
+    source: &Source,
+    file: &File,
+    at: Timestamp,
+    cluster_uid: &str,
+    bytes: &[u8],
+) -> ReadInput {
     let mut item = InputItem {
         bytes: bytes.len() as u64,
         cluster: String::new(),
@@ -240,7 +263,13 @@ fn read_input(source: &Source, file: &File, at: Timestamp, bytes: &[u8]) -> Read
             item.error = error.to_string();
             let standing = Standing::Unreadable;
             standing.as_str().clone_into(&mut item.standing);
-            return ReadInput { item, standing, findings: Vec::new(), checks: BTreeMap::new() };
+            return ReadInput {
+                item,
+                standing,
+                findings: Vec::new(),
+                checks: BTreeMap::new(),
+                populations: Vec::new(),
+            };
         }
     };
     item.cluster = parsed.cluster;
@@ -264,6 +293,15 @@ fn read_input(source: &Source, file: &File, at: Timestamp, bytes: &[u8]) -> Read
             finding.check.scanner()
         );
     }
+    let clusters = parsed.populations.iter().filter_map(|population| population.cluster.as_ref());
+    for cluster in clusters.filter(|cluster| !cluster.uid.is_empty() && !cluster_uid.is_empty()) {
+        if cluster.uid != cluster_uid {
+            item.error = format!(
+                "it was taken from another cluster: its kube-system has the UID {}",
+                cluster.uid
+            );
+        }
+    }
     let stale = date(&mut item, file, parsed.taken_at, source.max_age_seconds, at);
     let standing = if !item.error.is_empty() {
         Standing::Unreadable
@@ -277,7 +315,13 @@ fn read_input(source: &Source, file: &File, at: Timestamp, bytes: &[u8]) -> Read
         Standing::Ok
     };
     standing.as_str().clone_into(&mut item.standing);
-    ReadInput { item, standing, findings: parsed.findings, checks: parsed.checks }
+    ReadInput {
+        item,
+        standing,
+        findings: parsed.findings,
+        checks: parsed.checks,
+        populations: parsed.populations,
+    }
 }
 
 /// Fills in when the data was taken and says whether it is too old or from the future.
@@ -340,8 +384,10 @@ fn source_standing(source: &Source, inputs: &[InputItem]) -> (Standing, String) 
     let names = |inputs: &[&InputItem]| {
         inputs.iter().map(|input| input.original.as_str()).collect::<Vec<_>>().join(", ")
     };
+    let shortfalls = source.shortfalls.join("; ");
     if inputs.is_empty() {
-        return (Standing::Missing, "no file was found".to_owned());
+        let why = if shortfalls.is_empty() { "no file was found".to_owned() } else { shortfalls };
+        return (Standing::Missing, why);
     }
     let unreadable = of(Standing::Unreadable);
     if !unreadable.is_empty() {
@@ -357,6 +403,9 @@ fn source_standing(source: &Source, inputs: &[InputItem]) -> (Standing, String) 
     if let Some(first) = stale.first() {
         let why = first.notes.last().map_or("its age is not known", String::as_str);
         return (Standing::Stale, format!("{}: {why}", names(&stale)));
+    }
+    if !shortfalls.is_empty() {
+        return (Standing::Incomplete, shortfalls);
     }
     if (inputs.len() as u64) < source.expect_files {
         let text = format!("{} of {} expected files were found", inputs.len(), source.expect_files);
@@ -449,7 +498,7 @@ impl Evaluation {
     /// Is anything declared missing, or did anything break? Then the exit code says so.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        self.sources.iter().any(|source| source.standing != Standing::Ok.as_str())
+        !self.gaps.is_empty()
     }
 
     /// Writes all items in order of id. `missed_runs` says what only the chain knows, in a
@@ -476,6 +525,7 @@ impl Evaluation {
             };
             out.push(&item.id, &item)?;
         }
+        self.write_clusters(&mut out, salt)?;
         for (item, number) in self.conflicts().iter_mut().zip(1..) {
             item.id = format!("conflict/{number:07}");
             item.salt = salt(&item.id);
@@ -501,6 +551,7 @@ impl Evaluation {
         for input in inputs {
             out.push(&input.id, &InputItem { salt: salt(&input.id), ..input.clone() })?;
         }
+        self.write_populations(&mut out, salt)?;
         let mut sources: Vec<&SourceItem> = self.sources.iter().collect();
         sources.sort_by(|left, right| left.id.cmp(&right.id));
         for source in sources {
@@ -539,6 +590,115 @@ impl Evaluation {
             out.push(&item.id, &item)?;
         }
         Ok(())
+    }
+
+    fn write_clusters(&self, out: &mut ItemWriter, salt: &Salt<'_>) -> Result<(), ItemError> {
+        let mut items = BTreeMap::new();
+        for (input, population) in &self.populations {
+            let Some(cluster) = &population.cluster else { continue };
+            let input = self.input_path(*input);
+            let id = format!("cluster/{input}");
+            let item = ClusterItem {
+                clock_ahead_seconds: cluster.clock_ahead_seconds,
+                endpoint_certificate: cluster.endpoint_certificate.clone(),
+                groups: cluster.groups.clone(),
+                input: input.to_owned(),
+                may_not_list: cluster.may_not_list.clone(),
+                salt: salt(&id),
+                kind: "cluster".to_owned(),
+                uid: cluster.uid.clone(),
+                user: cluster.user.clone(),
+                version: cluster.version.clone(),
+                id,
+            };
+            items.insert(item.id.clone(), item);
+        }
+        items.iter().try_for_each(|(id, item)| out.push(id, item))
+    }
+
+    fn write_populations(&self, out: &mut ItemWriter, salt: &Salt<'_>) -> Result<(), ItemError> {
+        let mut items = BTreeMap::new();
+        for (input, population) in &self.populations {
+            let mut covered = self.coverage(*input, population);
+            let input = self.input_path(*input);
+            for kind in &population.kinds {
+                let id = format!("population/{input}/{}/{}", kind.api_version, kind.kind);
+                let item = PopulationItem {
+                    api_version: kind.api_version.clone(),
+                    count: kind.count,
+                    covered: covered.remove(kind.kind.as_str()).unwrap_or_default(),
+                    detail: kind.detail.clone(),
+                    input: input.to_owned(),
+                    listing: kind.listing,
+                    resource_kind: kind.kind.clone(),
+                    resource_version: kind.resource_version.clone(),
+                    salt: salt(&id),
+                    kind: "population".to_owned(),
+                    uids_sha256: kind.uids_sha256.clone(),
+                    id,
+                };
+                items.insert(item.id.clone(), item);
+            }
+        }
+        items.iter().try_for_each(|(id, item)| out.push(id, item))
+    }
+
+    /// Of how many objects of each kind each source says something, by its name. What manifests
+    /// hold is nobody's business but that of the source that read them.
+    fn coverage<'p>(
+        &self,
+        input: u32,
+        population: &'p Population,
+    ) -> BTreeMap<&'p str, BTreeMap<String, u64>> {
+        let own = self.inputs.get(input as usize).map(|item| item.source.as_str());
+        let own_place = (0..).zip(&self.sources).find(|(_, source)| own == Some(&*source.name));
+        let members: HashMap<(&str, &str, &str), usize> = population
+            .members
+            .iter()
+            .enumerate()
+            .map(|(place, member)| {
+                ((member.kind.as_str(), member.namespace.as_str(), member.name.as_str()), place)
+            })
+            .collect();
+        let mut seen: BTreeMap<u32, HashSet<usize>> = BTreeMap::new();
+        if let Some((place, _)) = own_place {
+            let alike = population.members.iter().enumerate();
+            let alike = alike.filter(|(_, member)| member.is_as_its_controller);
+            seen.insert(place, alike.map(|(place, _)| place).collect());
+        }
+        let mut last: Option<(u32, *const ResourceRef)> = None;
+        for sourced in self.findings.iter().filter(|sourced| sourced.usable) {
+            let resource = &sourced.finding.resource;
+            // Findings about one resource stand together and share it.
+            let this = Some((sourced.source, Arc::as_ptr(resource)));
+            if this == last {
+                continue;
+            }
+            last = this;
+            let key = (resource.kind.as_str(), resource.namespace.as_str(), resource.name.as_str());
+            if let Some(place) = members.get(&key) {
+                seen.entry(sourced.source).or_default().insert(*place);
+            }
+        }
+        let mut covered: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
+        for (source, places) in seen {
+            let Some(source) = self.sources.get(source as usize) else { continue };
+            if population.cluster.is_none() && own != Some(source.name.as_str()) {
+                continue;
+            }
+            for member in places.iter().filter_map(|place| population.members.get(*place)) {
+                *covered
+                    .entry(member.kind.as_str())
+                    .or_default()
+                    .entry(source.name.clone())
+                    .or_default() += 1;
+            }
+        }
+        covered
+    }
+
+    fn input_path(&self, input: u32) -> &str {
+        self.inputs.get(input as usize).map_or("", |item| &item.path)
     }
 
     fn write_controls(&self, out: &mut ItemWriter, salt: &Salt<'_>) -> Result<(), ItemError> {
@@ -610,7 +770,7 @@ impl Evaluation {
             let item = FindingLine {
                 check: finding.check.as_str(),
                 id: &id,
-                input: self.inputs.get(sourced.input as usize).map_or("", |input| &input.path),
+                input: self.input_path(sourced.input),
                 locator: &finding.locator,
                 message: &finding.message,
                 outcome: finding.outcome,

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::population::Population;
+
 /// Identity of a check, always with its scanner's prefix: `trivy:KSV-0001`,
 /// `kube-bench:cis-1.12:1.2.16`.
 ///
@@ -290,6 +292,8 @@ pub struct Parsed {
     pub notes: Vec<Note>,
     /// Objects of the input that this reader understands but that hold no verdicts (SBOM reports).
     pub without_verdict: usize,
+    /// What was in scope, where the input says so.
+    pub populations: Vec<Population>,
 }
 
 impl Parsed {

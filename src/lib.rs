@@ -15,6 +15,7 @@
 
 // Core: pure; no I/O, no clock, no randomness.
 pub mod parallel;
+pub mod population;
 pub mod finding;
 pub mod scanner;
 pub mod framework;
@@ -38,11 +39,13 @@ mod remote;
 #[cfg(feature = "cli")]
 pub mod archive;
 #[cfg(feature = "pipeline")]
-pub mod collect;
-#[cfg(feature = "pipeline")]
 pub mod schedule;
 #[cfg(feature = "pipeline")]
 pub mod config;
+#[cfg(feature = "pipeline")]
+pub mod checks;
+#[cfg(feature = "pipeline")]
+pub mod collect;
 #[cfg(feature = "pipeline")]
 pub mod sign;
 #[cfg(feature = "pipeline")]

@@ -227,7 +227,11 @@ pub fn run_with(
     let sealer = Sealer::open(store, signer, &keys.keyring, &keys.envelopes, now)?;
 
     progress.step("collecting inputs");
-    let collected = collect::files(&config.sources, now)?;
+    let spool = tempfile::tempdir().map_err(|error| RunFailure::File {
+        path: std::env::temp_dir(),
+        reason: error.to_string(),
+    })?;
+    let collected = collect::collect(config, now, spool.path(), &|text| progress.step(text))?;
     let prepared = Prepared::new(config, now, collected)?;
 
     progress.step("reading and assessing");

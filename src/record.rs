@@ -12,6 +12,7 @@ use crate::attestation::Said;
 use crate::evidence::digest::Digest;
 use crate::finding::{Outcome, ResourceRef, Severity};
 use crate::framework::Strength;
+use crate::population::Listing;
 
 /// A person's statement and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,35 @@ pub struct CheckItem {
     /// `check`.
     #[serde(rename = "type")]
     pub kind: String,
+}
+
+/// The cluster that was asked, as it says itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ClusterItem {
+    /// Seconds by which its clock is ahead of the collector's.
+    pub clock_ahead_seconds: i64,
+    /// SHA-256 of the certificate with which it answered; empty without TLS.
+    pub endpoint_certificate: String,
+    /// Groups of the asking user.
+    pub groups: Vec<String>,
+    /// `cluster/<path of the input>`.
+    pub id: String,
+    /// Path of the input that says so.
+    pub input: String,
+    /// Kinds that the asking user may not list.
+    pub may_not_list: Vec<String>,
+    /// Section 7.
+    pub salt: String,
+    /// `cluster`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// UID of its namespace `kube-system`; empty when that may not be read.
+    pub uid: String,
+    /// The asking user.
+    pub user: String,
+    /// Version of its API server.
+    pub version: String,
 }
 
 /// Two checks that contradict each other about one fact at one resource.
@@ -198,7 +228,7 @@ pub(crate) struct ResourceLine<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct GapItem {
-    /// `source`, `input` or `run`.
+    /// `source`, `population` or `run`.
     pub gap: String,
     /// `gap/0000001`.
     pub id: String,
@@ -256,6 +286,39 @@ pub struct InputItem {
     /// `input`.
     #[serde(rename = "type")]
     pub kind: String,
+}
+
+/// A kind of object and how many of it were in scope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PopulationItem {
+    /// `group/version`.
+    pub api_version: String,
+    /// How many there were.
+    pub count: u64,
+    /// Of how many of them each source says something, by its name; sources that say nothing of any
+    /// are left out.
+    pub covered: BTreeMap<String, u64>,
+    /// Why the list is not complete; empty when it is.
+    pub detail: String,
+    /// `population/<path of the input>/<api version>/<kind>`.
+    pub id: String,
+    /// Path of the input that says so.
+    pub input: String,
+    /// `complete`, `absent`, `failed` or `forbidden`.
+    pub listing: Listing,
+    /// Kind of object.
+    pub resource_kind: String,
+    /// Resource version of the list; empty in manifests.
+    pub resource_version: String,
+    /// Section 7.
+    pub salt: String,
+    /// `population`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// SHA-256 over the UIDs in ascending order, each with a newline after it; over `namespace/name`
+    /// in manifests.
+    pub uids_sha256: String,
 }
 
 /// A declared source and how it stands.

@@ -69,6 +69,9 @@ pub struct Source {
     pub expect_files: u64,
     /// What was collected, in order.
     pub files: Vec<File>,
+    /// What could not be had when it was collected, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortfalls: Vec<String>,
 }
 
 /// A collected file.

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     // Core.
     ("parallel", &[]),
-    ("finding", &[]),
-    ("scanner", &["finding"]),
+    ("population", &[]),
+    ("finding", &["population"]),
+    ("scanner", &["finding", "population"]),
     ("framework", &["finding"]),
     ("pattern", &[]),
     ("validity", &[]),
@@ -20,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("assess", &["assessment", "attestation", "finding", "framework", "validity", "waiver"]),
     ("evidence", &[]),
     ("run", &["evidence"]),
-    ("record", &["assessment", "attestation", "evidence", "finding", "framework"]),
+    ("record", &["assessment", "attestation", "evidence", "finding", "framework", "population"]),
     (
         "evaluate",
         &[
@@ -31,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "finding",
             "framework",
             "parallel",
+            "population",
             "record",
             "run",
             "scanner",
@@ -46,11 +48,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("archive", &["evidence", "remote", "verify"]),
     ("schedule", &[]),
     ("config", &["archive", "evidence", "schedule"]),
-    ("collect", &["config", "evidence", "run", "scanner"]),
+    ("checks", &["evidence", "finding", "population", "scanner"]),
+    ("collect", &["checks", "config", "evidence", "population", "remote", "run", "scanner"]),
     ("sign", &["evidence", "remote", "verify"]),
     (
         "render",
-        &["assessment", "evaluate", "evidence", "finding", "framework", "record", "run", "verify"],
+        &[
+            "assessment",
+            "evaluate",
+            "evidence",
+            "finding",
+            "framework",
+            "population",
+            "record",
+            "run",
+            "verify",
+        ],
     ),
     // The writing protocol, and the one module that knows all edges.
     ("seal", &["archive", "evidence", "parallel", "sign", "verify"]),
@@ -79,6 +92,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "archive",
             "assessment",
+            "checks",
+            "collect",
             "config",
             "disclose",
             "evidence",
@@ -97,6 +112,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Modules of the core: no files, environment, clock, network, randomness or printing.
 const CORE: &[&str] = &[
     "parallel",
+    "population",
     "finding",
     "scanner",
     "framework",

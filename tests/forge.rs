@@ -413,6 +413,7 @@ fn run(created: &str) -> Run {
             scanner: "kube-bench".to_owned(),
             max_age_seconds: 86_400,
             expect_files: 1,
+            shortfalls: Vec::new(),
             files: vec![File {
                 path: "inputs/kube-bench/0001-node-1.json".to_owned(),
                 original: "node-1.json".to_owned(),

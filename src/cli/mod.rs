@@ -2,6 +2,8 @@
 
 mod bundle;
 #[cfg(feature = "pipeline")]
+mod collect;
+#[cfg(feature = "pipeline")]
 mod cosign;
 mod disclose;
 mod frameworks;
@@ -11,6 +13,8 @@ mod init;
 mod page;
 #[cfg(feature = "pipeline")]
 mod keys;
+#[cfg(feature = "pipeline")]
+mod policy;
 #[cfg(feature = "pipeline")]
 mod run;
 mod sample;
@@ -64,6 +68,9 @@ enum Command {
     /// Collect, assess, seal, report and archive
     #[cfg(feature = "pipeline")]
     Run(run::Arguments),
+    /// Collect what a run would read, without judging or sealing it
+    #[cfg(feature = "pipeline")]
+    Collect(collect::Arguments),
     /// Say which format a file has, which tool wrote it, and what it holds
     Inspect(inspect::Arguments),
     /// Verify an archive, offline
@@ -92,6 +99,10 @@ enum Command {
     /// The controls of the standards and how checks map to them
     #[command(subcommand)]
     Frameworks(frameworks::Command),
+    /// The built-in checks as admission policies
+    #[cfg(feature = "pipeline")]
+    #[command(subcommand)]
+    Policy(policy::Command),
 }
 
 /// What a subcommand gets besides its own arguments.
@@ -131,6 +142,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         #[cfg(feature = "pipeline")]
         Command::Run(arguments) => run::run(&arguments, context),
         #[cfg(feature = "pipeline")]
+        Command::Collect(arguments) => collect::collect(&arguments, context),
+        #[cfg(feature = "pipeline")]
         Command::Keys(command) => keys::keys(&command, context),
         #[cfg(feature = "pipeline")]
         Command::Cosign(arguments) => cosign::cosign(&arguments, context),
@@ -143,6 +156,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Bundle(command) => bundle::bundle(&command, context),
         Command::Page(arguments) => page::page(&arguments, context),
         Command::Frameworks(command) => frameworks::frameworks(&command, context),
+        #[cfg(feature = "pipeline")]
+        Command::Policy(command) => policy::policy(&command, context),
     }
 }
 

@@ -13,13 +13,15 @@ use crate::evidence::items;
 use crate::evidence::key::KeyId;
 use crate::finding::Outcome;
 use crate::framework::{self, Framework};
+use crate::population::Listing;
 use crate::record::{
-    AttestationItem, CheckItem, ConflictItem, ControlItem, FindingItem, GapItem, InputItem,
-    SourceItem, WaiverItem,
+    AttestationItem, CheckItem, ClusterItem, ConflictItem, ControlItem, FindingItem, GapItem,
+    InputItem, PopulationItem, SourceItem, WaiverItem,
 };
 use crate::render::model::{
-    Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
-    Framework as FrameworkPart, Gap, Group, Head, Mapping, Report, Source, Tool, Totals, Waiver,
+    Answered, Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
+    Framework as FrameworkPart, Gap, Group, Head, Mapping, Population, PopulationKind, Report,
+    Source, Tool, Totals, Waiver,
 };
 use crate::run::Run;
 use crate::verify::pin::Pin;
@@ -73,11 +75,13 @@ pub enum BuildError {
 struct Items {
     attestations: Vec<AttestationItem>,
     checks: BTreeMap<String, CheckItem>,
+    clusters: BTreeMap<String, ClusterItem>,
     conflicts: Vec<ConflictItem>,
     controls: BTreeMap<String, ControlItem>,
     findings: Vec<FindingItem>,
     gaps: Vec<GapItem>,
     inputs: BTreeMap<String, InputItem>,
+    populations: BTreeMap<String, Vec<PopulationItem>>,
     sources: BTreeMap<String, SourceItem>,
     waivers: Vec<WaiverItem>,
     counts: BTreeMap<String, usize>,
@@ -100,6 +104,10 @@ impl Items {
                     let item: CheckItem = parse(&line)?;
                     all.checks.insert(item.check.clone(), item);
                 }
+                "cluster" => {
+                    let item: ClusterItem = parse(&line)?;
+                    all.clusters.insert(item.input.clone(), item);
+                }
                 "conflict" => all.conflicts.push(parse(&line)?),
                 "control" => {
                     let item: ControlItem = parse(&line)?;
@@ -110,6 +118,10 @@ impl Items {
                 "input" => {
                     let item: InputItem = parse(&line)?;
                     all.inputs.insert(item.path.clone(), item);
+                }
+                "population" => {
+                    let item: PopulationItem = parse(&line)?;
+                    all.populations.entry(item.input.clone()).or_default().push(item);
                 }
                 "source" => {
                     let item: SourceItem = parse(&line)?;
@@ -204,6 +216,11 @@ pub fn report(
             .iter()
             .filter_map(|source| source_part(&source.name, &items))
             .collect(),
+        populations: items
+            .populations
+            .iter()
+            .map(|(input, kinds)| population_part(input, kinds, &items))
+            .collect(),
         frameworks,
         waivers: items.waivers.iter().map(waiver_part).collect(),
         attestations: items.attestations.iter().map(attestation_part).collect(),
@@ -269,6 +286,47 @@ fn source_part(name: &str, items: &Items) -> Option<Source> {
         max_age: duration_text(source.max_age_seconds),
         files: files.collect(),
     })
+}
+
+fn population_part(input: &str, kinds: &[PopulationItem], items: &Items) -> Population {
+    let covering: BTreeSet<&String> = kinds.iter().flat_map(|kind| kind.covered.keys()).collect();
+    let is_empty = |kind: &&PopulationItem| kind.count == 0 && kind.listing.is_answer();
+    let row = |kind: &PopulationItem| PopulationKind {
+        kind: kind.resource_kind.clone(),
+        api_version: kind.api_version.clone(),
+        count: kind.count,
+        listing: kind.listing.as_str().to_owned(),
+        detail: kind.detail.clone(),
+        covered: covering
+            .iter()
+            .map(|source| kind.covered.get(*source).copied().unwrap_or_default())
+            .collect(),
+        uids_sha256: kind.uids_sha256.clone(),
+    };
+    Population {
+        source: items.inputs.get(input).map(|item| item.source.clone()).unwrap_or_default(),
+        input: input.to_owned(),
+        answered: items.clusters.get(input).map(|cluster| Answered {
+            uid: cluster.uid.clone(),
+            version: cluster.version.clone(),
+            certificate: cluster.endpoint_certificate.clone(),
+            user: cluster.user.clone(),
+            groups: cluster.groups.clone(),
+            may_not_list: cluster.may_not_list.clone(),
+            clock_ahead_seconds: cluster.clock_ahead_seconds,
+        }),
+        objects: kinds.iter().map(|kind| kind.count).sum(),
+        kinds: kinds.iter().filter(|kind| !is_empty(kind)).map(row).collect(),
+        without_objects: kinds
+            .iter()
+            .filter(is_empty)
+            .map(|kind| match kind.listing {
+                Listing::Absent => format!("{} (the cluster has no such kind)", kind.resource_kind),
+                _ => kind.resource_kind.clone(),
+            })
+            .collect(),
+        covering: covering.into_iter().cloned().collect(),
+    }
 }
 
 fn framework_part(

@@ -29,6 +29,8 @@ pub struct Report {
     pub totals: Totals,
     /// Sources in the order of the configuration.
     pub sources: Vec<Source>,
+    /// What was in scope, where a source says so.
+    pub populations: Vec<Population>,
     /// Frameworks in the order of the configuration.
     pub frameworks: Vec<Framework>,
     /// All waivers, in force or not.
@@ -119,6 +121,63 @@ pub struct Count {
     pub name: String,
     /// How many.
     pub count: usize,
+}
+
+/// What was in scope, as one input says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Population {
+    /// Name of its source.
+    pub source: String,
+    /// Path of the input in the bundle.
+    pub input: String,
+    /// Who answered whom; `None` for manifests.
+    pub answered: Option<Answered>,
+    /// Objects in all.
+    pub objects: u64,
+    /// Kinds, those that are there or could not be listed.
+    pub kinds: Vec<PopulationKind>,
+    /// Kinds of which there is no object.
+    pub without_objects: Vec<String>,
+    /// Sources that say something of some object, in order of name: the columns of `covered`.
+    pub covering: Vec<String>,
+}
+
+/// A cluster, and whom it answered.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answered {
+    /// UID of its `kube-system`; empty when it may not be read.
+    pub uid: String,
+    /// Version of the API server.
+    pub version: String,
+    /// SHA-256 of the certificate with which it answered; empty without TLS.
+    pub certificate: String,
+    /// The asking user; empty when the server does not say.
+    pub user: String,
+    /// Groups of that user.
+    pub groups: Vec<String>,
+    /// Kinds that the user may not list.
+    pub may_not_list: Vec<String>,
+    /// Seconds by which its clock was ahead.
+    pub clock_ahead_seconds: i64,
+}
+
+/// A kind of object in scope.
+#[derive(Clone, Debug, Serialize)]
+pub struct PopulationKind {
+    /// Kind.
+    pub kind: String,
+    /// `group/version`.
+    pub api_version: String,
+    /// How many.
+    pub count: u64,
+    /// `complete`, `absent`, `failed` or `forbidden`.
+    pub listing: String,
+    /// Why the list is not complete.
+    pub detail: String,
+    /// Of how many each covering source says something.
+    pub covered: Vec<u64>,
+    /// Hex SHA-256 over the UIDs.
+    pub uids_sha256: String,
 }
 
 /// A declared source.

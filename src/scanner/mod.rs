@@ -5,6 +5,7 @@
 //!
 //! A parser reports what the scanner said. It never turns the absence of a result into a pass.
 
+pub mod affidavit;
 mod compliance_operator;
 mod document;
 mod ids;
@@ -53,6 +54,7 @@ pub trait Scanner: Sync {
 
 /// Every format, in alphabetical order of id.
 pub const SCANNERS: &[&dyn Scanner] = &[
+    &affidavit::Affidavit,
     &compliance_operator::ComplianceOperator,
     &kube_bench::KubeBench,
     &kubescape::Kubescape,

@@ -4,8 +4,9 @@
 use affidavit::assessment::{Status, StatusCounts};
 use affidavit::framework::{self, builtin};
 use affidavit::render::model::{
-    Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File, Framework,
-    Gap, Group, Head, Mapping, Report, Source, Tool, Totals, Waiver,
+    Answered, Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
+    Framework, Gap, Group, Head, Mapping, Population, PopulationKind, Report, Source, Tool, Totals,
+    Waiver,
 };
 
 /// Texts that have broken reports.
@@ -325,6 +326,46 @@ fn attestation(id: &str, state: &str, outcome: &str, until: &str) -> Attestation
     }
 }
 
+fn population() -> Population {
+    Population {
+        source: "cluster".to_owned(),
+        input: "inputs/cluster/0001-affidavit-checks.json".to_owned(),
+        answered: Some(Answered {
+            uid: "6f0d3a1e-5e7b-4c7a-9d1f-2b8e4f6a1c3d".to_owned(),
+            version: "v1.33.5".to_owned(),
+            certificate: "9f".repeat(32),
+            user: "system:serviceaccount:affidavit:affidavit".to_owned(),
+            groups: vec!["system:serviceaccounts".to_owned(), "system:authenticated".to_owned()],
+            may_not_list: vec!["Secret".to_owned()],
+            clock_ahead_seconds: -2,
+        }),
+        objects: 1_249,
+        kinds: [
+            ("Pod", "v1", 1_100, "complete", ""),
+            ("Deployment", "apps/v1", 149, "complete", ""),
+            (
+                "Secret",
+                "v1",
+                0,
+                "forbidden",
+                "secrets is forbidden: User \"x\" cannot list resource \"secrets\"",
+            ),
+        ]
+        .map(|(kind, api, count, listing, detail)| PopulationKind {
+            kind: kind.to_owned(),
+            api_version: api.to_owned(),
+            count,
+            listing: listing.to_owned(),
+            detail: detail.to_owned(),
+            covered: vec![count, count / 2],
+            uids_sha256: "ab".repeat(32),
+        })
+        .into(),
+        without_objects: vec!["Ingress".to_owned()],
+        covering: vec!["cluster".to_owned(), "trivy".to_owned()],
+    }
+}
+
 /// The report over the frameworks given.
 pub fn of(frameworks: &[&str]) -> Report {
     let mut draw = Draw(7);
@@ -369,6 +410,7 @@ pub fn of(frameworks: &[&str]) -> Report {
                 count("waiver", 3),
             ],
         },
+        populations: vec![population()],
         sources: vec![
             source(
                 "kube-bench",

@@ -1,0 +1,233 @@
+//! A live cluster, object by object, into the examination: what was in scope, and what was not
+//! allowed to be.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{Api, ApiError, Depth, Listed};
+use crate::checks::{Engine, Examination, KINDS, KUBELET, Kind, SECRET, redact};
+use crate::evidence::digest::Digest;
+use crate::population::{ClusterIdentity, Listing};
+
+/// Why a cluster could not be examined. What it refuses is no error: that is part of the report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// It gave no answer at all.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The report could not be written.
+    #[error("could not write the report: {0}")]
+    Write(#[from] io::Error),
+    /// It is another cluster than the configured one.
+    #[error(
+        "this cluster's kube-system has the UID {found}, and the configuration says {configured}"
+    )]
+    Other {
+        /// UID of its `kube-system` namespace.
+        found: String,
+        /// The one configured.
+        configured: String,
+    },
+}
+
+/// Who answers, and to whom. Parts that the asking user may not know stay empty.
+///
+/// # Errors
+/// [`ClusterError::Api`] when there is no answer at all, [`ClusterError::Other`] when `uid` is not
+/// empty and another cluster answers.
+pub fn identify(api: &Api, uid: &str) -> Result<ClusterIdentity, ClusterError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Version {
+        git_version: String,
+    }
+    let version: Version = api.get("/version")?;
+    let namespace = allowed(api.get::<Value>("/api/v1/namespaces/kube-system"))?;
+    let found = namespace.map(|namespace| text(&namespace, "/metadata/uid")).unwrap_or_default();
+    if !uid.is_empty() && !found.is_empty() && uid != found {
+        return Err(ClusterError::Other { found, configured: uid.to_owned() });
+    }
+    let question = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let myself =
+        allowed(api.review("/apis/authentication.k8s.io/v1/selfsubjectreviews", &question))?;
+    let groups = myself.as_ref().and_then(|review| review.pointer("/status/userInfo/groups"));
+    let mut identity = ClusterIdentity {
+        clock_ahead_seconds: api.clock_ahead_seconds(),
+        endpoint_certificate: api
+            .certificate()?
+            .map(|certificate| Digest::of(&certificate).to_string())
+            .unwrap_or_default(),
+        groups: groups
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|group| Some(group.as_str()?.to_owned()))
+            .collect(),
+        may_not_list: Vec::new(),
+        uid: found,
+        user: myself.map(|review| text(&review, "/status/userInfo/username")).unwrap_or_default(),
+        version: version.git_version,
+    };
+    for kind in KINDS {
+        if may(api, kind)? == Some(false) {
+            identity.may_not_list.push(kind.kind.to_owned());
+        }
+    }
+    Ok(identity)
+}
+
+/// `None` for what the asking user may not know.
+fn allowed<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// May the asking user list this kind (`kubelet`: ask kubelets through the API server)? `None` when
+/// the server does not say.
+fn may(api: &Api, kind: &Kind) -> Result<Option<bool>, ApiError> {
+    let attributes = if kind.kind == KUBELET {
+        json!({"verb": "get", "group": "", "resource": "nodes", "subresource": "proxy"})
+    } else {
+        json!({"verb": "list", "group": kind.group, "resource": kind.plural})
+    };
+    let question = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    });
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let answer = allowed(api.review(path, &question))?;
+    Ok(answer.and_then(|review| review.pointer("/status/allowed")?.as_bool()))
+}
+
+/// Examines a cluster and writes the report into `out`.
+///
+/// # Errors
+/// [`ClusterError::Write`].
+pub fn examine<W: Write>(
+    api: &Api,
+    engine: &Engine,
+    identity: &ClusterIdentity,
+    started: Timestamp,
+    finished: impl FnOnce() -> Timestamp,
+    out: W,
+    step: &dyn Fn(&str),
+) -> Result<W, ClusterError> {
+    let mut examination = Examination::begin(engine, out, started)?;
+    let mut nodes = Vec::new();
+    for kind in KINDS {
+        step(kind.kind);
+        if kind.kind == KUBELET {
+            kubelets(api, kind, &nodes, &mut examination)?;
+            continue;
+        }
+        let depth = if kind.kind == SECRET { Depth::Metadata } else { Depth::Whole };
+        let result = api.list(&path(kind), depth, |items| {
+            for mut object in items {
+                redact(&mut object);
+                complete(&mut object, kind);
+                if kind.kind == "Node" {
+                    nodes.push(text(&object, "/metadata/name"));
+                }
+                examination.object(kind, &object)?;
+            }
+            Ok::<(), ClusterError>(())
+        });
+        match result {
+            Ok(listed) => examination.listed(
+                kind,
+                Listing::Complete,
+                &restarted(&listed),
+                &listed.resource_version,
+            ),
+            Err(ClusterError::Api(error)) => {
+                examination.listed(kind, how_it_failed(&error), &error.to_string(), "");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let files = std::collections::BTreeMap::new();
+    Ok(examination.finish(Some(identity), &files, &[], finished())?)
+}
+
+fn how_it_failed(error: &ApiError) -> Listing {
+    match error {
+        ApiError::Forbidden { .. } => Listing::Forbidden,
+        ApiError::NotFound { .. } => Listing::Absent,
+        _ => Listing::Failed,
+    }
+}
+
+fn restarted(listed: &Listed) -> String {
+    match listed.restarts {
+        0 => String::new(),
+        1 => "the list expired while it was read and was begun again".to_owned(),
+        n => format!("the list expired while it was read and was begun again {n} times"),
+    }
+}
+
+fn path(kind: &Kind) -> String {
+    if kind.group.is_empty() {
+        format!("/api/{}/{}", kind.version, kind.plural)
+    } else {
+        format!("/apis/{}/{}/{}", kind.group, kind.version, kind.plural)
+    }
+}
+
+/// Items of a list do not repeat what they are.
+fn complete(object: &mut Value, kind: &Kind) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("apiVersion".to_owned(), Value::from(kind.api_version()));
+        fields.insert("kind".to_owned(), Value::from(kind.kind));
+    }
+}
+
+/// Asks every kubelet for its configuration, through the API server.
+fn kubelets<W: Write>(
+    api: &Api,
+    kind: &'static Kind,
+    nodes: &[String],
+    examination: &mut Examination<'_, W>,
+) -> Result<(), ClusterError> {
+    let mut silent = Vec::new();
+    let mut forbidden = None;
+    for node in nodes {
+        let answer = api.get::<Value>(&format!("/api/v1/nodes/{node}/proxy/configz"));
+        match answer.map(|mut answer| answer.get_mut("kubeletconfig").map(Value::take)) {
+            Ok(Some(Value::Object(mut fields))) => {
+                fields.insert("metadata".to_owned(), json!({"name": node}));
+                let mut object = Value::Object(fields);
+                redact(&mut object);
+                complete(&mut object, kind);
+                examination.object(kind, &object)?;
+            }
+            Ok(_) => silent.push(format!("{node}: its answer is no kubelet configuration")),
+            Err(error @ ApiError::Forbidden { .. }) => {
+                forbidden = Some(error.to_string());
+                break;
+            }
+            Err(error) => silent.push(format!("{node}: {error}")),
+        }
+    }
+    let (listing, detail) = match (forbidden, silent.first()) {
+        (Some(message), _) => (Listing::Forbidden, message),
+        (None, None) => (Listing::Complete, String::new()),
+        (None, Some(first)) => {
+            let text = format!("{} of {} nodes gave none; {first}", silent.len(), nodes.len());
+            (Listing::Failed, text)
+        }
+    };
+    examination.listed(kind, listing, &detail, "");
+    Ok(())
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}

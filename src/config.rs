@@ -102,6 +102,8 @@ struct WrittenSource {
     manifests: Option<Vec<String>>,
     #[serde(default)]
     from: Option<WrittenFrom>,
+    #[serde(default)]
+    without: Vec<String>,
     max_age: String,
     #[serde(default)]
     expect_files: Option<u64>,
@@ -186,7 +188,10 @@ pub enum From {
     /// Manifests that the built-in checks look at: globs, resolved.
     Manifests(Vec<String>),
     /// The cluster.
-    Cluster,
+    Cluster {
+        /// Kinds of objects that are not asked for.
+        without: Vec<String>,
+    },
 }
 
 /// How to reach a cluster.
@@ -385,6 +390,10 @@ impl WrittenSource {
         let globs = |patterns: Vec<String>| {
             patterns.iter().map(|pattern| folder.join(pattern).display().to_string()).collect()
         };
+        if !self.without.is_empty() && (self.from.is_none() || self.scanner != "affidavit") {
+            let reason = "only for the built-in checks of a cluster";
+            return Err((at("without"), reason.into()));
+        }
         let from = match (self.files, self.manifests, self.from) {
             (Some(list), None, None) if list.is_empty() => {
                 return Err((at("files"), "empty".into()));
@@ -404,7 +413,7 @@ impl WrittenSource {
             }
             (Some(list), None, None) => From::Files(globs(list)),
             (None, Some(list), None) => From::Manifests(globs(list)),
-            (None, None, Some(WrittenFrom::Cluster)) => From::Cluster,
+            (None, None, Some(WrittenFrom::Cluster)) => From::Cluster { without: self.without },
             _ => {
                 let reason = "exactly one of `files`, `manifests` and `from: cluster`";
                 return Err((at("files"), reason.into()));

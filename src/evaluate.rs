@@ -175,7 +175,7 @@ impl Collected {
             self.checks.entry(check).or_insert(info);
         }
         for population in read.populations {
-            for kind in population.kinds.iter().filter(|kind| !kind.listing.is_answer()) {
+            for kind in population.kinds.iter().filter(|kind| kind.listing.is_gap()) {
                 let text = format!("{} could not be listed: {}.", kind.kind, kind.detail);
                 self.gaps.push(("population".to_owned(), text));
             }

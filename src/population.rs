@@ -68,6 +68,8 @@ pub enum Listing {
     Complete,
     /// The cluster does not have this kind.
     Absent,
+    /// The configuration says not to ask for it.
+    Excluded,
     /// It broke off.
     #[default]
     Failed,
@@ -76,6 +78,12 @@ pub enum Listing {
 }
 
 impl Listing {
+    /// Should it be known how many there are, and is not?
+    #[must_use]
+    pub fn is_gap(self) -> bool {
+        matches!(self, Self::Failed | Self::Forbidden)
+    }
+
     /// Is it known how many there are?
     #[must_use]
     pub fn is_answer(self) -> bool {
@@ -88,6 +96,7 @@ impl Listing {
         match self {
             Self::Complete => "complete",
             Self::Absent => "absent",
+            Self::Excluded => "excluded",
             Self::Failed => "failed",
             Self::Forbidden => "forbidden",
         }

@@ -305,7 +305,7 @@ pub struct PopulationItem {
     pub id: String,
     /// Path of the input that says so.
     pub input: String,
-    /// `complete`, `absent`, `failed` or `forbidden`.
+    /// `complete`, `absent`, `excluded`, `failed` or `forbidden`.
     pub listing: Listing,
     /// Kind of object.
     pub resource_kind: String,

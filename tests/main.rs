@@ -42,6 +42,8 @@ mod contract;
 #[cfg(feature = "pipeline")]
 mod faulty;
 #[cfg(feature = "pipeline")]
+mod kubernetes;
+#[cfg(feature = "pipeline")]
 mod page_agreement;
 #[cfg(feature = "pipeline")]
 mod render;

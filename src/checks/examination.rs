@@ -237,7 +237,7 @@ impl<'e, W: Write> Examination<'e, W> {
                 None => (Listing::Failed, "nobody asked for it"),
             };
             if !listing.is_answer() {
-                let reason = format!("{kind} could not be listed: {detail}");
+                let reason = format!("{kind} was not listed: {detail}");
                 unmade.push(entry(kind, Outcome::NotChecked, reason));
             }
         }

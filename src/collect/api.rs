@@ -19,9 +19,17 @@ use crate::remote::deepest;
 const PAGE: u32 = 500;
 /// Times that a question is asked before it counts as not answered.
 const TRIES: u32 = 5;
+/// The same for what the API server passes on to other machines.
+const FEW_TRIES: u32 = 2;
+/// Longest that such an answer may take.
+const PASSED_ON: Duration = Duration::from_secs(10);
+/// How many of those are asked for at a time.
+const AT_A_TIME: usize = 8;
 /// Longest that the API server is obeyed when it says when to come back.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 const JSON: &str = "application/json";
+/// Characters of an answer in plain text that an error repeats.
+const MAX_WORDS: usize = 120;
 /// Asks for nothing but the metadata of a list's items.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
@@ -172,6 +180,40 @@ impl Api {
         parse(path, &answer.bytes)
     }
 
+    /// Gets documents, several at a time and each in a few tries: for what is passed on to machines
+    /// of which some may be down. `see` gets them in the order of `paths`.
+    ///
+    /// # Errors
+    /// That of `see`.
+    pub fn get_each<E>(
+        &self,
+        paths: &[String],
+        mut see: impl FnMut(&str, Result<Value, ApiError>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for group in paths.chunks(AT_A_TIME) {
+            let tasks: Vec<_> = group
+                .iter()
+                .map(|path| {
+                    let (client, path) = (self.client.clone(), path.clone());
+                    let timeout = self.timeout.min(PASSED_ON);
+                    self.runtime.spawn(async move {
+                        let request =
+                            || Request::get(&path).header(ACCEPT, JSON).body(Body::empty());
+                        let answer = insist(&client, timeout, FEW_TRIES, &request, &path).await?;
+                        parse(&path, &answer.bytes)
+                    })
+                })
+                .collect();
+            for (path, task) in group.iter().zip(tasks) {
+                let answer = self.runtime.block_on(task).unwrap_or_else(|error| {
+                    Err(ApiError::Silent { path: path.clone(), reason: error.to_string() })
+                });
+                see(path, answer)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Posts a question that changes nothing (a review), and gets its answer.
     ///
     /// # Errors
@@ -250,7 +292,7 @@ impl Api {
         let (client, timeout, path) = (self.client.clone(), self.timeout, path.to_owned());
         self.runtime.spawn(async move {
             let request = || Request::get(&address).header(ACCEPT, accept).body(Body::empty());
-            let answer = insist(&client, timeout, &request, &path).await?;
+            let answer = insist(&client, timeout, TRIES, &request, &path).await?;
             parse(&path, &answer.bytes)
         })
     }
@@ -266,7 +308,8 @@ impl Api {
         request: &(dyn Fn() -> http::Result<Request<Body>> + Sync),
         path: &str,
     ) -> Result<Answer, ApiError> {
-        let answer = self.runtime.block_on(insist(&self.client, self.timeout, request, path))?;
+        let answer =
+            self.runtime.block_on(insist(&self.client, self.timeout, TRIES, request, path))?;
         if let (None, Some(date)) = (self.clock_ahead.get(), answer.date) {
             let here =
                 jiff::Timestamp::try_from(SystemTime::now()).map_or(0, jiff::Timestamp::as_second);
@@ -328,6 +371,7 @@ async fn find(access: &Access) -> Result<kube::Config, ApiError> {
 async fn insist(
     client: &kube::Client,
     timeout: Duration,
+    tries: u32,
     request: &(dyn Fn() -> http::Result<Request<Body>> + Sync),
     path: &str,
 ) -> Result<Answer, ApiError> {
@@ -344,7 +388,7 @@ async fn insist(
             }
             Err(_) => silent(format!("no answer within {} s", timeout.as_secs())),
         };
-        if tried >= TRIES || !error.is_passing() {
+        if tried >= tries || !error.is_passing() {
             return Err(error);
         }
         tokio::time::sleep(come_back.unwrap_or(wait).min(MAX_WAIT)).await;
@@ -372,8 +416,12 @@ async fn once(
     let bytes = body.collect_bytes().await.map_err(silent)?.to_vec();
     let path = path.to_owned();
     let message = || {
-        serde_json::from_slice::<Status>(&bytes)
-            .map_or_else(|_| parts.status.to_string(), |status| status.message)
+        // What passes a request on answers in plain text.
+        let text: String = String::from_utf8_lossy(&bytes).chars().take(MAX_WORDS).collect();
+        serde_json::from_slice::<Status>(&bytes).map_or_else(
+            |_| format!("{}: {}", parts.status, text.trim().escape_debug()),
+            |status| status.message,
+        )
     };
     let error = match parts.status.as_u16() {
         200..=299 => {

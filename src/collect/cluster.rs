@@ -107,6 +107,20 @@ fn may(api: &Api, kind: &Kind) -> Result<Option<bool>, ApiError> {
     Ok(answer.and_then(|review| review.pointer("/status/allowed")?.as_bool()))
 }
 
+/// What is to be examined, and when.
+pub struct Examining<'a> {
+    /// Who answers.
+    pub identity: &'a ClusterIdentity,
+    /// Kinds that are not asked for.
+    pub without: &'a [String],
+    /// When it begins.
+    pub started: Timestamp,
+    /// Gives the time at its end.
+    pub finished: &'a dyn Fn() -> Timestamp,
+    /// Is told which kind comes next.
+    pub step: &'a dyn Fn(&str),
+}
+
 /// Examines a cluster and writes the report into `out`.
 ///
 /// # Errors
@@ -114,16 +128,23 @@ fn may(api: &Api, kind: &Kind) -> Result<Option<bool>, ApiError> {
 pub fn examine<W: Write>(
     api: &Api,
     engine: &Engine,
-    identity: &ClusterIdentity,
-    started: Timestamp,
-    finished: impl FnOnce() -> Timestamp,
+    examining: &Examining<'_>,
     out: W,
-    step: &dyn Fn(&str),
 ) -> Result<W, ClusterError> {
-    let mut examination = Examination::begin(engine, out, started)?;
+    let mut examination = Examination::begin(engine, out, examining.started)?;
     let mut nodes = Vec::new();
+    let mut has_all_nodes = false;
     for kind in KINDS {
-        step(kind.kind);
+        if examining.without.iter().any(|name| name == kind.kind) {
+            examination.listed(kind, Listing::Excluded, "the configuration says `without` it", "");
+            continue;
+        }
+        (examining.step)(kind.kind);
+        if kind.kind == KUBELET && !has_all_nodes {
+            let detail = "which nodes there are is not known";
+            examination.listed(kind, Listing::Failed, detail, "");
+            continue;
+        }
         if kind.kind == KUBELET {
             kubelets(api, kind, &nodes, &mut examination)?;
             continue;
@@ -140,6 +161,7 @@ pub fn examine<W: Write>(
             }
             Ok::<(), ClusterError>(())
         });
+        has_all_nodes |= kind.kind == "Node" && result.is_ok();
         match result {
             Ok(listed) => examination.listed(
                 kind,
@@ -154,7 +176,8 @@ pub fn examine<W: Write>(
         }
     }
     let files = std::collections::BTreeMap::new();
-    Ok(examination.finish(Some(identity), &files, &[], finished())?)
+    let finished = (examining.finished)();
+    Ok(examination.finish(Some(examining.identity), &files, &[], finished)?)
 }
 
 fn how_it_failed(error: &ApiError) -> Listing {
@@ -196,33 +219,50 @@ fn kubelets<W: Write>(
     nodes: &[String],
     examination: &mut Examination<'_, W>,
 ) -> Result<(), ClusterError> {
-    let mut silent = Vec::new();
-    let mut forbidden = None;
-    for node in nodes {
-        let answer = api.get::<Value>(&format!("/api/v1/nodes/{node}/proxy/configz"));
+    let mut failures: Vec<(&str, ApiError)> = Vec::new();
+    let mut strange = Vec::new();
+    let paths: Vec<String> =
+        nodes.iter().map(|node| format!("/api/v1/nodes/{node}/proxy/configz")).collect();
+    let mut names = nodes.iter();
+    api.get_each(&paths, |_, answer| {
+        let node = names.next().map_or("", String::as_str);
         match answer.map(|mut answer| answer.get_mut("kubeletconfig").map(Value::take)) {
             Ok(Some(Value::Object(mut fields))) => {
                 fields.insert("metadata".to_owned(), json!({"name": node}));
                 let mut object = Value::Object(fields);
                 redact(&mut object);
                 complete(&mut object, kind);
-                examination.object(kind, &object)?;
+                examination.object(kind, &object)
             }
-            Ok(_) => silent.push(format!("{node}: its answer is no kubelet configuration")),
-            Err(error @ ApiError::Forbidden { .. }) => {
-                forbidden = Some(error.to_string());
-                break;
+            Ok(_) => {
+                strange.push(node);
+                Ok(())
             }
-            Err(error) => silent.push(format!("{node}: {error}")),
+            Err(error) => {
+                failures.push((node, error));
+                Ok(())
+            }
         }
-    }
-    let (listing, detail) = match (forbidden, silent.first()) {
-        (Some(message), _) => (Listing::Forbidden, message),
-        (None, None) => (Listing::Complete, String::new()),
-        (None, Some(first)) => {
-            let text = format!("{} of {} nodes gave none; {first}", silent.len(), nodes.len());
+    })?;
+    let forbidden =
+        failures.iter().filter(|(_, error)| matches!(error, ApiError::Forbidden { .. })).count();
+    let (listing, detail) = match (failures.first(), strange.first()) {
+        (Some((_, error)), _) if forbidden == nodes.len() => {
+            (Listing::Forbidden, error.to_string())
+        }
+        (Some((node, error)), _) => {
+            let text = format!(
+                "{} of {} nodes gave none; {node}: {error}",
+                failures.len() + strange.len(),
+                nodes.len()
+            );
             (Listing::Failed, text)
         }
+        (None, Some(node)) => {
+            let text = format!("{node}: its answer is no kubelet configuration");
+            (Listing::Failed, text)
+        }
+        (None, None) => (Listing::Complete, String::new()),
     };
     examination.listed(kind, listing, &detail, "");
     Ok(())

@@ -70,6 +70,14 @@ pub enum CollectError {
     /// It is another cluster than the configured one.
     #[error("{0}")]
     OtherCluster(ClusterError),
+    /// `without` names what is no kind that is asked for.
+    #[error("source {source_name}: `without`: there is no kind `{kind}` that checks ask for")]
+    UnknownKind {
+        /// Name of the source.
+        source_name: String,
+        /// As configured.
+        kind: String,
+    },
     /// The built-in checks cannot be used.
     #[error(transparent)]
     Checks(#[from] CheckError),
@@ -159,7 +167,7 @@ impl Collector<'_> {
                 Ok(Gathered { files, shortfalls: Vec::new() })
             }
             From::Manifests(patterns) => self.manifests(source, patterns),
-            From::Cluster => self.in_cluster(source),
+            From::Cluster { without } => self.in_cluster(source, without),
         }
     }
 
@@ -174,7 +182,13 @@ impl Collector<'_> {
         Ok(Gathered { files: vec![(path, FileTime::Fresh)], shortfalls: Vec::new() })
     }
 
-    fn in_cluster(&self, source: &Source) -> Result<Gathered, CollectError> {
+    fn in_cluster(&self, source: &Source, without: &[String]) -> Result<Gathered, CollectError> {
+        if let Some(kind) = without.iter().find(|kind| checks::find_kind(kind).is_none()) {
+            return Err(CollectError::UnknownKind {
+                source_name: source.name.clone(),
+                kind: kind.clone(),
+            });
+        }
         let (api, identity) = match self.cluster()? {
             Ok(cluster) => cluster,
             Err(reason) => {
@@ -202,15 +216,17 @@ impl Collector<'_> {
             return Ok(Gathered { files: files.collect(), shortfalls });
         }
         let (path, out) = self.create(source, "affidavit-checks.json")?;
-        let finished = || {
+        let finished = &|| {
             let elapsed =
                 jiff::SignedDuration::from_secs(self.begun.elapsed().as_secs().cast_signed());
             self.now.checked_add(elapsed).unwrap_or(self.now)
         };
         let step = |kind: &str| (self.step)(&format!("checking the cluster: {kind}"));
-        cluster::examine(api, self.engine()?, identity, self.now, finished, out, &step).map_err(
-            |error| CollectError::Write { path: path.clone(), reason: error.to_string() },
-        )?;
+        let examining =
+            cluster::Examining { identity, without, started: self.now, finished, step: &step };
+        cluster::examine(api, self.engine()?, &examining, out).map_err(|error| {
+            CollectError::Write { path: path.clone(), reason: error.to_string() }
+        })?;
         Ok(Gathered { files: vec![(path, FileTime::Fresh)], shortfalls })
     }
 

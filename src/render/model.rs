@@ -170,7 +170,7 @@ pub struct PopulationKind {
     pub api_version: String,
     /// How many.
     pub count: u64,
-    /// `complete`, `absent`, `failed` or `forbidden`.
+    /// `complete`, `absent`, `excluded`, `failed` or `forbidden`.
     pub listing: String,
     /// Why the list is not complete.
     pub detail: String,

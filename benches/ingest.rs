@@ -154,6 +154,8 @@ fn seal(paths: &[PathBuf], archive: &Path) {
         frameworks: vec!["mapping/cis.json".to_owned()],
         waivers: Vec::new(),
         attestations: Vec::new(),
+        namespaces: std::collections::BTreeMap::new(),
+        known_exploited: Vec::new(),
         sources: vec![run::Source {
             name: "kube-bench".to_owned(),
             scanner: "kube-bench".to_owned(),

@@ -1,6 +1,6 @@
 //! `affidavit.yaml` as written, and as meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::archive::{Location, LockMode};
 use crate::evidence::checkpoint::valid_origin;
+use crate::risk::Criticality;
 use crate::schedule::{Schedule, ScheduleError};
 
 /// Prefixes of check ids that a source may be declared to yield.
@@ -38,6 +39,10 @@ struct Written {
     schedule: Option<String>,
     frameworks: Vec<String>,
     sources: Vec<WrittenSource>,
+    #[serde(default)]
+    namespaces: BTreeMap<String, Criticality>,
+    #[serde(default)]
+    known_exploited: Vec<PathBuf>,
     #[serde(default)]
     waivers: Vec<PathBuf>,
     #[serde(default)]
@@ -142,6 +147,10 @@ pub struct Config {
     pub frameworks: Vec<(String, Option<String>)>,
     /// Declared sources.
     pub sources: Vec<Source>,
+    /// Criticality of namespaces.
+    pub namespaces: BTreeMap<String, Criticality>,
+    /// Lists of vulnerabilities that are known to be exploited.
+    pub known_exploited: Vec<PathBuf>,
     /// Waiver files.
     pub waivers: Vec<PathBuf>,
     /// Attestation files.
@@ -332,6 +341,8 @@ impl Written {
             schedule,
             frameworks,
             sources,
+            namespaces: self.namespaces,
+            known_exploited: self.known_exploited.iter().map(|path| resolve(path)).collect(),
             waivers: self.waivers.iter().map(|path| resolve(path)).collect(),
             attestations: self.attestations.iter().map(|path| resolve(path)).collect(),
         })

@@ -19,8 +19,9 @@ use crate::parallel;
 use crate::population::Population;
 use crate::record::{
     AttestationItem, CheckItem, ClusterItem, ConflictItem, ControlItem, FactRecord, FindingLine,
-    GapItem, InputItem, PopulationItem, ResourceLine, SourceItem, WaiverItem,
+    GapItem, InputItem, PopulationItem, ResourceLine, RiskItem, SourceItem, WaiverItem,
 };
+use crate::risk::{self, Circumstances, Criticality};
 use crate::run::{File, FileTime, Run, Source};
 use crate::scanner;
 use crate::validity::State;
@@ -52,6 +53,8 @@ pub struct Evaluation {
     gaps: Vec<(String, String)>,
     /// What was in scope, with the place of the input that says so.
     populations: Vec<(u32, Population)>,
+    namespaces: BTreeMap<String, Criticality>,
+    exploited: BTreeSet<String>,
     at: Timestamp,
 }
 
@@ -100,6 +103,12 @@ where
     };
     let waivers = load_waivers(run, &mut load)?;
     let attestations = load_attestations(run, &mut load)?;
+    let mut exploited = BTreeSet::new();
+    for path in &run.known_exploited {
+        let bytes = load(path)?;
+        let text = policy_text(bytes.as_ref()).map_err(|error| invalid(path, &error))?;
+        exploited.extend(risk::vulnerability_ids(text));
+    }
     let mut frameworks = Vec::new();
     for path in &run.frameworks {
         let bytes = load(path)?;
@@ -148,6 +157,8 @@ where
         attestations,
         gaps,
         populations,
+        namespaces: run.namespaces.clone(),
+        exploited,
         at,
     })
 }
@@ -552,6 +563,7 @@ impl Evaluation {
             out.push(&input.id, &InputItem { salt: salt(&input.id), ..input.clone() })?;
         }
         self.write_populations(&mut out, salt)?;
+        self.write_risks(&mut out, salt)?;
         let mut sources: Vec<&SourceItem> = self.sources.iter().collect();
         sources.sort_by(|left, right| left.id.cmp(&right.id));
         for source in sources {
@@ -641,6 +653,44 @@ impl Evaluation {
             }
         }
         items.iter().try_for_each(|(id, item)| out.push(id, item))
+    }
+
+    fn write_risks(&self, out: &mut ItemWriter, salt: &Salt<'_>) -> Result<(), ItemError> {
+        let waived = self.waived_everywhere();
+        let failing = (0..)
+            .zip(&self.findings)
+            .filter(|(index, sourced)| sourced.usable && !waived.contains(index))
+            .map(|(_, sourced)| &sourced.finding);
+        let circumstances = Circumstances {
+            namespaces: self.namespaces.clone(),
+            exploited: self.exploited.clone(),
+            populations: self.populations.iter().map(|(_, population)| population).collect(),
+        };
+        let (risks, of) = risk::rank(failing, &circumstances);
+        for (risk, number) in risks.into_iter().zip(1..) {
+            let id = format!("risk/{number:04}");
+            let item = RiskItem {
+                checks: risk.checks.iter().map(|(id, score)| (id.to_string(), *score)).collect(),
+                factors: risk.factors,
+                of: of as u64,
+                resource: risk.resource,
+                salt: salt(&id),
+                score: risk.score,
+                kind: "risk".to_owned(),
+                id,
+            };
+            out.push(&item.id, &item)?;
+        }
+        Ok(())
+    }
+
+    /// Failing findings that a waiver in force covers in every control that they bear on.
+    fn waived_everywhere(&self) -> HashSet<u32> {
+        let all = || self.frameworks.iter().flat_map(|(_, results)| results);
+        let failing = || all().flat_map(|result| &result.failing);
+        let uncovered: HashSet<u32> =
+            failing().filter(|(_, waiver)| waiver.is_none()).map(|(index, _)| *index).collect();
+        failing().map(|(index, _)| *index).filter(|index| !uncovered.contains(index)).collect()
     }
 
     /// Of how many objects of each kind each source says something, by its name. What manifests

@@ -19,6 +19,7 @@ pub mod population;
 pub mod finding;
 pub mod scanner;
 pub mod framework;
+pub mod risk;
 pub mod pattern;
 pub mod validity;
 pub mod waiver;

@@ -397,6 +397,7 @@ impl Prepared {
         };
         let waivers = policy("waivers", &config.waivers)?;
         let attestations = policy("attestations", &config.attestations)?;
+        let known_exploited = policy("known-exploited", &config.known_exploited)?;
         let (name, version) = TOOL;
         let run = Run {
             schema: run::SCHEMA.to_owned(),
@@ -407,6 +408,8 @@ impl Prepared {
             frameworks,
             waivers,
             attestations,
+            namespaces: config.namespaces.clone(),
+            known_exploited,
             sources: collected.sources,
         };
         Ok(Self { run, rules, origins: collected.origins, rule_origins })

@@ -321,6 +321,29 @@ pub struct PopulationItem {
     pub uids_sha256: String,
 }
 
+/// A resource in the rank of what fails ([`crate::risk`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RiskItem {
+    /// Score of each check that it fails.
+    pub checks: BTreeMap<String, u64>,
+    /// What raised or lowered its score, in words.
+    pub factors: Vec<String>,
+    /// `risk/0001`.
+    pub id: String,
+    /// How many resources fail anything.
+    pub of: u64,
+    /// As reports print it.
+    pub resource: String,
+    /// Section 7.
+    pub salt: String,
+    /// Its score: the sum over `checks`.
+    pub score: u64,
+    /// `risk`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
 /// A declared source and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

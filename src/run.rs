@@ -2,11 +2,14 @@
 //! which rules it was judged. With the files it names, it is all that [`crate::evaluate`] needs, so
 //! that a verifier can judge again.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::canonical::{self, CanonicalError};
 use crate::evidence::instant;
+use crate::risk::Criticality;
 
 /// `schema` of this version.
 pub const SCHEMA: &str = "urn:affidavit:run:v1";
@@ -31,6 +34,12 @@ pub struct Run {
     pub waivers: Vec<String>,
     /// Paths of the attestation files in the bundle.
     pub attestations: Vec<String>,
+    /// Criticality of namespaces, as configured; those that are not named are normal.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub namespaces: BTreeMap<String, Criticality>,
+    /// Paths of lists of known exploited vulnerabilities in the bundle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_exploited: Vec<String>,
     /// Declared sources.
     pub sources: Vec<Source>,
 }

@@ -408,6 +408,8 @@ fn run(created: &str) -> Run {
         frameworks: vec!["mapping/demo-1.json".to_owned()],
         waivers: Vec::new(),
         attestations: Vec::new(),
+        namespaces: std::collections::BTreeMap::new(),
+        known_exploited: Vec::new(),
         sources: vec![Source {
             name: "kube-bench".to_owned(),
             scanner: "kube-bench".to_owned(),

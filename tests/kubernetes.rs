@@ -535,6 +535,30 @@ fn policy_reports() -> [Value; 2] {
     ]
 }
 
+/// Runs this program in a folder; it must come to its end. Gives what it printed.
+fn run_in(folder: &Path, arguments: &[&str]) -> Vec<u8> {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_affidavit"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{arguments:?}: {error}");
+    [output.stdout, output.stderr].concat()
+}
+
+/// A folder with keys and a configuration for these sources.
+fn workplace(cluster: &Cluster, sources: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(folder.path(), &["init", "."]);
+    let path = folder.path().join("affidavit.yaml");
+    let configured = std::fs::read_to_string(&path).unwrap();
+    let before = configured.split("\nsources:").next().unwrap();
+    let access = format!("kubernetes: {{ kubeconfig: '{}' }}\n", cluster.kubeconfig().display());
+    std::fs::write(&path, format!("{before}\nsources:\n{sources}{access}")).unwrap();
+    folder
+}
+
 #[test]
 fn no_secret_gets_into_anything_that_is_written() {
     let Some(cluster) = Cluster::start() else { return };
@@ -545,30 +569,14 @@ fn no_secret_gets_into_anything_that_is_written() {
     cluster.run(&["wait", "--for=condition=Established", "crd/policyreports.wgpolicyk8s.io"]);
     cluster.apply(&report.to_string());
 
-    let folder = tempfile::tempdir().unwrap();
-    let work = folder.path();
-    let run = |arguments: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_affidavit"))
-            .current_dir(work)
-            .args(arguments)
-            .output()
-            .unwrap();
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(matches!(output.status.code(), Some(0 | 4)), "{arguments:?}: {error}");
-        [output.stdout, output.stderr].concat()
-    };
-    run(&["init", "."]);
-    let configured = std::fs::read_to_string(work.join("affidavit.yaml")).unwrap();
-    let before = configured.split("\nsources:").next().unwrap();
-    let sources = format!(
-        "sources:\n- {{ name: cluster, scanner: affidavit, from: cluster, max_age: 1h }}\n\
-         - {{ name: reports, scanner: policy, from: cluster, max_age: 1h }}\n\
-         - {{ name: trivy, scanner: trivy, from: cluster, max_age: 1h }}\n\
-         - {{ name: manifests, scanner: affidavit, manifests: [m/*.json], max_age: 1h }}\n\
-         kubernetes: {{ kubeconfig: '{}' }}\n",
-        cluster.kubeconfig().display()
+    let folder = workplace(
+        &cluster,
+        "- { name: cluster, scanner: affidavit, from: cluster, max_age: 1h }\n\
+         - { name: reports, scanner: policy, from: cluster, max_age: 1h }\n\
+         - { name: trivy, scanner: trivy, from: cluster, max_age: 1h }\n\
+         - { name: manifests, scanner: affidavit, manifests: [m/*.json], max_age: 1h }\n",
     );
-    std::fs::write(work.join("affidavit.yaml"), format!("{before}\n{sources}")).unwrap();
+    let work = folder.path();
     // Manifests nobody has held against a schema: values where other types should be.
     let mut odd = canaries();
     odd[2]["spec"]["containers"][0]["securityContext"] =
@@ -581,7 +589,7 @@ fn no_secret_gets_into_anything_that_is_written() {
     std::fs::write(work.join("m/broken.json"), format!("{{\"kind\": \"Pod\", \"x\": {CANARY}"))
         .unwrap();
 
-    let printed = run(&["run"]);
+    let printed = run_in(work, &["run"]);
     let text = String::from_utf8(printed).unwrap();
     assert!(!text.contains(CANARY), "{text}");
     assert!(text.contains("the cluster has no kind of"), "trivy's absence is said: {text}");
@@ -622,4 +630,85 @@ fn no_secret_gets_into_anything_that_is_written() {
         std::fs::read(inputs.join("inputs/manifests/0001-affidavit-checks.json")).unwrap();
     let report: Report<'_> = serde_json::from_slice(&manifests).unwrap();
     assert!(report.totals.error > 0 && report.unread.len() == 1, "{:?}", report.unread);
+}
+
+/// A pod's object as a Deployment.
+fn as_deployment(pod: &Value, name: &str) -> Value {
+    let labels = json!({"app": name});
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "fix"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod["spec"]},
+        },
+    })
+}
+
+#[test]
+fn after_each_patch_the_check_passes() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.apply(&list(&namespace("fix")));
+    let checks = checks::load_all().unwrap();
+    let patched: Vec<&Check> = checks.iter().filter(|check| check.patch.is_some()).collect();
+    assert!(patched.len() >= 12, "{}", patched.len());
+    let mut objects = Vec::new();
+    for check in &patched {
+        let mut object = check.fail.clone();
+        if object["kind"] == "Pod" {
+            // One of the containers is another one's equal, and starts before the others.
+            let mut first = object["spec"]["containers"][0].clone();
+            first["name"] = json!("setup");
+            object["spec"]["initContainers"] = json!([first]);
+            object = as_deployment(&object, &check.id);
+        } else if object["kind"] == "Namespace" {
+            object["metadata"]["name"] = json!(check.id);
+        } else {
+            object["metadata"]["namespace"] = json!("fix");
+        }
+        objects.push(object);
+    }
+    cluster.apply(&list(&objects));
+    let sources = "- { name: cluster, scanner: affidavit, from: cluster, max_age: 1h }\n";
+    let folder = workplace(&cluster, sources);
+    run_in(folder.path(), &["run"]);
+    let printed = run_in(folder.path(), &["remediate", "archive", "--out", "fix"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(printed.contains("with a patch"), "{printed}");
+
+    let bin = folder.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(&cluster.program, bin.join("kubectl")).unwrap();
+    let apply = |mode: &[&str]| {
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let output = std::process::Command::new("sh")
+            .arg(folder.path().join("fix/apply.sh"))
+            .args(mode)
+            .env("PATH", path)
+            .env("KUBECONFIG", cluster.kubeconfig())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let tried = apply(&[]);
+    assert!(tried.lines().all(|line| line.ends_with(" patched")), "{tried}");
+    assert!(tried.lines().count() >= patched.len(), "{tried}");
+    let fails = |check: &Check, object: &Value| {
+        let (bytes, ..) = collect(&cluster.kubeconfig(), "");
+        let report: Report<'_> = serde_json::from_slice(&bytes).unwrap();
+        let text = |pointer: &str| {
+            object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let key = (text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
+        verdicts(&report)[&key][&check.id]
+    };
+    // Trying changes nothing; applying does.
+    assert_eq!(fails(patched[0], &objects[0]), "fail");
+    apply(&["apply"]);
+    for (check, object) in patched.iter().zip(&objects) {
+        assert_eq!(fails(check, object), "pass", "{}", check.id);
+    }
+    let words = std::fs::read_to_string(folder.path().join("fix/remediation.md")).unwrap();
+    assert!(words.contains("## fix/Deployment/container-privileged"), "{words}");
 }

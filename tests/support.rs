@@ -111,6 +111,8 @@ pub fn judge(sources: &[Declared], said: &Said, max_age_seconds: i64) -> Evaluat
         frameworks: FRAMEWORKS.iter().map(|(path, _)| path.clone()).collect(),
         waivers,
         attestations,
+        namespaces: std::collections::BTreeMap::new(),
+        known_exploited: Vec::new(),
         sources: declared,
     };
     let mut load = |path: &str| -> Result<Vec<u8>, std::io::Error> {

@@ -32,7 +32,7 @@ pub fn peer(program: &str, arguments: &[&str], folder: &Path, files: &[String]) 
 }
 
 /// proc(5), `/proc/self/stat`: `utime` and `stime`, or `cutime` and `cstime` of ended children.
-fn measure(field: usize, work: impl FnOnce()) -> Taken {
+pub fn measure(field: usize, work: impl FnOnce()) -> Taken {
     let cpu = || -> f64 {
         let text = fs::read_to_string("/proc/self/stat").unwrap();
         let fields = text.rsplit_once(')').unwrap().1.split_whitespace();

@@ -23,7 +23,8 @@ pub enum Said {
     Fail {
         /// In words.
         why: String,
-        /// Names of the failing elements, where elements are what it looks at.
+        /// The failing elements, where elements are what it looks at: names; of containers after
+        /// that of their list (`initContainers/setup`).
         elements: Vec<String>,
     },
     /// The expression could not be evaluated, and why, without any value of the object.
@@ -152,7 +153,7 @@ impl Rule {
                 if failing.is_empty() {
                     Said::Pass
                 } else {
-                    self.failed(&failing)
+                    self.failed(&failing, subject)
                 }
             }
             Ok(_) => Said::Error("the expression is neither true nor false".to_owned()),
@@ -160,7 +161,7 @@ impl Rule {
         })
     }
 
-    fn failed(&self, failing: &[cel::Value]) -> Said {
+    fn failed(&self, failing: &[cel::Value], subject: &Subject<'_>) -> Said {
         let Some(each) = self.check.each else {
             return Said::Fail { why: self.check.message.clone(), elements: Vec::new() };
         };
@@ -170,7 +171,12 @@ impl Rule {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
-        Said::Fail { why: format!("{}: {shown}{more}", self.check.message), elements }
+        let why = format!("{}: {shown}{more}", self.check.message);
+        let elements = match each {
+            Each::Containers => elements.iter().map(|name| subject.place_of(name)).collect(),
+            _ => elements,
+        };
+        Said::Fail { why, elements }
     }
 }
 
@@ -236,6 +242,9 @@ struct Subject<'a> {
     component: &'static str,
 }
 
+/// Lists of containers in a pod's specification.
+const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+
 /// Components of the control plane that run as static pods.
 const COMPONENTS: [&str; 4] =
     ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"];
@@ -244,6 +253,17 @@ impl<'a> Subject<'a> {
     fn new(kind: &'a Kind, object: &'a Value) -> Self {
         let component = if kind.kind == "Pod" { component(object) } else { "" };
         Self { kind, object, pod: pod_path(kind.kind), component }
+    }
+
+    /// `containers/web`: a container's name after that of the list in which it stands.
+    fn place_of(&self, container: &str) -> String {
+        let pod = self.pod.iter().try_fold(self.object, |value, step| value.get(step));
+        let holds = |field: &&&str| {
+            let there = pod.and_then(|pod| pod.get("spec")?.get(field)?.as_array());
+            there.into_iter().flatten().any(|found| text(found, "/name") == container)
+        };
+        let field = CONTAINERS.iter().find(holds).unwrap_or(&"containers");
+        format!("{field}/{container}")
     }
 
     fn variables(&self, value: &cel::Value, related: &Related) -> HashMap<Key, cel::Value> {
@@ -263,7 +283,7 @@ impl<'a> Subject<'a> {
             };
             let spec = part("spec");
             let mut containers = Vec::new();
-            for field in ["containers", "initContainers", "ephemeralContainers"] {
+            for field in CONTAINERS {
                 if let Some(cel::Value::List(list)) = member(&spec, field) {
                     containers.extend(list.iter().cloned());
                 }

@@ -72,7 +72,7 @@ impl<'e, W: Write> Examination<'e, W> {
         })
     }
 
-    /// Examines an object, which [`redact`](super::redact) has been over.
+    /// Examines an object, which [`redact`](super::redact()) has been over.
     ///
     /// # Errors
     /// That of `out`.

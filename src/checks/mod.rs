@@ -7,6 +7,7 @@
 mod engine;
 mod examination;
 mod kinds;
+mod patch;
 mod policy;
 mod redact;
 mod related;
@@ -22,6 +23,7 @@ use crate::finding::Severity;
 pub use engine::{Engine, Said};
 pub use examination::Examination;
 pub use kinds::{KINDS, KUBELET, Kind, SECRET, find as find_kind};
+pub use patch::add as patch;
 pub use policy::{Action, policy, why_not};
 pub use redact::redact;
 

@@ -16,6 +16,8 @@ mod keys;
 #[cfg(feature = "pipeline")]
 mod policy;
 #[cfg(feature = "pipeline")]
+mod remediate;
+#[cfg(feature = "pipeline")]
 mod run;
 mod sample;
 mod timestamp;
@@ -103,6 +105,9 @@ enum Command {
     #[cfg(feature = "pipeline")]
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Write what to do about what fails: words, patches, and a script that tries them
+    #[cfg(feature = "pipeline")]
+    Remediate(remediate::Arguments),
 }
 
 /// What a subcommand gets besides its own arguments.
@@ -158,6 +163,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Frameworks(command) => frameworks::frameworks(&command, context),
         #[cfg(feature = "pipeline")]
         Command::Policy(command) => policy::policy(&command, context),
+        #[cfg(feature = "pipeline")]
+        Command::Remediate(arguments) => remediate::remediate(&arguments, context),
     }
 }
 

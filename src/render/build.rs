@@ -16,12 +16,12 @@ use crate::framework::{self, Framework};
 use crate::population::Listing;
 use crate::record::{
     AttestationItem, CheckItem, ClusterItem, ConflictItem, ControlItem, FindingItem, GapItem,
-    InputItem, PopulationItem, SourceItem, WaiverItem,
+    InputItem, PopulationItem, RiskItem, SourceItem, WaiverItem,
 };
 use crate::render::model::{
     Answered, Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
     Framework as FrameworkPart, Gap, Group, Head, Mapping, Population, PopulationKind, Report,
-    Source, Tool, Totals, Waiver,
+    Risk, Source, Tool, Totals, Waiver,
 };
 use crate::run::Run;
 use crate::verify::pin::Pin;
@@ -82,6 +82,7 @@ struct Items {
     gaps: Vec<GapItem>,
     inputs: BTreeMap<String, InputItem>,
     populations: BTreeMap<String, Vec<PopulationItem>>,
+    risks: Vec<RiskItem>,
     sources: BTreeMap<String, SourceItem>,
     waivers: Vec<WaiverItem>,
     counts: BTreeMap<String, usize>,
@@ -123,6 +124,7 @@ impl Items {
                     let item: PopulationItem = parse(&line)?;
                     all.populations.entry(item.input.clone()).or_default().push(item);
                 }
+                "risk" => all.risks.push(parse(&line)?),
                 "source" => {
                     let item: SourceItem = parse(&line)?;
                     all.sources.insert(item.name.clone(), item);
@@ -222,6 +224,8 @@ pub fn report(
             .map(|(input, kinds)| population_part(input, kinds, &items))
             .collect(),
         frameworks,
+        risks: items.risks.iter().map(risk_part).collect(),
+        failing_resources: items.risks.first().map_or(0, |risk| risk.of),
         waivers: items.waivers.iter().map(waiver_part).collect(),
         attestations: items.attestations.iter().map(attestation_part).collect(),
         gaps: items
@@ -286,6 +290,18 @@ fn source_part(name: &str, items: &Items) -> Option<Source> {
         max_age: duration_text(source.max_age_seconds),
         files: files.collect(),
     })
+}
+
+fn risk_part(item: &RiskItem) -> Risk {
+    let mut checks: Vec<(String, u64)> =
+        item.checks.iter().map(|(check, score)| (check.clone(), *score)).collect();
+    checks.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    Risk {
+        resource: item.resource.clone(),
+        score: item.score,
+        checks,
+        factors: item.factors.clone(),
+    }
 }
 
 fn population_part(input: &str, kinds: &[PopulationItem], items: &Items) -> Population {

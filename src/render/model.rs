@@ -33,6 +33,10 @@ pub struct Report {
     pub populations: Vec<Population>,
     /// Frameworks in the order of the configuration.
     pub frameworks: Vec<Framework>,
+    /// Resources that fail, ranked; the first ones.
+    pub risks: Vec<Risk>,
+    /// How many resources fail anything.
+    pub failing_resources: u64,
     /// All waivers, in force or not.
     pub waivers: Vec<Waiver>,
     /// All attestations, in force or not.
@@ -121,6 +125,19 @@ pub struct Count {
     pub name: String,
     /// How many.
     pub count: usize,
+}
+
+/// A resource in the rank of what fails.
+#[derive(Clone, Debug, Serialize)]
+pub struct Risk {
+    /// As reports print it.
+    pub resource: String,
+    /// Its score.
+    pub score: u64,
+    /// Score by check, highest first.
+    pub checks: Vec<(String, u64)>,
+    /// What raised or lowered it.
+    pub factors: Vec<String>,
 }
 
 /// What was in scope, as one input says.

@@ -113,8 +113,8 @@ pub struct Failed<'a> {
     pub check: u16,
     /// What is wrong, in words.
     pub why: Cow<'a, str>,
-    /// Names of the containers, volumes or other elements that fail; empty when the check looks at
-    /// the object as a whole.
+    /// Names of the volumes or other elements that fail, of containers after that of their list
+    /// (`initContainers/setup`); empty when the check looks at the object as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elements: Vec<String>,
 }

@@ -15,7 +15,8 @@ const START: Duration = Duration::from_mins(2);
 /// A running cluster without nodes; stopped when dropped.
 pub struct Cluster {
     folder: TempDir,
-    program: PathBuf,
+    /// What it is made of.
+    pub program: PathBuf,
     children: Vec<Child>,
     pub url: String,
 }

@@ -5,8 +5,8 @@ use affidavit::assessment::{Status, StatusCounts};
 use affidavit::framework::{self, builtin};
 use affidavit::render::model::{
     Answered, Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
-    Framework, Gap, Group, Head, Mapping, Population, PopulationKind, Report, Source, Tool, Totals,
-    Waiver,
+    Framework, Gap, Group, Head, Mapping, Population, PopulationKind, Report, Risk, Source, Tool,
+    Totals, Waiver,
 };
 
 /// Texts that have broken reports.
@@ -411,6 +411,27 @@ pub fn of(frameworks: &[&str]) -> Report {
             ],
         },
         populations: vec![population()],
+        risks: vec![
+            Risk {
+                resource: "payments/Deployment/card-gateway".to_owned(),
+                score: 312,
+                checks: vec![
+                    ("affidavit:container-privileged".to_owned(), 180),
+                    ("trivy:KSV-0012".to_owned(), 132),
+                ],
+                factors: vec![
+                    "reachable from outside (ingress): ×2".to_owned(),
+                    "namespace of critical criticality: ×2".to_owned(),
+                ],
+            },
+            Risk {
+                resource: HOSTILE[0].to_owned(),
+                score: 40,
+                checks: vec![("trivy:KSV-0017".to_owned(), 40)],
+                factors: Vec::new(),
+            },
+        ],
+        failing_resources: 57,
         sources: vec![
             source(
                 "kube-bench",
@@ -543,6 +564,9 @@ pub fn empty() -> Report {
         unmapped_findings: 0,
         items: Vec::new(),
     };
+    report.populations.clear();
+    report.risks.clear();
+    report.failing_resources = 0;
     report.sources.clear();
     report.waivers.clear();
     report.attestations.clear();
@@ -595,8 +619,37 @@ pub fn everywhere(text: &str) -> Report {
     });
     report.totals.outcomes = counts();
     report.totals.items = counts();
+    everywhere_in_population(&mut report.populations[0], text);
+    for risk in &mut report.risks {
+        risk.resource = text.into();
+        risk.checks = vec![(text.to_owned(), 7)];
+        risk.factors = list();
+    }
     everywhere_in_registers(&mut report, text);
     report
+}
+
+fn everywhere_in_population(population: &mut Population, text: &str) {
+    let list = || vec![text.to_owned(); 2];
+    population.source = text.into();
+    population.input = text.into();
+    population.without_objects = list();
+    population.covering = list();
+    population.answered = Some(Answered {
+        uid: text.into(),
+        version: text.into(),
+        certificate: text.into(),
+        user: text.into(),
+        groups: list(),
+        may_not_list: list(),
+        clock_ahead_seconds: i64::MIN + 1,
+    });
+    for kind in &mut population.kinds {
+        kind.kind = text.into();
+        kind.api_version = text.into();
+        kind.detail = text.into();
+        kind.uids_sha256 = text.into();
+    }
 }
 
 fn everywhere_in_control(control: &mut Control, text: &str, index: usize) {

@@ -36,8 +36,10 @@ func main() {
 		}
 	case "kubelet-stand-in":
 		standIn(os.Args[1:])
+	case "populate":
+		populate(os.Args[1:])
 	default:
-		fmt.Fprintf(os.Stderr, "%s: kube-apiserver, kube-controller-manager, kubectl or kubelet-stand-in\n", name)
+		fmt.Fprintf(os.Stderr, "%s: kube-apiserver, kube-controller-manager, kubectl, kubelet-stand-in or populate\n", name)
 		os.Exit(2)
 	}
 }

@@ -15,7 +15,7 @@ use super::{Check, CheckError, Each};
 const MAX_NAMED: usize = 12;
 
 /// What a check says about an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Said {
     /// It passes.
     Pass,
@@ -273,7 +273,6 @@ impl<'a> Subject<'a> {
         };
         // What is made of JSON is a CEL value.
         let json = |value: &Value| cel::to_value(value).unwrap_or(cel::Value::Null);
-        let namespace = text(self.object, "/metadata/namespace");
         let name = text(self.object, "/metadata/name");
         if self.kind.is_workload {
             let pod = self.pod.iter().try_fold(value, |value, step| member(value, step));
@@ -288,11 +287,7 @@ impl<'a> Subject<'a> {
                     containers.extend(list.iter().cloned());
                 }
             }
-            let account = match member(&spec, "serviceAccountName") {
-                Some(cel::Value::String(name)) if !name.is_empty() => name.to_string(),
-                _ => "default".to_owned(),
-            };
-            add("serviceAccount", json(&related.account(&namespace, &account)));
+            add("serviceAccount", json(&related.account_of(self.object, self.pod)));
             add("containers", cel::Value::List(Arc::new(containers)));
             add("podMeta", part("metadata"));
             add("podSpec", spec);
@@ -314,7 +309,6 @@ impl<'a> Subject<'a> {
                 let rules = list(self.object, "/spec/rules").cloned().collect();
                 add("rules", json(&Value::Array(rules)));
             }
-            "ServiceAccount" => add("bindings", json(&related.bindings(&namespace, &name))),
             _ => {}
         }
         variables

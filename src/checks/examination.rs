@@ -2,8 +2,9 @@
 //! ([`crate::scanner::affidavit`]), written as it grows: memory does not.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,10 +13,14 @@ use serde_json::Value;
 use super::engine::{Engine, Said, pod_path};
 use super::kinds::{KINDS, Kind};
 use super::related::{Related, list, text};
+use super::view::view;
 use crate::evidence::digest::Digest;
 use crate::finding::Outcome;
 use crate::population::{ClusterIdentity, KindListing, Listing};
 use crate::scanner::affidavit::{Failed, Object, Rule, SCHEMA, Totals, Unmade};
+
+/// What was said about an object: by place of the check.
+type Verdicts = Arc<Vec<(u16, Said)>>;
 
 /// An examination under way. Kinds must come in the order of [`KINDS`]: first the objects of one,
 /// then how its listing went.
@@ -26,7 +31,11 @@ pub struct Examination<'e, W> {
     related: Related,
     /// What was said about controllers, by UID: their pods are only mentioned by themselves where
     /// they differ.
-    controllers: HashMap<String, Vec<(u16, Said)>>,
+    controllers: HashMap<String, Verdicts>,
+    /// What was said about workloads that look the same.
+    known: HashMap<Digest, Verdicts>,
+    /// Everything that was said about any of them, once each.
+    distinct: HashSet<Verdicts>,
     /// UIDs of the kind under way.
     uids: Vec<String>,
     listings: BTreeMap<&'static str, KindListing>,
@@ -64,6 +73,8 @@ impl<'e, W: Write> Examination<'e, W> {
             first: true,
             related: Related::default(),
             controllers: HashMap::new(),
+            known: HashMap::new(),
+            distinct: HashSet::new(),
             uids: Vec::new(),
             listings: BTreeMap::new(),
             others: Vec::new(),
@@ -86,21 +97,17 @@ impl<'e, W: Write> Examination<'e, W> {
         let is_old_revision = kind.kind == "ReplicaSet"
             && !controller.is_empty()
             && value.pointer("/spec/replicas").and_then(Value::as_i64) == Some(0);
-        let mut said = if is_old_revision {
-            Vec::new()
-        } else {
-            self.engine.examine(kind, value, &self.related, |place| self.has_its_needs(place))
-        };
+        let mut said = if is_old_revision { Arc::default() } else { self.said_of(kind, value) };
         let mut same_as = String::new();
-        if is_old_revision || self.controllers.get(&controller) == Some(&said) {
+        if is_old_revision || self.controllers.get(&controller).is_some_and(|own| *own == said) {
             same_as.clone_from(&controller);
         }
         if kind.is_workload && !uid.is_empty() && kind.kind != "Pod" && !is_old_revision {
-            self.controllers.insert(uid.clone(), said.clone());
+            self.controllers.insert(uid.clone(), Arc::clone(&said));
         }
         self.made.extend(said.iter().map(|(place, _)| *place));
         if !same_as.is_empty() {
-            said.clear();
+            said = Arc::default();
         }
         let exposed = if kind.is_workload && !is_old_revision {
             let pod = pod_path(kind.kind).iter().try_fold(value, |value, step| value.get(step));
@@ -120,7 +127,7 @@ impl<'e, W: Write> Examination<'e, W> {
             exposed: exposed.into_iter().map(Cow::Borrowed).collect(),
             ..Object::default()
         };
-        for (place, said) in said {
+        for (place, said) in said.iter().cloned() {
             match said {
                 Said::Pass => object.pass.push(place),
                 Said::Fail { why, elements } => {
@@ -136,6 +143,25 @@ impl<'e, W: Write> Examination<'e, W> {
         self.first = false;
         self.out.write_all(b"\n")?;
         Ok(serde_json::to_writer(&mut self.out, &object)?)
+    }
+
+    fn said_of(&mut self, kind: &'static Kind, value: &Value) -> Verdicts {
+        if !kind.is_workload {
+            let made = |place| self.has_its_needs(place);
+            return Arc::new(self.engine.examine(kind, value, &self.related, made));
+        }
+        let seen = view(kind, value);
+        let account = self.related.account_of(&seen, pod_path(kind.kind));
+        let key = Digest::of(format!("{} {account} {seen}", kind.kind).as_bytes());
+        if let Some(known) = self.known.get(&key) {
+            return Arc::clone(known);
+        }
+        let made = |place| self.has_its_needs(place);
+        let said = Arc::new(self.engine.examine(kind, &seen, &self.related, made));
+        let said = self.distinct.get(&said).map_or(said, Arc::clone);
+        self.distinct.insert(Arc::clone(&said));
+        self.known.insert(key, Arc::clone(&said));
+        said
     }
 
     fn has_its_needs(&self, place: u16) -> bool {

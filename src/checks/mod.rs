@@ -11,6 +11,7 @@ mod patch;
 mod policy;
 mod redact;
 mod related;
+mod view;
 
 use std::collections::BTreeMap;
 

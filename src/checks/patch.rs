@@ -47,8 +47,8 @@ pub fn add(check: &Check, kind: &str, elements: &[String], patch: &mut Value) ->
 }
 
 fn pod_spec<'p>(kind: &str, patch: &'p mut Value) -> &'p mut Value {
-    let path = pod_path(kind).iter().copied().chain(["spec"]);
-    path.fold(patch, |value, step| entry(value, step, || json!({})))
+    let steps = pod_path(kind).iter().copied().chain(["spec"]);
+    steps.fold(patch, |value, step| entry(value, step, || json!({})))
 }
 
 fn entry<'v>(value: &'v mut Value, name: &str, make: impl FnOnce() -> Value) -> &'v mut Value {

@@ -1,6 +1,6 @@
 //! What checks read beside their object: network policies of a namespace, the rules of the role
-//! that a binding refers to, the bindings and settings of a service account, and the ways in which
-//! a pod can be reached from outside.
+//! that a binding refers to, the settings of a service account, and the ways in which a pod can be
+//! reached from outside.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,7 +14,6 @@ type Key = (String, String);
 pub(super) struct Related {
     policies: HashMap<String, Vec<Value>>,
     rules: HashMap<(&'static str, Key), Value>,
-    bindings: HashMap<Key, Vec<Value>>,
     accounts: HashMap<Key, Value>,
     services: HashMap<String, Vec<Service>>,
     ingress_backends: BTreeSet<Key>,
@@ -39,17 +38,15 @@ impl Related {
                 let rules = object.get("rules").cloned().unwrap_or(Value::Array(Vec::new()));
                 self.rules.insert((kind, key), rules);
             }
-            "ClusterRoleBinding" | "RoleBinding" => {
-                for subject in list(object, "/subjects") {
-                    if text(subject, "/kind") == "ServiceAccount" {
-                        // The binding's own namespace is not implied: the API demands one here.
-                        let account = (text(subject, "/namespace"), text(subject, "/name"));
-                        self.bindings.entry(account).or_default().push(object.clone());
+            "ServiceAccount" => {
+                // Large clusters have many, and little of them is asked for.
+                let mut account = serde_json::Map::new();
+                for field in ["automountServiceAccountToken", "metadata"] {
+                    if let Some(value) = object.get(field) {
+                        account.insert(field.to_owned(), value.clone());
                     }
                 }
-            }
-            "ServiceAccount" => {
-                self.accounts.insert(key, object.clone());
+                self.accounts.insert(key, Value::Object(account));
             }
             "Service" => self.remember_service(key, object),
             "Ingress" => {
@@ -104,15 +101,13 @@ impl Related {
         self.rules.get(&key).cloned().unwrap_or(Value::Array(Vec::new()))
     }
 
-    /// Bindings that name a service account.
-    pub(super) fn bindings(&self, namespace: &str, name: &str) -> Value {
-        let key = (namespace.to_owned(), name.to_owned());
-        Value::Array(self.bindings.get(&key).cloned().unwrap_or_default())
-    }
-
-    /// A service account; an empty object when there is none.
-    pub(super) fn account(&self, namespace: &str, name: &str) -> Value {
-        let key = (namespace.to_owned(), name.to_owned());
+    /// The service account of a workload; an empty object when there is none. `pod` is the way to
+    /// what carries the pod's specification.
+    pub(super) fn account_of(&self, workload: &Value, pod: &[&str]) -> Value {
+        let pod = pod.iter().try_fold(workload, |value, step| value.get(step));
+        let name = pod.map(|pod| text(pod, "/spec/serviceAccountName")).unwrap_or_default();
+        let name = if name.is_empty() { "default".to_owned() } else { name };
+        let key = (text(workload, "/metadata/namespace"), name);
         self.accounts.get(&key).cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()))
     }
 

@@ -1,5 +1,6 @@
 //! The Kubernetes API, asked one question at a time: bounded in time, in tries and in memory.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -10,6 +11,7 @@ use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 
 use crate::config::Access;
@@ -109,8 +111,10 @@ struct Answer {
 struct Page {
     #[serde(default)]
     metadata: PageMetadata,
+    /// As they came: one object at a time is looked at, and its form in memory is several times as
+    /// large.
     #[serde(default)]
-    items: Option<Vec<Value>>,
+    items: Option<Vec<Box<RawValue>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -119,6 +123,18 @@ struct PageMetadata {
     resource_version: String,
     #[serde(rename = "continue")]
     next: String,
+}
+
+#[derive(Deserialize)]
+struct Identity<'a> {
+    #[serde(borrow, default)]
+    metadata: IdentityMetadata<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct IdentityMetadata<'a> {
+    #[serde(borrow, default)]
+    uid: Cow<'a, str>,
 }
 
 #[derive(Default, Deserialize)]
@@ -238,7 +254,7 @@ impl Api {
         &self,
         path: &str,
         depth: Depth,
-        mut see: impl FnMut(Vec<Value>) -> Result<(), E>,
+        mut see: impl FnMut(Vec<Box<RawValue>>) -> Result<(), E>,
     ) -> Result<Listed, E> {
         let mut listed = Listed::default();
         let mut seen: HashSet<String> = HashSet::new();
@@ -262,9 +278,11 @@ impl Api {
                 pending = Some(self.fetch(path, depth, &page.metadata.next));
             }
             let mut items = page.items.unwrap_or_default();
-            items.retain(|item| {
-                let uid = item.pointer("/metadata/uid").and_then(Value::as_str);
-                uid.is_none_or(|uid| seen.insert(uid.to_owned()))
+            items.retain(|item| match serde_json::from_str::<Identity<'_>>(item.get()) {
+                Ok(Identity { metadata: IdentityMetadata { uid } }) if !uid.is_empty() => {
+                    seen.insert(uid.into_owned())
+                }
+                _ => true,
             });
             see(items)?;
         }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Depth, Listed};
@@ -151,7 +152,8 @@ pub fn examine<W: Write>(
         }
         let depth = if kind.kind == SECRET { Depth::Metadata } else { Depth::Whole };
         let result = api.list(&path(kind), depth, |items| {
-            for mut object in items {
+            for item in items {
+                let mut object = parsed(&item)?;
                 redact(&mut object);
                 complete(&mut object, kind);
                 if kind.kind == "Node" {
@@ -178,6 +180,14 @@ pub fn examine<W: Write>(
     let files = std::collections::BTreeMap::new();
     let finished = (examining.finished)();
     Ok(examination.finish(Some(examining.identity), &files, &[], finished)?)
+}
+
+/// An item of a list, one at a time.
+pub(super) fn parsed(item: &RawValue) -> Result<Value, ApiError> {
+    serde_json::from_str(item.get()).map_err(|error| ApiError::Silent {
+        path: "an object of a list".to_owned(),
+        reason: format!("it cannot be read (line {}, column {})", error.line(), error.column()),
+    })
 }
 
 fn how_it_failed(error: &ApiError) -> Listing {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Depth};
+use super::cluster::parsed;
 
 /// API groups in which a scanner's reports are, by prefix of its check ids.
 const GROUPS: &[(&str, &[&str])] = &[
@@ -120,18 +121,21 @@ pub fn fetch(api: &Api, scanner: &str, folder: &Path) -> Result<Found, ReportsEr
     for (version, resource) in resources {
         let mut page = 0;
         let path = format!("/apis/{version}/{}", resource.name);
-        let result = api.list(&path, Depth::Whole, |mut items| {
+        let result = api.list(&path, Depth::Whole, |items| {
             if items.is_empty() {
                 return Ok(());
             }
             page += 1;
-            for item in &mut items {
-                strip(item, &version, &resource.kind);
+            let mut objects = Vec::with_capacity(items.len());
+            for item in items {
+                let mut object = parsed(&item)?;
+                strip(&mut object, &version, &resource.kind);
+                objects.push(object);
             }
             let list = json!({
                 "apiVersion": version,
                 "kind": format!("{}List", resource.kind),
-                "items": items,
+                "items": objects,
             });
             let name = format!("{}-{page:04}.json", resource.name);
             std::fs::write(folder.join(&name), list.to_string())?;

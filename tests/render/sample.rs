@@ -326,6 +326,29 @@ fn attestation(id: &str, state: &str, outcome: &str, until: &str) -> Attestation
     }
 }
 
+fn risks() -> Vec<Risk> {
+    vec![
+        Risk {
+            resource: "payments/Deployment/card-gateway".to_owned(),
+            score: 312,
+            checks: vec![
+                ("affidavit:container-privileged".to_owned(), 180),
+                ("trivy:KSV-0012".to_owned(), 132),
+            ],
+            factors: vec![
+                "reachable from outside (ingress): ×2".to_owned(),
+                "namespace of critical criticality: ×2".to_owned(),
+            ],
+        },
+        Risk {
+            resource: HOSTILE[0].to_owned(),
+            score: 40,
+            checks: vec![("trivy:KSV-0017".to_owned(), 40)],
+            factors: Vec::new(),
+        },
+    ]
+}
+
 fn population() -> Population {
     Population {
         source: "cluster".to_owned(),
@@ -411,26 +434,7 @@ pub fn of(frameworks: &[&str]) -> Report {
             ],
         },
         populations: vec![population()],
-        risks: vec![
-            Risk {
-                resource: "payments/Deployment/card-gateway".to_owned(),
-                score: 312,
-                checks: vec![
-                    ("affidavit:container-privileged".to_owned(), 180),
-                    ("trivy:KSV-0012".to_owned(), 132),
-                ],
-                factors: vec![
-                    "reachable from outside (ingress): ×2".to_owned(),
-                    "namespace of critical criticality: ×2".to_owned(),
-                ],
-            },
-            Risk {
-                resource: HOSTILE[0].to_owned(),
-                score: 40,
-                checks: vec![("trivy:KSV-0017".to_owned(), 40)],
-                factors: Vec::new(),
-            },
-        ],
+        risks: risks(),
         failing_resources: 57,
         sources: vec![
             source(

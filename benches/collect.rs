@@ -29,12 +29,13 @@ use affidavit::checks::{KINDS, KUBELET};
 use cluster::Cluster;
 use measure::{Taken, measure, median};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// Creates about as many objects as that, in proportions of a large cluster.
 fn populate(cluster: &Cluster, objects: usize) {
     let status = Command::new(&cluster.program)
         .args(["populate", cluster.kubeconfig().to_str().unwrap(), &objects.to_string()])
+        .stderr(Stdio::null())
         .status()
         .unwrap();
     assert!(status.success());

@@ -99,7 +99,8 @@ impl<'e, W: Write> Examination<'e, W> {
             && value.pointer("/spec/replicas").and_then(Value::as_i64) == Some(0);
         let mut said = if is_old_revision { Arc::default() } else { self.said_of(kind, value) };
         let mut same_as = String::new();
-        if is_old_revision || self.controllers.get(&controller).is_some_and(|own| *own == said) {
+        let own = self.controllers.get(&controller).and_then(|template| rest(&said, template));
+        if is_old_revision || own.is_some() {
             same_as.clone_from(&controller);
         }
         if kind.is_workload && !uid.is_empty() && kind.kind != "Pod" && !is_old_revision {
@@ -107,7 +108,7 @@ impl<'e, W: Write> Examination<'e, W> {
         }
         self.made.extend(said.iter().map(|(place, _)| *place));
         if !same_as.is_empty() {
-            said = Arc::default();
+            said = Arc::new(own.unwrap_or_default());
         }
         let exposed = if kind.is_workload && !is_old_revision {
             let pod = pod_path(kind.kind).iter().try_fold(value, |value, step| value.get(step));
@@ -281,6 +282,22 @@ impl<'e, W: Write> Examination<'e, W> {
         }
         unmade
     }
+}
+
+/// What was said about an object by checks that do not look at its controller's kind, if the others
+/// say of both the same.
+fn rest(said: &[(u16, Said)], template: &[(u16, Said)]) -> Option<Vec<(u16, Said)>> {
+    let of_template: BTreeMap<u16, &Said> = template.iter().map(|(at, said)| (*at, said)).collect();
+    let mut shared = 0;
+    let mut rest = Vec::new();
+    for (place, said) in said {
+        match of_template.get(place) {
+            Some(same) if *same == said => shared += 1,
+            Some(_) => return None,
+            None => rest.push((*place, said.clone())),
+        }
+    }
+    (shared == template.len()).then_some(rest)
 }
 
 /// UID of the controller that made an object; empty when none did.

@@ -87,7 +87,8 @@ pub struct Object<'a> {
     /// Resource version; empty in manifests.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub version: Cow<'a, str>,
-    /// UID of the controller that it was made by and whose results are its own.
+    /// UID of the controller that it was made by and whose results are its own: what stands here
+    /// besides comes from checks that do not look at controllers.
     #[serde(rename = "as", skip_serializing_if = "str::is_empty")]
     pub same_as: Cow<'a, str>,
     /// How it can be reached from outside its network, worst first: `load-balancer`, `ingress`,

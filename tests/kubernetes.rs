@@ -2,6 +2,7 @@
 //! with which permissions, and whether the server agrees.
 
 mod cluster;
+mod smoke;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -96,12 +96,15 @@ impl Cluster {
         let script = "set -e; cd pki
             openssl ecparam -name prime256v1 -genkey -noout -out ca.key
             openssl req -x509 -new -key ca.key -subj /CN=test-ca -days 2 -out ca.crt
-            for name in server admin; do
-              openssl ecparam -name prime256v1 -genkey -noout -out $name.key
-              openssl req -new -key $name.key -subj \"$(test $name = admin && echo /O=system:masters/CN=admin || echo /CN=kube-apiserver)\" -out $name.csr
-              openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
-                -extfile ext -extensions $name -out $name.crt
-            done
+            issue() {
+              openssl ecparam -name prime256v1 -genkey -noout -out $1.key
+              openssl req -new -key $1.key -subj $3 -out $1.csr
+              openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
+                -extfile ext -extensions $2 -out $1.crt
+            }
+            issue server server /CN=kube-apiserver
+            issue admin client /O=system:masters/CN=admin
+            issue controllers client /CN=system:kube-controller-manager
             openssl genrsa -out sa.key 2048; openssl rsa -in sa.key -pubout -out sa.pub";
         let output = Command::new("sh")
             .current_dir(self.folder.path())
@@ -124,6 +127,22 @@ impl Cluster {
             .spawn()
             .unwrap();
         self.children.push(child);
+    }
+
+    /// Starts the controller manager, which makes accounts, replica sets and pods as in a cluster
+    /// that is used. No pod is ever scheduled. The API server takes its requests when it is ready.
+    pub fn start_controllers(&mut self) {
+        let credentials =
+            "client-certificate: pki/controllers.crt\n    client-key: pki/controllers.key";
+        self.write("controllers.kubeconfig", &self.kubeconfig_with(credentials));
+        let mut manager = Command::new(&self.program);
+        manager
+            .args(["kube-controller-manager", "--kubeconfig=controllers.kubeconfig"])
+            .args(["--bind-address=127.0.0.1", &format!("--secure-port={}", free_port())])
+            .args(["--service-account-private-key-file=pki/sa.key", "--root-ca-file=pki/ca.crt"])
+            .args(["--use-service-account-credentials=true", "--leader-elect=false"])
+            .arg("--cert-dir=certs");
+        self.spawn(manager, "kube-controller-manager");
     }
 
     /// Starts a stand-in for a kubelet and a Node that points to it. `configz` is what it answers.
@@ -250,7 +269,7 @@ const EXTENSIONS: &str = "\
 [server]
 subjectAltName = IP:127.0.0.1,DNS:localhost
 extendedKeyUsage = serverAuth
-[admin]
+[client]
 extendedKeyUsage = clientAuth
 ";
 

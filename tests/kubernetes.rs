@@ -2,6 +2,7 @@
 //! with which permissions, and whether the server agrees.
 
 mod cluster;
+mod moody;
 mod smoke;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,10 +89,19 @@ fn affidavit(arguments: &[&str]) -> std::process::Output {
 
 /// Collects from a cluster; gives the report's bytes.
 fn collect(kubeconfig: &Path, uid: &str) -> (Vec<u8>, std::process::Output, tempfile::TempDir) {
+    collect_within(kubeconfig, uid, "60s")
+}
+
+/// The same where each answer may take so long.
+fn collect_within(
+    kubeconfig: &Path,
+    uid: &str,
+    timeout: &str,
+) -> (Vec<u8>, std::process::Output, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
         "cluster: {{ name: test, uid: '{uid}' }}\norigin: evidence.example.com/test\n\
-         kubernetes: {{ kubeconfig: '{}' }}\narchive: {{ uri: archive }}\n\
+         kubernetes: {{ kubeconfig: '{}', timeout: {timeout} }}\narchive: {{ uri: archive }}\n\
          keys: {{ signer: k, keyring: k, disclosure_secret: k }}\nframeworks: [pci-dss]\n\
          sources: [{{ name: cluster, scanner: affidavit, from: cluster, max_age: 1h }}]\n",
         kubeconfig.display()

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod moody;
+mod scanners;
 mod smoke;
 
 use std::collections::{BTreeMap, BTreeSet};

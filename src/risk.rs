@@ -3,8 +3,8 @@
 //! A rank of resources, not an opinion on controls: it decides no status. Everything that it is
 //! worked out from is sealed, and every score lists its factors, so that anybody can do it again:
 //!
-//! - The score of a failing finding is its severity's [points](points) times four factors, in
-//!   percent: [exposure](Exposure) of the resource, power that it has over its node or the cluster
+//! - The score of a failing finding is its severity's [`points`] times four factors, in
+//!   percent: exposure of the resource, power that it has over its node or the cluster
 //!   ([`POWER`]), [criticality](Criticality) of its namespace, and whether what was found is known to
 //!   be exploited.
 //! - The score of a resource is the sum over the checks that it fails of the highest score of each:

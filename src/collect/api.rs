@@ -175,8 +175,9 @@ impl Api {
             .map_err(|error| failed(&error))?;
         let timeout = Duration::from_secs(access.timeout_seconds);
         let mut config = runtime.block_on(find(access))?;
-        config.read_timeout = Some(timeout);
-        config.write_timeout = Some(timeout);
+        // The second line: the time of a whole answer is kept below.
+        config.read_timeout = Some(timeout * 2);
+        config.write_timeout = Some(timeout * 2);
         config.reset_reader_on_write = true;
         // Tries are counted here, where they end.
         config.default_retry = false;

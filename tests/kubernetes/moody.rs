@@ -119,7 +119,7 @@ fn a_moody_server_is_asked_again_and_what_it_withholds_is_said() {
     is("Service", Listing::Complete, 0, "");
     is("Secret", Listing::Forbidden, 0, "User \"x\"");
     is("StatefulSet", Listing::Absent, 0, "not found");
-    is("Job", Listing::Failed, 0, "timed out");
+    is("Job", Listing::Failed, 0, "no answer within 1 s");
     is("CronJob", Listing::Failed, 0, "500: broken");
     let pods = report.objects.iter().filter(|object| object.kind == "Pod");
     assert_eq!(pods.map(|pod| pod.name.to_string()).collect::<Vec<_>>(), ["a", "b", "c"]);

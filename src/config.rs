@@ -9,11 +9,17 @@ use serde::Deserialize;
 use crate::archive::{Location, LockMode};
 use crate::evidence::checkpoint::valid_origin;
 use crate::risk::Criticality;
+use crate::scanner::SCANNERS;
 use crate::schedule::{Schedule, ScheduleError};
 
-/// Prefixes of check ids that a source may be declared to yield.
-pub const SCANNERS: [&str; 6] =
-    ["affidavit", "compliance-operator", "kube-bench", "kubescape", "policy", "trivy"];
+/// Prefixes of check ids that a source may be declared to yield, in alphabetical order: those of the
+/// formats that are read. Trivy's compliance reports are Trivy's.
+#[must_use]
+pub fn scanners() -> Vec<&'static str> {
+    let prefixes = SCANNERS.iter().map(|scanner| scanner.prefix());
+    let known: BTreeSet<_> = prefixes.filter(|prefix| *prefix != "trivy-compliance").collect();
+    known.into_iter().collect()
+}
 
 /// Those that can be taken from the cluster itself: the built-in checks, and the reports that
 /// scanners leave there.
@@ -395,8 +401,8 @@ impl WrittenSource {
         if self.name.is_empty() || !self.name.chars().all(plain) || self.name.starts_with('.') {
             return Err((at("name"), "letters, digits, `.`, `_` and `-` only".into()));
         }
-        if !SCANNERS.contains(&self.scanner.as_str()) {
-            return Err((at("scanner"), format!("one of {}", SCANNERS.join(", "))));
+        if !scanners().contains(&self.scanner.as_str()) {
+            return Err((at("scanner"), format!("one of {}", scanners().join(", "))));
         }
         let globs = |patterns: Vec<String>| {
             patterns.iter().map(|pattern| folder.join(pattern).display().to_string()).collect()

@@ -247,8 +247,30 @@ pub struct Finding {
     /// The scanner's explanation for this resource. May be empty.
     pub message: Box<str>,
     /// Where in the input this stands: an RFC 6901 JSON pointer, after `N#` for document N
-    /// (from 0) of a file with several.
+    /// (from 0) of a file with several; in XML an `XPath`.
     pub locator: Box<str>,
+}
+
+impl Finding {
+    /// A finding of which only the verdict is known so far; the fields left empty may be filled in.
+    #[must_use]
+    pub fn new(
+        check: CheckId,
+        resource: impl Into<Arc<ResourceRef>>,
+        outcome: Outcome,
+        locator: Box<str>,
+    ) -> Self {
+        Self {
+            check,
+            resource: resource.into(),
+            outcome,
+            severity: Severity::Unknown,
+            rule: "".into(),
+            raw_check: "".into(),
+            message: "".into(),
+            locator,
+        }
+    }
 }
 
 /// What a scanner says about a check itself, once per check and not once per finding.

@@ -49,7 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("remote", &[]),
     ("archive", &["evidence", "remote", "verify"]),
     ("schedule", &[]),
-    ("config", &["archive", "evidence", "risk", "schedule"]),
+    ("config", &["archive", "evidence", "risk", "scanner", "schedule"]),
     ("checks", &["evidence", "finding", "population", "scanner"]),
     ("collect", &["checks", "config", "evidence", "population", "remote", "run", "scanner"]),
     ("sign", &["evidence", "remote", "verify"]),

@@ -76,3 +76,15 @@ fn both_refuse_the_same_mistakes() {
         assert_eq!(both(&bad), (false, false), "{replacement}");
     }
 }
+
+#[test]
+fn a_scanner_is_one_whose_reports_are_read() {
+    let schema: Value =
+        serde_json::from_str(&repository("examples/affidavit.schema.json")).unwrap();
+    let listed = schema.pointer("/properties/sources/items/properties/scanner/enum").unwrap();
+    assert_eq!(*listed, serde_json::json!(affidavit::config::scanners()));
+    let template = repository("src/cli/affidavit.yaml");
+    for scanner in affidavit::config::scanners() {
+        assert!(template.contains(scanner), "{scanner}");
+    }
+}

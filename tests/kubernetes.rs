@@ -1,6 +1,7 @@
 //! The live cluster, on a real API server: what the built-in checks say of it object by object,
 //! with which permissions, and whether the server agrees.
 
+mod agreement;
 mod cluster;
 mod moody;
 mod scanners;

@@ -152,11 +152,16 @@ fn worlds(report: &Report) -> Vec<World> {
     ]
 }
 
-/// **The exception.** A file of several documents (concatenated JSON, YAML with `---`) that ends
-/// exactly where one of them ends is a whole file with fewer documents; nothing in it says how many
-/// there were. Several files, with `expect_files`, or one `List` are the ways to be safe from that.
+/// **The exception.** A file of several documents (concatenated JSON, a log of events, YAML with
+/// `---`) that ends exactly where one of them ends is a whole file with fewer documents; nothing in
+/// it says how many there were. Several files, with `expect_files`, or one `List` are the ways to be safe from that.
 fn is_cut_between_documents(text: &str, cut: usize) -> bool {
     let (before, after) = text.split_at(cut);
+    let is_value = |line: &str| serde_json::from_str::<Value>(line).is_ok();
+    let events = || before.lines().filter(|line| line.starts_with('{'));
+    if text.lines().any(|line| line.starts_with("{\"hostname\"")) && !after.trim().is_empty() {
+        return events().all(is_value);
+    }
     if text.trim_start().starts_with(['{', '[']) {
         return !after.trim().is_empty()
             && serde_json::Deserializer::from_str(before).into_iter::<Value>().all(|v| v.is_ok());
@@ -295,6 +300,10 @@ const WITHOUT_TOTALS: &[&str] = &[
     "trivy-operator/starboard-clustercompliancereport",
     "trivy-operator/all-reports-in-dict",
     "trivy-operator/dictionary",
+    "grype/",
+    "polaris/",
+    "prowler/",
+    "sarif/",
 ];
 
 /// Each list of a JSON report emptied, wherever one of that name stands.

@@ -13,10 +13,10 @@ use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
 pub(super) struct ComplianceOperator;
 
-const PREFIX: &str = "compliance-operator";
+pub(super) const PREFIX: &str = "compliance-operator";
 const GROUP: &str = "compliance.openshift.io";
 const KIND: &str = "ComplianceCheckResult";
-const RULE_PREFIX: &str = "xccdf_org.ssgproject.content_rule_";
+pub(super) const RULE_PREFIX: &str = "xccdf_org.ssgproject.content_rule_";
 
 impl Scanner for ComplianceOperator {
     fn id(&self) -> &'static str {

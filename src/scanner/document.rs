@@ -1,4 +1,5 @@
-//! Bytes → text → documents (JSON, concatenated JSON, YAML), each read with the place of an error.
+//! Bytes → text → documents (JSON, concatenated JSON, lines of a log, XML, YAML), each read with the
+//! place of an error.
 
 use std::borrow::Cow;
 
@@ -9,6 +10,8 @@ use super::{MAX_INPUT_BYTES, Probe};
 
 /// Characters of a path or reason, which repeat pieces of the input, in an error.
 const MAX_SHOWN: usize = 300;
+/// Lines in which the first event of a log is looked for: Falco writes what it loads before that.
+const MAX_PREFACE: usize = 1000;
 
 /// Why an input could not be read. Every variant names the place and the reason; the caller adds
 /// the file.
@@ -75,6 +78,10 @@ impl ReadError {
 pub enum Syntax {
     /// RFC 8259.
     Json,
+    /// One JSON object in each line; other lines are a program's words in between.
+    JsonLines,
+    /// XML 1.0 without a document type.
+    Xml,
     /// YAML 1.2.
     Yaml,
 }
@@ -130,17 +137,37 @@ fn decode_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, ReadEr
 
 impl<'a> Document<'a> {
     /// Splits a text into its documents: one JSON value, several JSON values in a row, or YAML
-    /// documents separated by `---`.
+    /// documents separated by `---`. A log of events and an XML file are one document each.
     ///
     /// # Errors
     /// [`ReadError::Malformed`] when the text breaks off or goes wrong.
     pub fn split(text: &'a str, subject: &'a str) -> Result<Vec<Self>, ReadError> {
-        let documents = if text.trim_start().starts_with(['{', '[']) {
+        let start = text.trim_start();
+        let documents = if start.starts_with('<') {
+            vec![Self::of_xml(text, subject)?]
+        } else if let Some(probe) = first_event(text) {
+            vec![Self::whole(text, Syntax::JsonLines, subject, probe)]
+        } else if start.starts_with(['{', '[']) {
             Self::split_json(text, subject)?
         } else {
             Self::split_yaml(text, subject)?
         };
         if documents.is_empty() { Err(ReadError::Empty) } else { Ok(documents) }
+    }
+
+    /// A text that is one document.
+    fn whole(text: &'a str, syntax: Syntax, subject: &'a str, probe: Probe) -> Self {
+        let several = syntax == Syntax::JsonLines;
+        Self { text, syntax, index: 0, several, last: true, first_line: 1, subject, probe }
+    }
+
+    fn of_xml(text: &'a str, subject: &'a str) -> Result<Self, ReadError> {
+        let mut document = Self::whole(text, Syntax::Xml, subject, Probe::default());
+        let tree = document.xml()?;
+        let root = tree.root_element().tag_name();
+        let namespace = root.namespace().unwrap_or_default().to_owned();
+        document.probe.root_element = Some((namespace, root.name().to_owned()));
+        Ok(document)
     }
 
     fn split_json(text: &'a str, subject: &'a str) -> Result<Vec<Self>, ReadError> {
@@ -299,13 +326,55 @@ impl<'a> Document<'a> {
     /// [`ReadError::Malformed`] with line, column and path.
     pub fn read<T: Deserialize<'a>>(&self) -> Result<T, ReadError> {
         match self.syntax {
-            Syntax::Json => {
+            Syntax::Json | Syntax::JsonLines | Syntax::Xml => {
                 serde_json::from_str(self.text).map_err(|error| self.locate_json::<T>(&error))
             }
             Syntax::Yaml => {
                 serde_saphyr::from_str(self.text).map_err(|error| self.locate_yaml(&error))
             }
         }
+    }
+
+    /// Reads every object of a log, with its number from 0, and returns how many other lines stand
+    /// between them. A document that is one JSON object is a log of one event.
+    ///
+    /// # Errors
+    /// [`ReadError::Malformed`] when a line that begins like an object is none.
+    pub fn read_lines<T: Deserialize<'a>>(
+        &self,
+        mut each: impl FnMut(usize, T),
+    ) -> Result<usize, ReadError> {
+        if self.syntax != Syntax::JsonLines {
+            each(0, self.read()?);
+            return Ok(0);
+        }
+        let (mut index, mut others) = (0, 0);
+        for (number, line) in self.text.lines().enumerate() {
+            let line = line.trim();
+            if line.starts_with('{') {
+                let alone = Self { text: line, syntax: Syntax::Json, ..self.clone() };
+                let alone = Self { first_line: number + 1, ..alone };
+                each(index, alone.read()?);
+                index += 1;
+            } else if !line.is_empty() {
+                others += 1;
+            }
+        }
+        Ok(others)
+    }
+
+    /// The place of an object that [`Document::read_lines`] numbered.
+    #[must_use]
+    pub fn line_locator(&self, index: usize) -> Box<str> {
+        if self.syntax == Syntax::JsonLines { format!("{index}#").into() } else { self.locator("") }
+    }
+
+    /// The tree of an XML document.
+    ///
+    /// # Errors
+    /// [`ReadError::Malformed`] with line and column.
+    pub fn xml(&self) -> Result<roxmltree::Document<'a>, ReadError> {
+        parse_xml(self.text)
     }
 
     /// The path of an error costs time on every value, so it is looked for only when there is one.
@@ -336,6 +405,33 @@ impl<'a> Document<'a> {
         let reason = shown(reason.lines().next().unwrap_or_default(), MAX_SHOWN);
         ReadError::Malformed { place, reason }
     }
+}
+
+/// The tree of an XML text. A document type is refused, and with it every entity.
+///
+/// # Errors
+/// [`ReadError::Malformed`] with line and column.
+pub(super) fn parse_xml(text: &str) -> Result<roxmltree::Document<'_>, ReadError> {
+    roxmltree::Document::parse(text).map_err(|error| {
+        let at = error.pos();
+        let reason = error.to_string();
+        let reason = reason.rsplit_once(" at ").map_or(&*reason, |(reason, _)| reason);
+        ReadError::Malformed {
+            place: format!("line {}, column {}", at.row, at.col),
+            reason: format!("not XML that is read: {}", shown(reason, MAX_SHOWN)),
+        }
+    })
+}
+
+/// The first event of a log: a line of several that is an event by itself.
+fn first_event(text: &str) -> Option<Probe> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let single = lines.clone().nth(1).is_none();
+    let line = lines.by_ref().take(MAX_PREFACE).find(|line| line.starts_with(['{', '[']))?;
+    if single {
+        return None;
+    }
+    serde_json::from_str::<Probe>(line).ok().filter(Probe::is_event)
 }
 
 fn newlines(text: &str) -> usize {

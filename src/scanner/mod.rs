@@ -6,14 +6,26 @@
 //! A parser reports what the scanner said. It never turns the absence of a result into a pass.
 
 pub mod affidavit;
+mod audit_log;
+mod checkov;
 mod compliance_operator;
+mod dockle;
 mod document;
+mod events;
+mod falco;
+mod grype;
 mod ids;
 mod kube_bench;
+mod kube_linter;
 mod kube_object;
+mod kubeaudit;
 mod kubescape;
+mod openscap;
+mod polaris;
 mod policy_report;
 mod probe;
+mod prowler;
+mod sarif;
 mod text;
 mod trivy;
 mod trivy_compliance;
@@ -55,10 +67,21 @@ pub trait Scanner: Sync {
 /// Every format, in alphabetical order of id.
 pub const SCANNERS: &[&dyn Scanner] = &[
     &affidavit::Affidavit,
+    &audit_log::AuditLog,
+    &checkov::Checkov,
     &compliance_operator::ComplianceOperator,
+    &dockle::Dockle,
+    &falco::Falco,
+    &grype::Grype,
     &kube_bench::KubeBench,
+    &kube_linter::KubeLinter,
+    &kubeaudit::Kubeaudit,
     &kubescape::Kubescape,
+    &openscap::OpenScap,
+    &polaris::Polaris,
     &policy_report::PolicyReport,
+    &prowler::Prowler,
+    &sarif::Sarif,
     &trivy::Trivy,
     &trivy_compliance::TrivyCompliance,
     &trivy_k8s::TrivyK8s,
@@ -94,11 +117,9 @@ pub fn detect(probe: &Probe) -> Vec<&'static dyn Scanner> {
 /// fails: half an input is not evidence of anything.
 pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
     let text = decode(bytes)?;
-    if text.trim_start().starts_with('<') {
-        return Err(ReadError::Unrecognised {
-            place: "line 1".to_owned(),
-            looks_like: "XML".to_owned(),
-        });
+    if let Some(syntax) = foreign_syntax(&text) {
+        let (place, looks_like) = ("line 1".to_owned(), syntax.to_owned());
+        return Err(ReadError::Unrecognised { place, looks_like });
     }
     let (text, warnings) = without_warnings(text);
     let mut reading = Reading { formats: Vec::new(), parsed: Parsed::default() };
@@ -131,6 +152,21 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
     Ok(reading)
 }
 
+/// Syntaxes of reports that no format here is written in.
+fn foreign_syntax(text: &str) -> Option<&'static str> {
+    let first = text.trim_start().lines().next().unwrap_or_default();
+    let starts = |tag: &str| first.get(..tag.len()).is_some_and(|s| s.eq_ignore_ascii_case(tag));
+    let is_csv =
+        |separator| first.matches(separator).count() > 3 && !first.contains([':', '{', '[']);
+    if starts("<!doctype html") || starts("<html") {
+        Some("HTML")
+    } else if is_csv(';') || is_csv(',') {
+        Some("CSV")
+    } else {
+        None
+    }
+}
+
 /// Kyverno's command line writes warnings to stdout, in front of its report. They become comments,
 /// so that every line keeps its number.
 fn without_warnings(text: Cow<'_, str>) -> (Cow<'_, str>, usize) {
@@ -154,7 +190,8 @@ fn note_unread(document: &Document<'_>, parsed: &mut Parsed) {
     let unread: Vec<String> = objects
         .iter()
         .filter(|object| {
-            let alone = Probe { objects: [(*object).clone()].into(), ..Probe::default() };
+            let objects = [(*object).clone()].into();
+            let alone = Probe { is_array: true, objects, ..Probe::default() };
             detect(&alone).is_empty()
         })
         .map(|(api, kind)| format!("{api} {kind}"))
@@ -178,8 +215,9 @@ mod tests {
     #[test]
     fn other_report_syntaxes_are_called_by_their_names() {
         for (text, name) in [
-            ("<?xml version=\"1.0\"?><testsuites/>", "(XML)"),
-            (r#"{"version":"2.1.0","runs":[{"tool":{}}]}"#, "(SARIF"),
+            ("<?xml version=\"1.0\"?><testsuites/>", "(XML, root element `testsuites`)"),
+            ("<!DOCTYPE html><html></html>", "(HTML)"),
+            ("ID;STATUS;CHECK;RESOURCE;TIME\n1;PASS;a;b;c\n", "(CSV)"),
             (r#"{"Findings":[{"SchemaVersion":"2018-10-08","Id":"x"}]}"#, "(ASFF"),
             (r#"{"apiVersion":"v1","kind":"List","items":[]}"#, "(an empty list of Kubernetes"),
             ("apiVersion: v1\nkind: ConfigMap\ndata: {}\n", "v1 ConfigMap"),

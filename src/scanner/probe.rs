@@ -32,9 +32,20 @@ pub struct Probe {
     /// `(apiVersion, kind)` of every Kubernetes object: the document itself, the items of a list
     /// or an array, or of a map from resource names to arrays.
     pub objects: BTreeSet<(String, String)>,
+    /// Namespace and name of the root element, in XML.
+    pub root_element: Option<(String, String)>,
 }
 
 impl Probe {
+    /// Is this an entry of a log, as programs write one in each line?
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        !self.is_array
+            && (self.has("AuditResultName")
+                || (self.has("rule") && self.has("priority"))
+                || self.has_object("audit.k8s.io", |kind| kind == "Event"))
+    }
+
     /// Has the top object this key?
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
@@ -59,8 +70,11 @@ impl Probe {
     /// For the error about a document that nobody recognises.
     #[must_use]
     pub fn describe(&self) -> String {
-        if self.has("runs") && self.has("version") {
-            return "SARIF".to_owned();
+        if let Some((_, name)) = &self.root_element {
+            return format!("XML, root element `{}`", shown(name, MAX_SHOWN));
+        }
+        if self.has("FindingUniqueId") && self.has("CheckID") {
+            return "Prowler 3; its OCSF output is read".to_owned();
         }
         if self.child_has("Findings", "SchemaVersion")
             || (self.has("SchemaVersion") && self.has("ProductArn"))

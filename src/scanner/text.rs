@@ -202,6 +202,25 @@ pub(super) fn is_benchmark_title(text: &str) -> bool {
         .any(|mark| text.trim_end().ends_with(mark))
 }
 
+/// Titles of checks that copy a benchmark's recommendation word for word begin as those do, whoever
+/// repeats them. Such a title stays in the input, whatever its ending.
+pub(super) fn copies_benchmark(text: &str) -> bool {
+    let text = text.trim();
+    is_benchmark_title(text) || text.starts_with("Ensure ") || text.starts_with("Minimize ")
+}
+
+/// The earliest instant that a time without a zone can mean (UTC+14 is the foremost zone): of two
+/// readings, the one that makes the evidence older. With a zone, that instant.
+pub(super) fn earliest_instant(text: &str) -> Option<jiff::Timestamp> {
+    let text = text.trim();
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return stated_time(Some(at));
+    }
+    let local: jiff::civil::DateTime = text.parse().ok()?;
+    let foremost = jiff::tz::Offset::from_hours(14).ok()?;
+    stated_time(foremost.to_timestamp(local).ok())
+}
+
 /// Go writes its zero time where there is none.
 pub(super) fn stated_time(at: Option<jiff::Timestamp>) -> Option<jiff::Timestamp> {
     at.filter(|at| at.as_second() > 0)
@@ -235,6 +254,15 @@ mod tests {
         assert_eq!(clean("\u{1b}]8;;http://x\u{7}link\u{1b}]8;;\u{7}"), "link");
         assert_eq!(clean(" a\nb "), "a\nb");
         assert_eq!(clean("cut \u{1b}[3"), "cut");
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_as_old_as_it_can_be() {
+        let at = |text| earliest_instant(text).map(|at| at.to_string());
+        assert_eq!(at("2026-01-02T14:00:00").unwrap(), "2026-01-02T00:00:00Z");
+        assert_eq!(at("2026-01-02T14:00:00+02:00").unwrap(), "2026-01-02T12:00:00Z");
+        assert_eq!(at("2026-01-02T14:00:00.5Z").unwrap(), "2026-01-02T14:00:00.5Z");
+        assert_eq!(at("yesterday"), None);
     }
 
     #[test]

@@ -1,0 +1,321 @@
+//! Falco's JSON events, as Falco logs them and as falcosidekick passes them on.
+//!
+//! An alert shows that detection works and asks for a person (`falco:alert`); it passes and fails
+//! nothing by itself. `falco:sensor` passes for every sensor that was seen at work: by an alert, or by the
+//! metrics snapshots that Falco writes at an interval when told to. Silence shows nothing. What an
+//! alert quotes (command lines, environment) can hold secrets and stays in the input.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::events::{self, Stream};
+use super::text::{Text, TextIfAny, clean, stated_time};
+use super::{Document, Probe, ReadError, Scanner};
+use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
+
+pub(super) struct Falco;
+
+const PREFIX: &str = "falco";
+/// Falco's events about itself.
+const INTERNAL: &str = "Falco internal: ";
+const HEARTBEAT: &str = "metrics snapshot";
+
+impl Scanner for Falco {
+    fn id(&self) -> &'static str {
+        PREFIX
+    }
+
+    fn prefix(&self) -> &'static str {
+        PREFIX
+    }
+
+    fn recognizes(&self, probe: &Probe) -> bool {
+        probe.has("rule") && probe.has("priority") && (probe.has("time") || probe.has("output"))
+    }
+
+    fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
+        let mut log = Log::default();
+        let others = events::read(document, |index, event: Event<'_>| log.add(index, &event))?;
+        if others > 0 {
+            let text = format!("{others} lines that are no events are not read");
+            parsed.note(events::locator(document, 0), text);
+        }
+        log.conclude(document, parsed);
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow)]
+    rule: Text<'a>,
+    priority: Text<'a>,
+    #[serde(default)]
+    time: Option<jiff::Timestamp>,
+    #[serde(default)]
+    hostname: Text<'a>,
+    #[serde(default)]
+    source: Text<'a>,
+    #[serde(default)]
+    output_fields: Option<Fields>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields {
+    #[serde(rename = "k8s.ns.name")]
+    namespace: TextIfAny,
+    #[serde(rename = "k8s.pod.name")]
+    pod: TextIfAny,
+    #[serde(rename = "k8smeta.ns.name")]
+    meta_namespace: TextIfAny,
+    #[serde(rename = "k8smeta.pod.name")]
+    meta_pod: TextIfAny,
+    #[serde(rename = "container.name")]
+    container: TextIfAny,
+    #[serde(rename = "ka.target.namespace")]
+    target_namespace: TextIfAny,
+    #[serde(rename = "ka.target.resource")]
+    target_resource: TextIfAny,
+    #[serde(rename = "ka.target.name")]
+    target_name: TextIfAny,
+    #[serde(rename = "falco.version")]
+    version: TextIfAny,
+}
+
+/// What is told apart: rule, priority, source, and what it happened to.
+type Kind = (String, String, String, ResourceRef);
+
+#[derive(Default)]
+struct Log {
+    alerts: BTreeMap<Kind, Alerts>,
+    sensors: BTreeMap<String, Sensor>,
+    version: String,
+    without_time: usize,
+}
+
+#[derive(Default)]
+struct Alerts {
+    index: usize,
+    count: usize,
+    stream: Stream,
+}
+
+#[derive(Default)]
+struct Sensor {
+    index: usize,
+    alerts: usize,
+    heartbeats: usize,
+    /// Events by which Falco says that it lost others.
+    losses: usize,
+    stream: Stream,
+}
+
+impl Log {
+    fn add(&mut self, index: usize, event: &Event<'_>) {
+        let hostname = clean(&event.hostname).into_owned();
+        let at = stated_time(event.time);
+        let sensor = self
+            .sensors
+            .entry(hostname.clone())
+            .or_insert_with(|| Sensor { index, ..Sensor::default() });
+        if let Some(at) = at {
+            sensor.stream.saw(at);
+        } else {
+            self.without_time += 1;
+        }
+        match event.rule.strip_prefix(INTERNAL) {
+            Some(HEARTBEAT) => {
+                sensor.heartbeats += 1;
+                if let Some(fields) =
+                    event.output_fields.as_ref().filter(|f| !f.version.0.is_empty())
+                {
+                    self.version.clone_from(&fields.version.0);
+                }
+            }
+            Some(_) => sensor.losses += 1,
+            None => {
+                sensor.alerts += 1;
+                let kind = (
+                    clean(&event.rule).into_owned(),
+                    clean(&event.priority).into_owned(),
+                    clean(&event.source).into_owned(),
+                    event.resource(hostname),
+                );
+                let fresh = || Alerts { index, ..Alerts::default() };
+                let alerts = self.alerts.entry(kind).or_insert_with(fresh);
+                alerts.count += 1;
+                if let Some(at) = at {
+                    alerts.stream.saw(at);
+                }
+            }
+        }
+    }
+
+    fn conclude(self, document: &Document<'_>, parsed: &mut Parsed) {
+        parsed.saw_tool(PREFIX, &self.version);
+        // A log is as fresh as its end; of several sensors, as that of the one silent longest.
+        if let Some(at) = self.sensors.values().filter_map(|sensor| sensor.stream.end()).min() {
+            parsed.saw_time(at);
+        }
+        if self.without_time > 0 {
+            let text = format!("{} events state no time", self.without_time);
+            parsed.shortfall(events::locator(document, 0), text);
+        }
+        for (hostname, sensor) in self.sensors {
+            parsed.findings.push(sensor.read(&hostname, document));
+        }
+        let check = CheckId::new(PREFIX, "alert");
+        for ((rule, priority, source, resource), alerts) in self.alerts {
+            let locator = events::locator(document, alerts.index);
+            let mut finding =
+                Finding::new(check.clone(), Arc::new(resource), Outcome::Manual, locator);
+            finding.severity = severity(&priority);
+            let source = if source.is_empty() { String::new() } else { format!(" from {source}") };
+            finding.message = format!(
+                "{} events of priority {priority}{source}, {}: a person must review them",
+                alerts.count,
+                alerts.stream.describe()
+            )
+            .into();
+            finding.rule = rule.into();
+            parsed.findings.push(finding);
+        }
+    }
+}
+
+impl Sensor {
+    fn read(self, hostname: &str, document: &Document<'_>) -> Finding {
+        let resource = match hostname {
+            "" => ResourceRef::cluster_scoped("Cluster", ""),
+            name => ResourceRef::cluster_scoped("Node", name),
+        };
+        let outcome = if self.losses > 0 { Outcome::Error } else { Outcome::Pass };
+        let locator = events::locator(document, self.index);
+        let mut finding =
+            Finding::new(CheckId::new(PREFIX, "sensor"), Arc::new(resource), outcome, locator);
+        let lost = match self.losses {
+            0 => String::new(),
+            count => format!("; {count} times it says that it lost events"),
+        };
+        finding.message = format!(
+            "{} alerts and {} heartbeats {}{lost}",
+            self.alerts,
+            self.heartbeats,
+            self.stream.describe()
+        )
+        .into();
+        finding
+    }
+}
+
+impl Event<'_> {
+    /// The pod where the kernel saw it, the object that the API was asked for, or the machine.
+    fn resource(&self, hostname: String) -> ResourceRef {
+        let fields = self.output_fields.as_ref();
+        let of = |get: fn(&Fields) -> &TextIfAny| {
+            clean(fields.map_or("", |fields| &get(fields).0)).into_owned()
+        };
+        let either = |first: String, second: String| if first.is_empty() { second } else { first };
+        let pod = either(of(|f| &f.pod), of(|f| &f.meta_pod));
+        if !pod.is_empty() {
+            let namespace = either(of(|f| &f.namespace), of(|f| &f.meta_namespace));
+            let part = of(|f| &f.container);
+            return ResourceRef { part, ..ResourceRef::namespaced("Pod", namespace, pod) };
+        }
+        let target = of(|f| &f.target_resource);
+        if !target.is_empty() {
+            let namespace = of(|f| &f.target_namespace);
+            return ResourceRef::namespaced(target, namespace, of(|f| &f.target_name));
+        }
+        let kind = if hostname.is_empty() { "Cluster" } else { "Node" };
+        ResourceRef::cluster_scoped(kind, hostname)
+    }
+}
+
+fn severity(priority: &str) -> Severity {
+    match priority.to_ascii_lowercase().as_str() {
+        "emergency" | "alert" | "critical" => Severity::Critical,
+        "error" => Severity::High,
+        "warning" => Severity::Medium,
+        "notice" => Severity::Low,
+        "informational" | "info" | "debug" => Severity::Info,
+        _ => Severity::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::finding::Parsed;
+    use crate::scanner::read;
+
+    fn parsed(text: &str) -> Parsed {
+        let reading = read(text.as_bytes(), "").unwrap();
+        assert_eq!(reading.formats, ["falco"]);
+        reading.parsed
+    }
+
+    fn said(parsed: &Parsed) -> Vec<String> {
+        let line = |f: &crate::finding::Finding| {
+            format!(
+                "{} {} {} {} {} @{}",
+                f.check, f.resource, f.outcome, f.severity, f.message, f.locator
+            )
+        };
+        parsed.findings.iter().map(line).collect()
+    }
+
+    const ALERT: &str = r#"{"hostname":"n1","output":"shell with --password=hunter2","priority":"Notice","rule":"Terminal shell in container","source":"syscall","time":"2026-01-02T03:00:00.123456789Z","output_fields":{"k8s.ns.name":"shop","k8s.pod.name":"web","container.name":"c","evt.time":1767322800123456789,"proc.cmdline":"x --password=hunter2"}}"#;
+    const HEARTBEAT: &str = r#"{"hostname":"n1","output":"Falco metrics snapshot","priority":"Informational","rule":"Falco internal: metrics snapshot","source":"internal","time":"2026-01-02T04:00:00Z","output_fields":{"falco.version":"0.43.0","evt.time":1}}"#;
+
+    #[test]
+    fn alerts_are_for_a_person_and_show_that_the_sensor_runs() {
+        let parsed = parsed(&format!("Falco version: 0.43.0\n{ALERT}\n{ALERT}\n{HEARTBEAT}\n"));
+        assert_eq!(
+            said(&parsed),
+            [
+                "falco:sensor Node/n1 pass unknown 2 alerts and 1 heartbeats from 2026-01-02T03:00:00Z to 2026-01-02T04:00:00Z, longest silence 59m 59s @0#",
+                "falco:alert shop/Pod/web#c manual low 2 events of priority Notice from syscall, at 2026-01-02T03:00:00Z: a person must review them @0#",
+            ]
+        );
+        assert_eq!(&*parsed.findings[1].rule, "Terminal shell in container");
+        assert_eq!(parsed.tools["falco"], "0.43.0");
+        assert_eq!(parsed.taken_at.unwrap().to_string(), "2026-01-02T04:00:00Z");
+        assert!(parsed.notes[0].text.starts_with("1 lines"));
+        assert!(!format!("{parsed:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn heartbeats_alone_prove_the_sensor_and_nothing_proves_silence() {
+        let parsed = parsed(&format!("{HEARTBEAT}\n{HEARTBEAT}\n"));
+        assert_eq!(parsed.findings.len(), 1);
+        assert!(parsed.findings[0].message.starts_with("0 alerts and 2 heartbeats"));
+        assert!(read(b"Falco version: 0.43.0\nloading rules\n", "").is_err());
+    }
+
+    #[test]
+    fn a_sensor_that_lost_events_is_an_error() {
+        let lost = HEARTBEAT.replace("metrics snapshot\"", "syscall event drop\"");
+        let parsed = parsed(&format!("{HEARTBEAT}\n{lost}\n"));
+        assert!(said(&parsed)[0].contains("Node/n1 error unknown 0 alerts and 1 heartbeats"));
+        assert!(parsed.findings[0].message.ends_with("1 times it says that it lost events"));
+    }
+
+    #[test]
+    fn the_log_is_as_old_as_the_sensor_that_is_silent_longest() {
+        let old = ALERT.replace("\"n1\"", "\"n2\"");
+        let parsed = parsed(&format!("{old}\n{HEARTBEAT}\n"));
+        assert_eq!(parsed.taken_at.unwrap().to_string(), "2026-01-02T03:00:00.123456789Z");
+    }
+
+    #[test]
+    fn audit_alerts_name_the_object_and_arrays_are_read() {
+        let text = r#"[{"priority":"Warning","rule":"R","source":"k8s_audit","time":"2026-01-02T03:00:00Z","output_fields":{"ka.target.namespace":"shop","ka.target.resource":"pods","ka.target.name":"web","k8s.pod.name":null}}]"#;
+        let said = said(&parsed(text));
+        assert!(said[0].starts_with("falco:sensor Cluster/ pass"), "{said:?}");
+        assert!(said[1].starts_with("falco:alert shop/pods/web manual medium"), "{said:?}");
+        assert!(said[1].ends_with("@/0"), "{said:?}");
+    }
+}

@@ -1,0 +1,280 @@
+//! Grype JSON: vulnerabilities of one image, directory or SBOM. Matches are classed by severity, as
+//! Trivy's are; what `.grype.yaml` ignores stays a failure where the report shows it.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::kube_object::null_as_default;
+use super::text::{Text, clean, earliest_instant};
+use super::trivy_result::describe_vulnerability;
+use super::{Document, Probe, ReadError, Scanner};
+use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
+
+pub(super) struct Grype;
+
+const PREFIX: &str = "grype";
+
+impl Scanner for Grype {
+    fn id(&self) -> &'static str {
+        PREFIX
+    }
+
+    fn prefix(&self) -> &'static str {
+        PREFIX
+    }
+
+    fn recognizes(&self, probe: &Probe) -> bool {
+        probe.has("matches") && probe.has("descriptor")
+    }
+
+    fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
+        let report: Report<'_> = document.read()?;
+        parsed.saw_tool(PREFIX, &report.descriptor.version);
+        if let Some(at) = earliest_instant(&report.descriptor.timestamp) {
+            parsed.saw_time(at);
+        }
+        let resource = Arc::new(report.source.resource());
+        let mut proof = Finding::new(
+            CheckId::new(PREFIX, "vulnerability-scan"),
+            Arc::clone(&resource),
+            Outcome::Pass,
+            document.locator("/matches"),
+        );
+        proof.message = report.proof().into();
+        parsed.findings.push(proof);
+        for (index, found) in report.matches.iter().enumerate() {
+            let locator = document.locator(&format!("/matches/{index}"));
+            parsed.findings.push(found.read(&resource, locator, ""));
+        }
+        for (index, found) in report.ignored_matches.iter().enumerate() {
+            let locator = document.locator(&format!("/ignoredMatches/{index}"));
+            parsed.findings.push(found.read(&resource, locator, "ignored in Grype: "));
+        }
+        report.name_what_is_left_out(document, parsed);
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    #[serde(borrow, deserialize_with = "null_as_default")]
+    matches: Vec<Match<'a>>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    ignored_matches: Vec<Match<'a>>,
+    #[serde(default)]
+    source: Source,
+    descriptor: Descriptor<'a>,
+}
+
+#[derive(Deserialize)]
+struct Match<'a> {
+    #[serde(borrow)]
+    vulnerability: Vulnerability<'a>,
+    #[serde(default)]
+    artifact: Artifact<'a>,
+}
+
+#[derive(Deserialize)]
+struct Vulnerability<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(default)]
+    severity: Text<'a>,
+    #[serde(default)]
+    fix: Fix<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fix<'a> {
+    #[serde(borrow, deserialize_with = "null_as_default")]
+    versions: Vec<Text<'a>>,
+    state: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Artifact<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    version: Text<'a>,
+}
+
+/// `target` is an object for images and a path for everything else.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Source {
+    r#type: String,
+    target: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct Descriptor<'a> {
+    #[serde(borrow, default)]
+    version: Text<'a>,
+    #[serde(default)]
+    timestamp: Text<'a>,
+    #[serde(default)]
+    configuration: Configuration,
+    #[serde(default)]
+    db: Database,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct Configuration {
+    only_fixed: bool,
+    only_notfixed: bool,
+    #[serde(deserialize_with = "null_as_default")]
+    ignore: Vec<serde_json::Value>,
+}
+
+/// Where the time of building stands has changed: at first directly, now below `status`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Database {
+    built: String,
+    status: DatabaseStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DatabaseStatus {
+    built: String,
+}
+
+impl Source {
+    fn resource(&self) -> ResourceRef {
+        let (kind, name) = match &self.target {
+            serde_json::Value::Object(target) => {
+                ("Image", target.get("userInput").and_then(|name| name.as_str()))
+            }
+            serde_json::Value::String(path) if self.r#type == "image" => ("Image", Some(&**path)),
+            serde_json::Value::String(path) => ("File", Some(&**path)),
+            _ => ("Image", None),
+        };
+        ResourceRef::cluster_scoped(kind, clean(name.unwrap_or_default()))
+    }
+}
+
+impl Report<'_> {
+    fn proof(&self) -> String {
+        let db = &self.descriptor.db;
+        let built = if db.status.built.is_empty() { &db.built } else { &db.status.built };
+        let mut text = format!("{} vulnerabilities listed", self.matches.len());
+        if !built.is_empty() {
+            text.push_str("; database of ");
+            text.push_str(&clean(built));
+        }
+        text
+    }
+
+    fn name_what_is_left_out(&self, document: &Document<'_>, parsed: &mut Parsed) {
+        let configuration = &self.descriptor.configuration;
+        let at = || document.locator("/descriptor");
+        if configuration.only_fixed {
+            parsed.shortfall(at(), "vulnerabilities without a fix are left out (only-fixed)");
+        }
+        if configuration.only_notfixed {
+            parsed.shortfall(at(), "vulnerabilities with a fix are left out (only-notfixed)");
+        }
+        // Grype has rules of its own for kernel headers; those name no vulnerability.
+        let by_id = configuration.ignore.iter().filter(|rule| {
+            rule.get("vulnerability").and_then(|id| id.as_str()).is_some_and(|id| !id.is_empty())
+        });
+        let count = by_id.count();
+        if count > 0 && self.ignored_matches.is_empty() {
+            let text = format!(
+                "{count} rules ignore vulnerabilities by id, and what they ignored is not shown (grype --show-suppressed)"
+            );
+            parsed.shortfall(at(), text);
+        }
+    }
+}
+
+impl Match<'_> {
+    fn read(&self, resource: &Arc<ResourceRef>, locator: Box<str>, why: &str) -> Finding {
+        let severity = Severity::from_word(&self.vulnerability.severity);
+        let class = match severity {
+            Severity::Critical => "vulnerability-critical",
+            Severity::High => "vulnerability-high",
+            Severity::Medium => "vulnerability-medium",
+            Severity::Low => "vulnerability-low",
+            Severity::Info => "vulnerability-negligible",
+            Severity::Unknown => "vulnerability-unknown",
+        };
+        let fix = &self.vulnerability.fix;
+        let versions: Vec<&str> = fix.versions.iter().map(|version| &**version).collect();
+        let state = match &*fix.state {
+            "unknown" => "",
+            state => state,
+        };
+        let said = describe_vulnerability(
+            &clean(&self.artifact.name),
+            &clean(&self.artifact.version),
+            &clean(&versions.join(", ")),
+            &clean(state),
+        );
+        let resource = Arc::clone(resource);
+        let mut finding =
+            Finding::new(CheckId::new(PREFIX, class), resource, Outcome::Fail, locator);
+        finding.severity = severity;
+        finding.rule = (*self.vulnerability.id).into();
+        finding.message = format!("{why}{said}").into();
+        finding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::finding::Parsed;
+    use crate::scanner::read;
+
+    fn report(matches: &str, configuration: &str) -> Parsed {
+        let text = format!(
+            r#"{{"matches":{matches},"source":{{"type":"image","target":{{"userInput":"app:1"}}}},"descriptor":{{"name":"grype","version":"0.94.0","timestamp":"2026-01-02T03:04:05.6Z","configuration":{{{configuration}}},"db":{{"status":{{"built":"2026-01-01T00:00:00Z"}}}}}}}}"#
+        );
+        let reading = read(text.as_bytes(), "").unwrap();
+        assert_eq!(reading.formats, ["grype"]);
+        assert_eq!(reading.parsed.tools["grype"], "0.94.0");
+        reading.parsed
+    }
+
+    #[test]
+    fn matches_are_classed_and_a_scan_is_proven() {
+        let parsed = report(
+            r#"[{"vulnerability":{"id":"CVE-1","severity":"High","fix":{"versions":["2"],"state":"fixed"}},"artifact":{"name":"a","version":"1"}},{"vulnerability":{"id":"CVE-2","severity":"Negligible","fix":{"versions":[],"state":"wont-fix"}},"artifact":{"name":"b","version":"1"}}]"#,
+            "",
+        );
+        let said: Vec<_> = parsed
+            .findings
+            .iter()
+            .map(|f| format!("{} {} {} {} {}", f.check, f.resource, f.outcome, f.rule, f.message))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "grype:vulnerability-scan Image/app:1 pass  2 vulnerabilities listed; database of 2026-01-01T00:00:00Z",
+                "grype:vulnerability-high Image/app:1 fail CVE-1 a 1, fixed in 2",
+                "grype:vulnerability-negligible Image/app:1 fail CVE-2 b 1, no fix published (wont-fix)",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_setting_leaves_out_weakens_the_evidence() {
+        assert!(report("[]", "").notes.is_empty());
+        assert!(report("[]", r#""only-fixed":true"#).notes[0].weakens);
+        assert!(report("[]", r#""ignore":[{"vulnerability":"CVE-9"}]"#).notes[0].weakens);
+        assert!(report("[]", r#""ignore":[{"vulnerability":"","package":{}}]"#).notes.is_empty());
+    }
+
+    #[test]
+    fn directories_are_files() {
+        let text = br#"{"matches":null,"source":{"type":"directory","target":"./app"},"descriptor":{"version":"1"}}"#;
+        let parsed = read(text, "").unwrap().parsed;
+        assert_eq!(parsed.findings[0].resource.to_string(), "File/./app");
+    }
+}

@@ -1,0 +1,247 @@
+//! Prowler's OCSF output: an array of Detection Findings (class 2004 of the Open Cybersecurity
+//! Schema Framework), from Prowler 4 on. A muted finding stays what it is.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::kube_object::null_as_default;
+use super::text::{Text, clean, copies_benchmark, earliest_instant};
+use super::{Document, Probe, ReadError, Scanner};
+use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
+
+pub(super) struct Prowler;
+
+const PREFIX: &str = "prowler";
+
+impl Scanner for Prowler {
+    fn id(&self) -> &'static str {
+        PREFIX
+    }
+
+    fn prefix(&self) -> &'static str {
+        PREFIX
+    }
+
+    fn recognizes(&self, probe: &Probe) -> bool {
+        probe.is_array
+            && probe.scalars.get("class_uid").is_some_and(|class| class == "2004")
+            && probe.child_has("metadata", "event_code")
+    }
+
+    fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
+        for (index, event) in document.read::<Vec<Event<'_>>>()?.iter().enumerate() {
+            let pointer = format!("/{index}");
+            if &*event.metadata.product.name != "Prowler" {
+                let reason = format!(
+                    "a finding of `{}`; only Prowler's are read",
+                    clean(&event.metadata.product.name)
+                );
+                return Err(document.error(&format!("{pointer}/metadata/product/name"), reason));
+            }
+            event.read(document, &pointer, parsed);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow)]
+    metadata: EventMetadata<'a>,
+    #[serde(default)]
+    severity: Text<'a>,
+    #[serde(default)]
+    status: Text<'a>,
+    #[serde(default)]
+    status_code: Text<'a>,
+    #[serde(default)]
+    status_detail: Text<'a>,
+    #[serde(default)]
+    finding_info: FindingInfo<'a>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    resources: Vec<Resource<'a>>,
+    #[serde(default)]
+    remediation: Remediation<'a>,
+    /// Seconds since 1970, from Prowler 5 on.
+    #[serde(default)]
+    time: Option<i64>,
+    /// Without a zone.
+    #[serde(default)]
+    time_dt: Text<'a>,
+    /// What `time_dt` was called before Prowler 4.5.
+    #[serde(default, rename = "event_time")]
+    older_time: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct EventMetadata<'a> {
+    #[serde(borrow)]
+    event_code: Text<'a>,
+    #[serde(default)]
+    product: Product<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Product<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    version: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FindingInfo<'a> {
+    #[serde(borrow)]
+    title: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Remediation<'a> {
+    #[serde(borrow)]
+    desc: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Resource<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    namespace: Text<'a>,
+    r#type: Text<'a>,
+    uid: Text<'a>,
+}
+
+impl Event<'_> {
+    fn read(&self, document: &Document<'_>, pointer: &str, parsed: &mut Parsed) {
+        parsed.saw_tool(PREFIX, &self.metadata.product.version);
+        if let Some(at) = self.time() {
+            parsed.saw_time(at);
+        }
+        let id = if self.metadata.event_code.is_empty() {
+            "unnamed"
+        } else {
+            &*self.metadata.event_code
+        };
+        let check = CheckId::new(PREFIX, id);
+        if !parsed.checks.contains_key(&check) {
+            let words = |text: &str| {
+                if copies_benchmark(text) { String::new() } else { clean(text).into_owned() }
+            };
+            let (title, remedy) = (words(&self.finding_info.title), words(&self.remediation.desc));
+            parsed.saw_check(&check, &title, &remedy);
+        }
+        let (outcome, message) = self.judge();
+        let none = [Resource::default()];
+        let resources = if self.resources.is_empty() { &none[..] } else { &self.resources };
+        for resource in resources {
+            let place = document.locator(pointer);
+            let mut finding =
+                Finding::new(check.clone(), Arc::new(resource.meant()), outcome, place);
+            finding.severity = Severity::from_word(&self.severity);
+            finding.message = message.as_str().into();
+            parsed.findings.push(finding);
+        }
+    }
+
+    fn time(&self) -> Option<jiff::Timestamp> {
+        let exact = self.time.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+        let words =
+            || earliest_instant(&self.time_dt).or_else(|| earliest_instant(&self.older_time));
+        super::text::stated_time(exact).or_else(words)
+    }
+
+    fn judge(&self) -> (Outcome, String) {
+        let said = clean(&self.status_detail);
+        let outcome = match &*self.status_code {
+            "PASS" => Outcome::Pass,
+            "FAIL" => Outcome::Fail,
+            "MANUAL" => Outcome::Manual,
+            other => {
+                let text = format!("unknown status code `{}`: {said}", clean(other));
+                return (Outcome::Error, text);
+            }
+        };
+        if &*self.status == "Suppressed" {
+            return (outcome, format!("muted in Prowler: {said}"));
+        }
+        (outcome, said.into_owned())
+    }
+}
+
+impl Resource<'_> {
+    /// Kubernetes resources have a namespace (`cluster-wide` for those without one); Prowler's own
+    /// kinds `KubernetesAPIServer` and the like are the pods of the control plane.
+    fn meant(&self) -> ResourceRef {
+        let kind = match &*self.r#type {
+            "KubernetesAPIServer"
+            | "KubernetesControllerManager"
+            | "KubernetesEtcd"
+            | "KubernetesPod"
+            | "KubernetesScheduler" => "Pod",
+            kind => kind,
+        };
+        let namespace = match &*self.namespace {
+            "cluster-wide" => "",
+            namespace => namespace,
+        };
+        // In a cloud the name is not unique and the identifier is.
+        let name = if self.uid.starts_with("arn:") || self.name.is_empty() {
+            &self.uid
+        } else {
+            &self.name
+        };
+        ResourceRef::namespaced(clean(kind), clean(namespace), clean(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::finding::{Outcome, Parsed};
+    use crate::scanner::read;
+
+    fn event(fields: &str) -> Parsed {
+        let text = format!(
+            r#"[{{"class_uid":2004,"metadata":{{"event_code":"core_no_secrets_envs","product":{{"name":"Prowler","version":"5.46.0"}}}},"finding_info":{{"title":"own words"}},"resources":[{{"name":"web","namespace":"shop","type":"Pod"}}],{fields}}}]"#
+        );
+        let reading = read(text.as_bytes(), "").unwrap();
+        assert_eq!(reading.formats, ["prowler"]);
+        reading.parsed
+    }
+
+    #[test]
+    fn status_codes_decide() {
+        for (code, outcome) in [
+            ("PASS", Outcome::Pass),
+            ("FAIL", Outcome::Fail),
+            ("MANUAL", Outcome::Manual),
+            ("Pass", Outcome::Error),
+        ] {
+            let parsed = event(&format!(r#""status_code":"{code}","status":"New""#));
+            assert_eq!(parsed.findings[0].outcome, outcome, "{code}");
+            assert_eq!(parsed.findings[0].resource.to_string(), "shop/Pod/web");
+        }
+    }
+
+    #[test]
+    fn what_is_muted_stays_a_failure() {
+        let parsed = event(
+            r#""status_code":"FAIL","status":"Suppressed","status_detail":"d","time":1767323045"#,
+        );
+        assert_eq!(&*parsed.findings[0].message, "muted in Prowler: d");
+        assert_eq!(parsed.findings[0].outcome, Outcome::Fail);
+        assert_eq!(parsed.taken_at.unwrap().as_second(), 1_767_323_045);
+    }
+
+    #[test]
+    fn other_products_and_the_native_form_are_refused_by_name() {
+        let text =
+            br#"[{"class_uid":2004,"metadata":{"event_code":"x","product":{"name":"Other"}}}]"#;
+        let error = read(text, "").unwrap_err().to_string();
+        assert!(error.contains("a finding of `Other`"), "{error}");
+        let error = read(br#"[{"FindingUniqueId":"x","CheckID":"y"}]"#, "").unwrap_err();
+        assert!(error.to_string().contains("Prowler 3"), "{error}");
+    }
+}

@@ -32,6 +32,8 @@ pub mod evaluate;
 pub mod evidence;
 pub mod verify;
 pub mod disclose;
+pub mod sealed;
+pub mod diff;
 pub mod sample;
 
 // Edges: each knows the core, none knows another edge.
@@ -51,6 +53,8 @@ pub mod collect;
 pub mod sign;
 #[cfg(feature = "pipeline")]
 pub mod render;
+#[cfg(feature = "cli")]
+pub mod export;
 #[cfg(feature = "pipeline")]
 pub mod seal;
 #[cfg(feature = "pipeline")]

@@ -88,6 +88,14 @@ impl Output {
         drop(writeln!(std::io::stdout().lock(), "{}", text.as_ref()));
     }
 
+    /// The result as it is.
+    ///
+    /// # Errors
+    /// What writing gives; a reader that went away too, since the result is not whole then.
+    pub fn bytes(&self, bytes: &[u8]) -> std::io::Result<()> {
+        std::io::stdout().lock().write_all(bytes)
+    }
+
     /// The result as JSON.
     pub fn json<T: Serialize>(&self, value: &T) {
         let text = serde_json::to_string_pretty(value).unwrap_or_default();

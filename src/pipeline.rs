@@ -32,6 +32,7 @@ use crate::render::build::{self, BuildError};
 use crate::render::{self, RenderError};
 use crate::run::{self, Run, RunError};
 use crate::seal::{Log, Payload, SealError, Sealed, Sealer};
+use crate::sealed::{self, SealedError};
 use crate::sign::{self, Secret, Secrets, SignError, Signer};
 use crate::verify::bundle::summary_of;
 use crate::verify::pin::Pin;
@@ -100,6 +101,9 @@ pub enum RunFailure {
     /// The run record could not be written.
     #[error("could not write the run record: {0}")]
     Run(#[from] RunError),
+    /// The items that were just written could not be read back.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
     /// The report model could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -585,7 +589,8 @@ impl<'a> Draft<'a> {
             .zip(&prepared.run.frameworks)
             .map(|((framework, _), path)| (framework, digest_of(prepared.rules.get(path))))
             .collect();
-        let report = build::report(&bytes, &prepared.run, &mappings, &facts)?;
+        let report =
+            build::report(&sealed::Items::read(&bytes)?, &prepared.run, &mappings, &facts)?;
         let pdf = render::pdf(&report, render::Template::Full, &controls)?;
 
         let mut payload: Payload = prepared.rules.clone();

@@ -5,7 +5,9 @@ mod bundle;
 mod collect;
 #[cfg(feature = "pipeline")]
 mod cosign;
+mod diff;
 mod disclose;
+mod export;
 mod frameworks;
 mod inspect;
 #[cfg(feature = "pipeline")]
@@ -17,6 +19,8 @@ mod keys;
 mod policy;
 #[cfg(feature = "pipeline")]
 mod remediate;
+#[cfg(feature = "pipeline")]
+mod report;
 #[cfg(feature = "pipeline")]
 mod run;
 mod sample;
@@ -77,6 +81,13 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Verify an archive, offline
     Verify(verify::Arguments),
+    /// Write the report of a bundle again from its sealed data, or check one that you were given
+    #[cfg(feature = "pipeline")]
+    Report(report::Arguments),
+    /// Write a bundle's evidence in another program's format
+    Export(export::Arguments),
+    /// Say what changed between two bundles: the cluster, the rules, and what people decided
+    Diff(diff::Arguments),
     /// Show single items of a bundle, provably, without the rest
     Disclose(disclose::Arguments),
     /// Verify what `disclose` wrote
@@ -154,6 +165,10 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Cosign(arguments) => cosign::cosign(&arguments, context),
         Command::Inspect(arguments) => Ok(inspect::inspect(&arguments, context)),
         Command::Verify(arguments) => verify::verify(&arguments, context),
+        #[cfg(feature = "pipeline")]
+        Command::Report(arguments) => report::report(&arguments, context),
+        Command::Export(arguments) => export::export(&arguments, context),
+        Command::Diff(arguments) => diff::diff(&arguments, context),
         Command::Disclose(arguments) => disclose::disclose(&arguments, context),
         Command::VerifyProof(arguments) => verify_proof::verify_proof(&arguments, context),
         Command::Sample(arguments) => sample::sample(&arguments, context),

@@ -7,12 +7,16 @@ use anyhow::{Context as _, anyhow};
 
 use super::Context;
 use crate::archive::{self, Location};
+use crate::evidence::digest::Digest;
+use crate::evidence::envelope::Envelope;
 use crate::evidence::key::{KeyId, PublicKey};
+use crate::evidence::layout;
 use crate::evidence::timestamp::Authorities;
 use crate::exit::Exit;
 use crate::output::Failure;
+use crate::sealed::SealedError;
 use crate::verify::pin::Pin;
-use crate::verify::{Archive, Policy, WitnessPolicy};
+use crate::verify::{self, Archive, FailureCode, Level, Policy, WitnessPolicy};
 
 /// Where an archive lies.
 #[derive(clap::Args)]
@@ -76,6 +80,45 @@ impl Trust {
         }
         let pins = self.pin.iter().map(|path| read_pin(path)).collect::<Result<Vec<_>, _>>();
         Ok(Policy { pins: pins.map_err(usage)?, ..Policy::new(roots, context.now) })
+    }
+}
+
+/// Opens an archive whose chain verifies. Without a root that the caller trusts, it must agree with
+/// its own first keyring, which is said: that proves nothing of its origin.
+pub(super) fn open_verified(
+    place: &Place,
+    trust: &Trust,
+    context: &Context,
+) -> Result<Box<dyn Archive>, Failure> {
+    let archive = place.open(context)?;
+    let mut policy = Policy { deep: false, ..trust.policy(context)? };
+    if policy.roots.is_empty() {
+        let path = layout::keyring(1);
+        let bytes = archive.read(&path).map_err(|error| place.unreadable(error))?;
+        let envelope = Envelope::parse(&bytes).context(path).map_err(not_finished)?;
+        policy.roots.insert(KeyId::from(Digest::of(&envelope.payload)));
+        context.output.note("Without --root nothing shows whose archive this is.");
+    }
+    let verdict = verify::verify(&*archive, &policy).map_err(|error| place.unreadable(error))?;
+    // What was sealed stays readable, however long ago that was.
+    let is_fault = |finding: &&verify::Finding| {
+        finding.level == Level::Error && finding.code != FailureCode::StaleHead
+    };
+    match verdict.findings.iter().find(is_fault) {
+        None => Ok(archive),
+        Some(finding) => {
+            let text = format!("the archive does not verify: {} {}", finding.code, finding.object);
+            let failure = Failure::new(Exit::NotVerified, anyhow!(text));
+            Err(failure.help("run `affidavit verify` on the archive"))
+        }
+    }
+}
+
+pub(super) fn unsealed(error: SealedError) -> Failure {
+    match error {
+        SealedError::NoBundle { .. } => usage(error.into()),
+        SealedError::File { .. } => Failure::new(Exit::NotVerified, error),
+        other => not_finished(other),
     }
 }
 

@@ -3,20 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
 use crate::assessment::{OutcomeCounts, StatusCounts};
 use crate::evaluate::duration_text;
 use crate::evidence::digest::Digest;
-use crate::evidence::items;
 use crate::evidence::key::KeyId;
 use crate::finding::Outcome;
 use crate::framework::{self, Framework};
 use crate::population::Listing;
 use crate::record::{
-    AttestationItem, CheckItem, ClusterItem, ConflictItem, ControlItem, FindingItem, GapItem,
-    InputItem, PopulationItem, RiskItem, SourceItem, WaiverItem,
+    AttestationItem, ConflictItem, ControlItem, FindingItem, PopulationItem, RiskItem, WaiverItem,
 };
 use crate::render::model::{
     Answered, Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
@@ -24,6 +19,8 @@ use crate::render::model::{
     Risk, Source, Tool, Totals, Waiver,
 };
 use crate::run::Run;
+use crate::sealed::{Bundle, Items, SealedError};
+use crate::verify::Archive;
 use crate::verify::pin::Pin;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -53,98 +50,40 @@ pub struct ChainFacts {
     pub roots: Vec<KeyId>,
 }
 
+impl ChainFacts {
+    /// Those of a bundle that lies in an archive.
+    ///
+    /// # Errors
+    /// [`SealedError`].
+    pub fn of(bundle: &Bundle, archive: &dyn Archive) -> Result<Self, SealedError> {
+        let predicate = &bundle.statement.predicate;
+        let (signer, roots) = bundle.keys(archive)?;
+        Ok(Self {
+            origin: predicate.chain.origin.clone(),
+            seq: predicate.chain.seq,
+            previous: predicate
+                .chain
+                .prev
+                .map(|prev| prev.sha256)
+                .zip(bundle.head_before(archive)?),
+            period_start: predicate.time.period_start.clone(),
+            period_end: predicate.time.period_end.clone(),
+            items_size: predicate.items.size,
+            items_root: predicate.items.root.clone(),
+            keyring_version: predicate.keyring.version,
+            signer,
+            roots,
+        })
+    }
+}
+
 /// Why no report can be made of these items.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// An item is not of its form.
-    #[error("line {line} of the items: {reason}")]
-    Item {
-        /// Line from 1.
-        line: usize,
-        /// Why.
-        reason: String,
-    },
     /// The items lack a control of a framework.
     #[error("the items have no control {0}")]
     MissingControl(String),
-}
-
-/// All items by type.
-#[derive(Default)]
-struct Items {
-    attestations: Vec<AttestationItem>,
-    checks: BTreeMap<String, CheckItem>,
-    clusters: BTreeMap<String, ClusterItem>,
-    conflicts: Vec<ConflictItem>,
-    controls: BTreeMap<String, ControlItem>,
-    findings: Vec<FindingItem>,
-    gaps: Vec<GapItem>,
-    inputs: BTreeMap<String, InputItem>,
-    populations: BTreeMap<String, Vec<PopulationItem>>,
-    risks: Vec<RiskItem>,
-    sources: BTreeMap<String, SourceItem>,
-    waivers: Vec<WaiverItem>,
-    counts: BTreeMap<String, usize>,
-}
-
-impl Items {
-    fn read(bytes: &[u8]) -> Result<Self, BuildError> {
-        #[derive(Deserialize)]
-        struct Kind {
-            #[serde(rename = "type")]
-            kind: String,
-        }
-        let mut all = Self::default();
-        for line in items::lines(bytes) {
-            let Kind { kind } = parse(&line)?;
-            *all.counts.entry(kind.clone()).or_default() += 1;
-            match kind.as_str() {
-                "attestation" => all.attestations.push(parse(&line)?),
-                "check" => {
-                    let item: CheckItem = parse(&line)?;
-                    all.checks.insert(item.check.clone(), item);
-                }
-                "cluster" => {
-                    let item: ClusterItem = parse(&line)?;
-                    all.clusters.insert(item.input.clone(), item);
-                }
-                "conflict" => all.conflicts.push(parse(&line)?),
-                "control" => {
-                    let item: ControlItem = parse(&line)?;
-                    all.controls.insert(format!("{}/{}", item.framework, item.control), item);
-                }
-                "finding" => all.findings.push(parse(&line)?),
-                "gap" => all.gaps.push(parse(&line)?),
-                "input" => {
-                    let item: InputItem = parse(&line)?;
-                    all.inputs.insert(item.path.clone(), item);
-                }
-                "population" => {
-                    let item: PopulationItem = parse(&line)?;
-                    all.populations.entry(item.input.clone()).or_default().push(item);
-                }
-                "risk" => all.risks.push(parse(&line)?),
-                "source" => {
-                    let item: SourceItem = parse(&line)?;
-                    all.sources.insert(item.name.clone(), item);
-                }
-                "waiver" => all.waivers.push(parse(&line)?),
-                other => {
-                    return Err(BuildError::Item {
-                        line: line.number,
-                        reason: format!("unknown type `{other}`"),
-                    });
-                }
-            }
-        }
-        Ok(all)
-    }
-}
-
-fn parse<T: DeserializeOwned>(line: &items::Line<'_>) -> Result<T, BuildError> {
-    serde_json::from_slice(line.bytes)
-        .map_err(|error| BuildError::Item { line: line.number, reason: error.to_string() })
 }
 
 /// Builds the report of a bundle. `mappings` are the frameworks of the run, in its order, with the
@@ -153,12 +92,11 @@ fn parse<T: DeserializeOwned>(line: &items::Line<'_>) -> Result<T, BuildError> {
 /// # Errors
 /// [`BuildError`].
 pub fn report(
-    item_bytes: &[u8],
+    items: &Items,
     run: &Run,
     mappings: &[(&Framework, Digest)],
     chain: &ChainFacts,
 ) -> Result<Report, BuildError> {
-    let items = Items::read(item_bytes)?;
     let mapped: BTreeSet<&str> = mappings
         .iter()
         .flat_map(|(framework, _)| &framework.controls)
@@ -167,21 +105,15 @@ pub fn report(
         .map(|(check, _)| check.as_str())
         .collect();
     let unmapped = items.findings.iter().filter(|f| !mapped.contains(f.check.as_str())).count();
-    let usable: BTreeSet<&str> = items
-        .inputs
-        .values()
-        .filter(|input| matches!(input.standing.as_str(), "ok" | "incomplete"))
-        .map(|input| input.path.as_str())
-        .collect();
     let mut failing: BTreeMap<&str, Vec<&FindingItem>> = BTreeMap::new();
     for finding in &items.findings {
-        if finding.outcome == Outcome::Fail && usable.contains(finding.input.as_str()) {
+        if finding.outcome == Outcome::Fail && items.is_usable(finding) {
             failing.entry(&finding.check).or_default().push(finding);
         }
     }
     let frameworks = mappings
         .iter()
-        .map(|(framework, digest)| framework_part(framework, *digest, &items, &failing))
+        .map(|(framework, digest)| framework_part(framework, *digest, items, &failing))
         .collect::<Result<Vec<_>, _>>()?;
     let mut outcomes = OutcomeCounts::new();
     for finding in &items.findings {
@@ -213,15 +145,11 @@ pub fn report(
                 .map(|(name, count)| Count { name: name.clone(), count: *count })
                 .collect(),
         },
-        sources: run
-            .sources
-            .iter()
-            .filter_map(|source| source_part(&source.name, &items))
-            .collect(),
+        sources: run.sources.iter().filter_map(|source| source_part(&source.name, items)).collect(),
         populations: items
             .populations
             .iter()
-            .map(|(input, kinds)| population_part(input, kinds, &items))
+            .map(|(input, kinds)| population_part(input, kinds, items))
             .collect(),
         frameworks,
         risks: items.risks.iter().map(risk_part).collect(),
@@ -465,11 +393,7 @@ fn control_part(
                 resource: finding.resource.to_string(),
                 severity: finding.severity.as_str().to_owned(),
                 message: finding.message.clone(),
-                source: items
-                    .inputs
-                    .get(&finding.input)
-                    .map(|i| i.source.clone())
-                    .unwrap_or_default(),
+                source: items.source_of(finding).to_owned(),
                 waiver: item.waived.get(&finding.id).cloned().unwrap_or_default(),
             })
             .collect(),

@@ -1,0 +1,65 @@
+//! Sealed evidence in the formats of other programs. One file per format.
+//!
+//! To add a format: one file here that implements [`Format`], one line in [`FORMATS`]. A format says
+//! no more than the evidence: what was not assessed is never written as passed.
+
+mod csv;
+mod junit;
+mod sarif;
+
+use crate::assessment::Status;
+use crate::framework::{Control, Framework};
+use crate::record::ControlItem;
+use crate::sealed::Bundle;
+
+/// A file of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportFile {
+    /// Its name; the files of one export have different ones.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// A format that evidence can be written in.
+pub trait Format: Sync {
+    /// Name (`sarif`).
+    fn id(&self) -> &'static str;
+
+    /// The files of a bundle's export. Equal bundles give equal bytes.
+    fn files(&self, bundle: &Bundle) -> Vec<ExportFile>;
+}
+
+/// Every format, in alphabetical order of id.
+pub const FORMATS: &[&dyn Format] = &[&csv::Csv, &junit::Junit, &sarif::Sarif];
+
+/// The format of that name.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.id() == id)
+}
+
+/// The controls of a bundle's frameworks as assessed, in the standards' own order.
+fn controls(bundle: &Bundle) -> impl Iterator<Item = (&Framework, &Control, &ControlItem)> {
+    bundle.frameworks.iter().flat_map(move |(framework, _)| {
+        framework.controls.iter().filter_map(move |control| {
+            let id = format!("{}/{}", framework.key(), control.id);
+            Some((framework, control, bundle.items.controls.get(&id)?))
+        })
+    })
+}
+
+/// Status and, for what was not assessed, its reason: `not-assessed (stale)`.
+fn status_text(item: &ControlItem) -> String {
+    match item.reason {
+        Some(reason) if item.status == Status::NotAssessed => {
+            format!("{} ({})", item.status.as_str(), reason.as_str())
+        }
+        _ => item.status.as_str().to_owned(),
+    }
+}
+
+/// `evidence.example.com/prod#41`: which bundle an export is of.
+fn name_of(bundle: &Bundle) -> String {
+    format!("{}#{}", bundle.statement.predicate.chain.origin, bundle.seq())
+}

@@ -1,0 +1,226 @@
+//! What was sealed is read back: reports, exports and differences, from an archive.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use quick_junit::{Report, TestCaseStatus};
+use serde_json::Value;
+
+use crate::small_chain::{ORIGIN, root, run, small_chain, workspace};
+
+/// Runs this program in a folder; gives what it said.
+fn affidavit(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_affidavit"))
+        .args(arguments)
+        .args(["--now", "2026-11-24T03:00:00Z", "--root", &root().to_string()])
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+fn error(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// An export of the newest bundle to standard output.
+fn exported(format: &str) -> Vec<u8> {
+    let arguments = ["export", "archive", "--format", format, "--out", "-"];
+    let output = affidavit(small_chain().0.path(), &arguments);
+    stdout(&output);
+    output.stdout
+}
+
+#[test]
+fn a_report_is_rendered_again_in_the_same_bytes_and_another_is_told_apart() {
+    let archive = small_chain().0.path();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("again.pdf");
+    let path = path.to_str().unwrap();
+    for seq in ["0", "1"] {
+        let output = affidavit(archive, &["report", "archive", "--bundle", seq, "--out", path]);
+        stdout(&output);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("byte for byte the report that was sealed"), "{said}");
+        let said =
+            stdout(&affidavit(archive, &["report", "archive", "--bundle", seq, "--check", path]));
+        assert!(
+            said.contains(&format!("is the report that bundle {seq} of {ORIGIN} sealed")),
+            "{said}"
+        );
+        assert!(said.contains("gives the same bytes"), "{said}");
+    }
+    // The report of another bundle, and one in which a byte is another.
+    let output = affidavit(archive, &["report", "archive", "--bundle", "0", "--check", path]);
+    assert!(error(&output, 6).contains("is not the report that bundle 0"));
+    let mut bytes = fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
+    error(&affidavit(archive, &["report", "archive", "--bundle", "1", "--check", path]), 6);
+}
+
+#[test]
+fn an_archive_that_does_not_verify_gives_nothing() {
+    let (folder, archive) = crate::small_chain::copy();
+    let log = archive.join("log/0000000000.json");
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replace("\"seq\":0", "\"seq\":1")).unwrap();
+    for arguments in [
+        &["report", "archive", "--out", "x.pdf"][..],
+        &["export", "archive", "--format", "sarif", "--out", "x"],
+        &["diff", "archive", "0", "1"],
+    ] {
+        let said = error(&affidavit(folder.path(), arguments), 6);
+        assert!(said.contains("the archive does not verify"), "{said}");
+    }
+    assert!(!folder.path().join("x").exists() && !folder.path().join("x.pdf").exists());
+}
+
+#[test]
+fn a_changed_file_of_a_bundle_is_named() {
+    let (folder, archive) = crate::small_chain::copy();
+    let items = crate::small_chain::files(&archive);
+    for path in items.iter().filter(|path| path.ends_with("items.jsonl")) {
+        let text = fs::read_to_string(archive.join(path)).unwrap();
+        fs::write(archive.join(path), text.replace("not-satisfied", "satisfied")).unwrap();
+    }
+    let output =
+        affidavit(folder.path(), &["export", "archive", "--format", "junit", "--out", "-"]);
+    assert!(output.stdout.is_empty());
+    let said = error(&output, 6);
+    assert!(said.contains("items.jsonl: it was changed"), "{said}");
+}
+
+#[test]
+fn sarif_is_what_others_read() {
+    let bytes = exported("sarif");
+    assert_eq!(bytes, exported("sarif"));
+    let log: serde_sarif::sarif::Sarif = serde_json::from_slice(&bytes).unwrap();
+    let results = log.runs[0].results.as_ref().unwrap();
+    assert_eq!(results.len(), 3);
+    // Our own reader finds the same again.
+    let reading = affidavit::scanner::read(&bytes, "").unwrap();
+    assert_eq!(reading.formats, ["sarif"]);
+    let outcomes: Vec<_> =
+        reading.parsed.findings.iter().map(|f| (f.check.as_str(), f.outcome.as_str())).collect();
+    assert_eq!(
+        outcomes,
+        [
+            ("sarif:affidavit/kube-bench:cis-1.12:4.1.1", "pass"),
+            ("sarif:affidavit/kube-bench:cis-1.12:4.1.2", "fail"),
+            ("sarif:affidavit/kube-bench:cis-1.12:4.2.1", "pass"),
+        ]
+    );
+}
+
+#[test]
+fn junit_is_what_others_read_and_nothing_unassessed_passes() {
+    let report =
+        Report::deserialize_from_str(std::str::from_utf8(&exported("junit")).unwrap()).unwrap();
+    let suite = report.test_suites.first().unwrap();
+    assert_eq!(suite.name.as_str(), "cis-kubernetes@1.12");
+    assert_eq!((suite.tests, suite.failures), (131, 1));
+    let passed: Vec<_> = suite
+        .test_cases
+        .iter()
+        .filter(|case| matches!(case.status, TestCaseStatus::Success { .. }))
+        .map(|case| case.name.as_str().split(' ').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(passed, ["4.1.1", "4.2.1"]);
+}
+
+#[test]
+fn csv_is_what_others_read_and_its_totals_are_the_bundles() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let arguments = ["export", "archive", "--format", "csv", "--out", out.to_str().unwrap()];
+    stdout(&affidavit(small_chain().0.path(), &arguments));
+    let rows = |name: &str| -> Vec<csv::StringRecord> {
+        let mut reader = csv::Reader::from_path(out.join(name)).unwrap();
+        reader.records().map(Result::unwrap).collect()
+    };
+    let controls = rows("controls.csv");
+    assert_eq!(controls.len(), 131);
+    let failing: Vec<&str> =
+        controls.iter().filter(|row| &row[3] == "not-satisfied").map(|row| &row[1]).collect();
+    assert_eq!(failing, ["4.1.2"]);
+    assert_eq!(rows("findings.csv").len(), 3);
+    assert_eq!(&rows("sources.csv")[0][0], "kube-bench");
+    // Several files have no place on standard output.
+    let arguments = ["export", "archive", "--format", "csv", "--out", "-"];
+    error(&affidavit(small_chain().0.path(), &arguments), 2);
+}
+
+#[test]
+fn a_difference_keeps_the_cluster_and_the_rules_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = workspace(folder.path());
+    run(&config, "2026-11-20T02:00:00Z");
+    // The cluster: one failure mended, another new, and a check that is no longer made.
+    let input = folder.path().join("inputs/node-1.json");
+    let text = fs::read_to_string(&input).unwrap();
+    let text = text
+        .replace(
+            r#""test_number":"4.1.2","status":"FAIL""#,
+            r#""test_number":"4.1.2","status":"PASS""#,
+        )
+        .replace(
+            r#""test_number":"4.1.1","status":"PASS""#,
+            r#""test_number":"4.1.1","status":"FAIL""#,
+        );
+    fs::write(&input, text).unwrap();
+    run(&config, "2026-11-21T02:00:00Z");
+    // The rules: another framework beside the first, and the node's file without that failure.
+    let written = fs::read_to_string(&config).unwrap();
+    fs::write(&config, written.replace("[cis-kubernetes@1.12]", "[cis-kubernetes@1.12, pci-dss]"))
+        .unwrap();
+    let text = fs::read_to_string(&input).unwrap();
+    let text = text
+        .replace(r#"{"test_number":"4.1.1","status":"FAIL","scored":true},"#, "")
+        .replace(r#""total_fail":1"#, r#""total_fail":0"#);
+    fs::write(&input, text).unwrap();
+    run(&config, "2026-11-22T02:00:00Z");
+
+    let difference = |before: &str, after: &str| -> Value {
+        let arguments = ["diff", "archive", before, after, "--output", "json"];
+        let text = stdout(&affidavit(folder.path(), &arguments));
+        serde_json::from_str::<Value>(&text).unwrap()["difference"].take()
+    };
+    let cluster = difference("0", "1");
+    let checks = |list: &Value| -> Vec<String> {
+        let texts =
+            list.as_array().unwrap().iter().map(|f| f["check"].as_str().unwrap().to_owned());
+        texts.collect()
+    };
+    assert_eq!(checks(&cluster["opened"]), ["kube-bench:cis-1.12:4.1.1"]);
+    assert_eq!(checks(&cluster["closed"]), ["kube-bench:cis-1.12:4.1.2"]);
+    assert!(checks(&cluster["vanished"]).is_empty());
+    assert!(cluster["rules"].as_array().unwrap().is_empty(), "{cluster:#}");
+    let changed = cluster["controls"].as_array().unwrap();
+    assert!(changed.iter().all(|change| change["mapping_changed"] == false), "{cluster:#}");
+    let names: Vec<_> = changed.iter().map(|change| change["control"].as_str().unwrap()).collect();
+    assert_eq!(names, ["cis-kubernetes@1.12/4.1.1", "cis-kubernetes@1.12/4.1.2"]);
+
+    // Nobody mended 4.1.1: nothing is said of it any more.
+    let rules = difference("1", "2");
+    assert_eq!(checks(&rules["vanished"]), ["kube-bench:cis-1.12:4.1.1"]);
+    assert!(checks(&rules["closed"]).is_empty());
+    let said = rules["rules"].to_string();
+    assert!(said.contains("mapping of pci-dss@4.0.1: new"), "{said}");
+
+    let text = stdout(&affidavit(folder.path(), &["diff", "archive", "0", "1"]));
+    assert!(text.contains("Cluster: failures closed: 1"), "{text}");
+    assert!(text.contains("cis-kubernetes@1.12/4.1.2  not-satisfied → satisfied"), "{text}");
+    assert!(text.contains("Rules, tools and sources: 0"), "{text}");
+    let same = stdout(&affidavit(folder.path(), &["diff", "archive", "1", "1"]));
+    assert!(same.contains("Nothing changed."), "{same}");
+    let said = error(&affidavit(folder.path(), &["diff", "archive", "0", "9"]), 2);
+    assert!(said.contains("there is no bundle 9; the archive has 3"), "{said}");
+}

@@ -131,7 +131,7 @@ impl Source {
     #[must_use]
     pub fn first_keyring(&self) -> Option<KeyId> {
         let envelope = Envelope::parse(self.keyrings.first()?.as_bytes()).ok()?;
-        Some(KeyId::from(Digest::of(&envelope.payload)))
+        Some(envelope.payload_id())
     }
 
     /// A disclosure of these items.

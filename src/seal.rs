@@ -211,7 +211,7 @@ impl<'a> Sealer<'a> {
         let sealer = Self { store, signer, keyring };
         // What auditors trust is the first version, whoever holds the root keys by now.
         let first = keyrings.first().and_then(|bytes| Envelope::parse(bytes).ok());
-        let trusted = first.map(|envelope| KeyId::from(Digest::of(&envelope.payload)));
+        let trusted = first.map(|envelope| envelope.payload_id());
         sealer.refuse_broken(trusted, now)?;
         Ok(sealer)
     }

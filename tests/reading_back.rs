@@ -136,6 +136,60 @@ fn junit_is_what_others_read_and_nothing_unassessed_passes() {
     assert_eq!(passed, ["4.1.1", "4.2.1"]);
 }
 
+/// Export of every framework of the quick start's run.
+#[test]
+fn oscal_keeps_to_the_schema_of_nist_and_decides_nothing_that_was_not_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = workspace(folder.path());
+    let written = fs::read_to_string(&config).unwrap();
+    let all = "[cis-kubernetes@1.12, pci-dss, hipaa-security-rule]";
+    fs::write(&config, written.replace("[cis-kubernetes@1.12]", all)).unwrap();
+    run(&config, "2026-11-20T02:00:00Z");
+    let document = valid_oscal(folder.path(), "oscal", "oscal_assessment-results_schema.json");
+    let results = document.pointer("/assessment-results/results").unwrap().as_array().unwrap();
+    assert_eq!(results.len(), 3);
+    let states: Vec<(&str, &str)> = results[0]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| {
+            let target = &finding["target"];
+            let state = target.pointer("/status/state").unwrap();
+            (target["target-id"].as_str().unwrap(), state.as_str().unwrap())
+        })
+        .collect();
+    let expected = [("_4.1.1", "satisfied"), ("_4.1.2", "not-satisfied"), ("_4.2.1", "satisfied")];
+    assert_eq!(states, expected);
+    // The others are named: 131 controls, of which 3 are decided, and the framework.
+    assert_eq!(results[0]["props"].as_array().unwrap().len(), 1 + 131 - 3);
+    assert_eq!(results[0]["risks"].as_array().unwrap().len(), 1);
+
+    // What remains: one failure, and everything that waits for evidence.
+    let plan = valid_oscal(folder.path(), "oscal-poam", "oscal_poam_schema.json");
+    let plan = &plan["plan-of-action-and-milestones"];
+    let items = plan["poam-items"].as_array().unwrap();
+    let of_cis = |item: &&Value| item["title"].as_str().unwrap().starts_with("cis-kubernetes");
+    assert_eq!(items.iter().filter(of_cis).count(), 131 - 2);
+    assert_eq!(items.iter().filter(|item| item.get("related-risks").is_some()).count(), 1);
+    assert_eq!(plan["findings"].as_array().unwrap().len(), 1);
+}
+
+/// An export that is the same each time and keeps to a schema of NIST.
+fn valid_oscal(folder: &Path, format: &str, schema: &str) -> Value {
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oscal").join(schema);
+    let schema: Value = serde_json::from_slice(&fs::read(schema).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let arguments = ["export", "archive", "--format", format, "--out", "-"];
+    let text = stdout(&affidavit(folder, &arguments));
+    assert_eq!(text, stdout(&affidavit(folder, &arguments)));
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let errors = validator.iter_errors(&document);
+    let errors: Vec<_> =
+        errors.map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+    document
+}
+
 #[test]
 fn csv_is_what_others_read_and_its_totals_are_the_bundles() {
     let folder = tempfile::tempdir().unwrap();

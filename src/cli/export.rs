@@ -19,7 +19,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     trust: Trust,
 
-    /// Format: csv, junit or sarif
+    /// Format
     #[arg(long, value_parser = formats())]
     format: String,
 

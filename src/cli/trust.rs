@@ -7,7 +7,6 @@ use anyhow::{Context as _, anyhow};
 
 use super::Context;
 use crate::archive::{self, Location};
-use crate::evidence::digest::Digest;
 use crate::evidence::envelope::Envelope;
 use crate::evidence::key::{KeyId, PublicKey};
 use crate::evidence::layout;
@@ -96,7 +95,7 @@ pub(super) fn open_verified(
         let path = layout::keyring(1);
         let bytes = archive.read(&path).map_err(|error| place.unreadable(error))?;
         let envelope = Envelope::parse(&bytes).context(path).map_err(not_finished)?;
-        policy.roots.insert(KeyId::from(Digest::of(&envelope.payload)));
+        policy.roots.insert(envelope.payload_id());
         context.output.note("Without --root nothing shows whose archive this is.");
     }
     let verdict = verify::verify(&*archive, &policy).map_err(|error| place.unreadable(error))?;

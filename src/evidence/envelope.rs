@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::digest::Digest;
 use super::key::KeyId;
 
 /// Payload type of statements.
@@ -122,6 +123,12 @@ impl Envelope {
         } else {
             Err(EnvelopeError::Malformed("another spelling than the one that is written".into()))
         }
+    }
+
+    /// Digest of the payload as an id: that of a first keyring may be trusted in place of root keys.
+    #[must_use]
+    pub fn payload_id(&self) -> KeyId {
+        KeyId::from(Digest::of(&self.payload))
     }
 
     /// The bytes that each signature is over.

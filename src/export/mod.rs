@@ -5,6 +5,8 @@
 
 mod csv;
 mod junit;
+mod oscal;
+mod oscal_poam;
 mod sarif;
 
 use crate::assessment::Status;
@@ -31,7 +33,8 @@ pub trait Format: Sync {
 }
 
 /// Every format, in alphabetical order of id.
-pub const FORMATS: &[&dyn Format] = &[&csv::Csv, &junit::Junit, &sarif::Sarif];
+pub const FORMATS: &[&dyn Format] =
+    &[&csv::Csv, &junit::Junit, &oscal::Oscal, &oscal_poam::OscalPoam, &sarif::Sarif];
 
 /// The format of that name.
 #[must_use]

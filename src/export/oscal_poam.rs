@@ -1,0 +1,85 @@
+//! OSCAL plan of action and milestones 1.2 (NIST): an item for everything that remains, be it a failure,
+//! a waiver that ends, or evidence that is missing.
+
+use serde_json::{Value, json};
+
+use super::oscal::{Observations, finding, is_failing, line, metadata, property, risk, uuid};
+use super::{ExportFile, Format, controls, status_text};
+use crate::assessment::Status;
+use crate::framework::Control;
+use crate::record::ControlItem;
+use crate::sealed::Bundle;
+
+pub(super) struct OscalPoam;
+
+impl Format for OscalPoam {
+    fn id(&self) -> &'static str {
+        "oscal-poam"
+    }
+
+    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
+        let mut bytes = serde_json::to_vec_pretty(&document(bundle)).unwrap_or_default();
+        bytes.push(b'\n');
+        vec![ExportFile { name: "poam.json".to_owned(), bytes }]
+    }
+}
+
+fn document(bundle: &Bundle) -> Value {
+    let (mut observations, mut risks, mut findings, mut items) = (vec![], vec![], vec![], vec![]);
+    for (framework, _) in &bundle.frameworks {
+        let key = framework.key();
+        let mut seen = Observations::of(bundle, framework);
+        let remaining = controls(bundle).filter(|(of, _, item)| of.key() == key && remains(item));
+        for (_, control, item) in remaining {
+            items.push(poam_item(bundle, &key, control, item));
+            if is_failing(item) {
+                risks.push(risk(bundle, &key, control, item));
+                findings.extend(finding(bundle, &key, control, item, &seen));
+            }
+        }
+        observations.append(&mut seen.all);
+    }
+    // OSCAL wants an item in any case.
+    if items.is_empty() {
+        let text = "Every control that applies is satisfied or supported.";
+        items.push(json!({"title": "Nothing remains", "description": text}));
+    }
+    let mut plan = json!({
+        "uuid": uuid(bundle, "poam"),
+        "metadata": metadata(bundle, "What remains to be done at"),
+        "poam-items": items,
+    });
+    if let Value::Object(fields) = &mut plan {
+        let cluster = &bundle.run.cluster;
+        let id = if cluster.uid.is_empty() { &cluster.name } else { &cluster.uid };
+        fields.insert("system-id".to_owned(), json!({"id": id}));
+        let lists = [("observations", observations), ("risks", risks), ("findings", findings)];
+        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            fields.insert(name.to_owned(), list.into());
+        }
+    }
+    json!({"plan-of-action-and-milestones": plan})
+}
+
+fn remains(item: &ControlItem) -> bool {
+    !matches!(item.status, Status::Satisfied | Status::Supported | Status::NotApplicable)
+}
+
+fn poam_item(bundle: &Bundle, key: &str, control: &Control, item: &ControlItem) -> Value {
+    let missing = matches!(item.status, Status::Manual | Status::NotAssessed);
+    let what = if missing { &control.remaining_evidence } else { &control.remediation };
+    let what = line(what, "No advice.");
+    let mut entry = json!({
+        "uuid": uuid(bundle, &format!("poam-item {key}/{}", control.id)),
+        "title": format!("{key} {} {}", control.id, control.title),
+        "description": format!("{} {what}", item.explanation).trim(),
+        "props": [property("status", &status_text(item))],
+    });
+    if let (Value::Object(fields), true) = (&mut entry, is_failing(item)) {
+        let of = |kind: &str| uuid(bundle, &format!("{kind} {key}/{}", control.id));
+        let (finding, risk) = (of("finding"), of("risk"));
+        fields.insert("related-findings".to_owned(), json!([{"finding-uuid": finding}]));
+        fields.insert("related-risks".to_owned(), json!([{"risk-uuid": risk}]));
+    }
+    entry
+}

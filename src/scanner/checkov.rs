@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::{Text, clean, copies_benchmark};
+use super::text::{Text, clean, own_words};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -159,8 +159,8 @@ impl Record<'_> {
     fn read(&self, is_kubernetes: bool, locator: Box<str>, parsed: &mut Parsed) {
         let id = if self.check_id.is_empty() { "unnamed" } else { &*self.check_id };
         let check = CheckId::new(PREFIX, id);
-        if !copies_benchmark(&self.check_name) {
-            parsed.saw_check(&check, &clean(&self.check_name), "");
+        if !parsed.checks.contains_key(&check) {
+            parsed.saw_check(&check, &own_words(&self.check_name), "");
         }
         let comment = clean(&self.check_result.suppress_comment);
         let (outcome, message) = match &*self.check_result.result {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::{Text, clean, copies_benchmark, earliest_instant};
+use super::text::{Text, clean, earliest_instant, own_words};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef};
 
@@ -35,10 +35,7 @@ impl Scanner for KubeLinter {
         }
         for check in &file.checks {
             let id = CheckId::new(PREFIX, &check.name);
-            let words = |text: &str| {
-                if copies_benchmark(text) { String::new() } else { clean(text).into_owned() }
-            };
-            parsed.saw_check(&id, &words(&check.description), &words(&check.remediation));
+            parsed.saw_check(&id, &own_words(&check.description), &own_words(&check.remediation));
         }
         for (index, report) in file.reports.iter().enumerate() {
             let name = if report.check.is_empty() { "unnamed" } else { &*report.check };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::{Text, clean, copies_benchmark, earliest_instant};
+use super::text::{Text, clean, earliest_instant, own_words};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -127,10 +127,8 @@ impl Event<'_> {
         };
         let check = CheckId::new(PREFIX, id);
         if !parsed.checks.contains_key(&check) {
-            let words = |text: &str| {
-                if copies_benchmark(text) { String::new() } else { clean(text).into_owned() }
-            };
-            let (title, remedy) = (words(&self.finding_info.title), words(&self.remediation.desc));
+            let (title, remedy) =
+                (own_words(&self.finding_info.title), own_words(&self.remediation.desc));
             parsed.saw_check(&check, &title, &remedy);
         }
         let (outcome, message) = self.judge();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::{Text, clean, copies_benchmark, earliest_instant};
+use super::text::{Text, clean, earliest_instant, own_words};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -233,10 +233,8 @@ impl Run<'_> {
             let (id, rule) = self.rule_of(result, &rules);
             let check = check(if id.is_empty() { "unnamed" } else { id });
             if let Some(rule) = rule.filter(|_| !parsed.checks.contains_key(&check)) {
-                let words = |text: &str| {
-                    if copies_benchmark(text) { String::new() } else { clean(text).into_owned() }
-                };
-                let (title, help) = (words(&rule.short_description.text), words(&rule.help.text));
+                let (title, help) =
+                    (own_words(&rule.short_description.text), own_words(&rule.help.text));
                 parsed.saw_check(&check, &title, &help);
             }
             let (outcome, message) = result.judge();

@@ -204,9 +204,14 @@ pub(super) fn is_benchmark_title(text: &str) -> bool {
 
 /// Titles of checks that copy a benchmark's recommendation word for word begin as those do, whoever
 /// repeats them. Such a title stays in the input, whatever its ending.
-pub(super) fn copies_benchmark(text: &str) -> bool {
+fn copies_benchmark(text: &str) -> bool {
     let text = text.trim();
     is_benchmark_title(text) || text.starts_with("Ensure ") || text.starts_with("Minimize ")
+}
+
+/// A scanner's own words about a check, cleaned; nothing where they are a benchmark's.
+pub(super) fn own_words(text: &str) -> String {
+    if copies_benchmark(text) { String::new() } else { clean(text).into_owned() }
 }
 
 /// The earliest instant that a time without a zone can mean (UTC+14 is the foremost zone): of two

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::assessment::Status;
 use crate::finding::Outcome;
 use crate::framework::Mapping;
-use crate::record::FindingItem;
+use crate::record::{ControlItem, FindingItem};
 use crate::sealed::{Bundle, Items};
 
 /// Differences from one bundle to a later one.
@@ -135,17 +135,17 @@ fn scanner(check: &str) -> &str {
 fn transitions(before: &Bundle, after: &Bundle) -> Vec<Transition> {
     let (old, new) = (&before.items.controls, &after.items.controls);
     let ids: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let changed = ids.into_iter().filter_map(|id| {
-        let (before_item, after_item) = (old.get(id), new.get(id));
-        let transition = Transition {
+    let status = |items: &BTreeMap<String, ControlItem>, id| items.get(id).map(|item| item.status);
+    ids.into_iter()
+        .map(|id| (id, status(old, id), status(new, id)))
+        .filter(|(_, was, is)| was != is)
+        .map(|(id, was, is)| Transition {
             control: id.clone(),
-            before: before_item.map(|item| item.status),
-            after: after_item.map(|item| item.status),
+            before: was,
+            after: is,
             mapping_changed: mapping(before, id) != mapping(after, id),
-        };
-        (transition.before != transition.after).then_some(transition)
-    });
-    changed.collect()
+        })
+        .collect()
 }
 
 /// The mappings of a control, as they were sealed.

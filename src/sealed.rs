@@ -184,6 +184,8 @@ pub struct Bundle {
     pub frameworks: Vec<(Framework, Digest)>,
     /// Its items.
     pub items: Items,
+    /// Digest of its list of files, which names its folder.
+    sums: Digest,
     manifest: Manifest,
 }
 
@@ -227,7 +229,7 @@ impl Bundle {
             frameworks.push((framework, Digest::of(&bytes)));
         }
         let items = Items::read(&file(layout::ITEMS)?)?;
-        Ok(Self { digest: Digest::of(&bytes), statement, run, frameworks, items, manifest })
+        Ok(Self { digest: Digest::of(&bytes), statement, run, frameworks, items, sums, manifest })
     }
 
     /// Number of the bundle in its chain.
@@ -241,8 +243,7 @@ impl Bundle {
     /// # Errors
     /// [`SealedError::Read`], [`SealedError::File`].
     pub fn file(&self, archive: &dyn Archive, path: &str) -> Result<Vec<u8>, SealedError> {
-        let sums = self.statement.sums().unwrap_or_else(|| Digest::of(b""));
-        sealed_file(archive, &self.manifest, &sums, path)
+        sealed_file(archive, &self.manifest, &self.sums, path)
     }
 
     /// The head of the log before this bundle; `None` for the first.

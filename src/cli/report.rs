@@ -1,6 +1,6 @@
 //! `affidavit report ARCHIVE --out FILE`, and `--check FILE`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
@@ -69,10 +69,10 @@ fn rendered(bundle: &Bundle, archive: &dyn Archive) -> Result<Vec<u8>, Failure> 
     render::pdf(&report, Template::Full, &controls).map_err(not_finished)
 }
 
-/// A report is the sealed one when its bytes are. One that is not may still be of sealed data: then
-/// rendering that data again gives its bytes.
+/// A report is the sealed one when its bytes are. Whether its figures are those of the data is seen by
+/// rendering the data again, which the same version of the program does in the same bytes.
 fn check(
-    path: &PathBuf,
+    path: &Path,
     bundle: &Bundle,
     archive: &dyn Archive,
     context: &Context,

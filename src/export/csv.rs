@@ -75,9 +75,11 @@ fn controls_table(bundle: &Bundle) -> Table {
         "undecided",
         "explanation",
     ]);
-    for (framework, control, item) in controls(bundle) {
+    let frameworks = bundle.frameworks.iter().map(|(framework, _)| framework);
+    let all = frameworks.flat_map(|f| controls(bundle, f).map(move |(c, item)| (f.key(), c, item)));
+    for (key, control, item) in all {
         table.row(&[
-            &framework.key(),
+            &key,
             &control.id,
             &control.title,
             item.status.as_str(),

@@ -57,19 +57,19 @@ fn document(bundle: &Bundle) -> String {
     let _ = writeln!(text, "<testsuites name=\"{}\">", escape(&name_of(bundle)));
     for (framework, _) in &bundle.frameworks {
         let key = framework.key();
-        let of_framework = || controls(bundle).filter(|(other, _, _)| other.key() == key);
-        let count = |mark| of_framework().filter(|(_, _, item)| Mark::of(item) == mark).count();
+        let assessed: Vec<_> = controls(bundle, framework).collect();
+        let count = |mark| assessed.iter().filter(|(_, item)| Mark::of(item) == mark).count();
         let _ = writeln!(
             text,
             "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" timestamp=\"{}\">",
             escape(&key),
-            of_framework().count(),
+            assessed.len(),
             count(Mark::Failure),
             count(Mark::Error),
             count(Mark::Skipped),
             escape(&bundle.run.created),
         );
-        for (_, control, item) in of_framework() {
+        for (control, item) in &assessed {
             let name = escape(&format!("{} {}", control.id, control.title));
             let _ = write!(text, "    <testcase classname=\"{}\" name=\"{name}\"", escape(&key));
             let element = Mark::of(item).element();

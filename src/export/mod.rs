@@ -42,14 +42,21 @@ pub fn find(id: &str) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|format| format.id() == id)
 }
 
-/// The controls of a bundle's frameworks as assessed, in the standards' own order.
-fn controls(bundle: &Bundle) -> impl Iterator<Item = (&Framework, &Control, &ControlItem)> {
-    bundle.frameworks.iter().flat_map(move |(framework, _)| {
-        framework.controls.iter().filter_map(move |control| {
-            let id = format!("{}/{}", framework.key(), control.id);
-            Some((framework, control, bundle.items.controls.get(&id)?))
-        })
+/// The controls of a framework as assessed, in the standard's own order.
+fn controls<'b>(
+    bundle: &'b Bundle,
+    framework: &'b Framework,
+) -> impl Iterator<Item = (&'b Control, &'b ControlItem)> {
+    let key = framework.key();
+    framework.controls.iter().filter_map(move |control| {
+        let id = format!("{key}/{}", control.id);
+        Some((control, bundle.items.controls.get(&id)?))
     })
+}
+
+/// A file of JSON. A [`Value`](serde_json::Value) can always be written.
+fn json_file(name: &str, value: &serde_json::Value) -> ExportFile {
+    ExportFile { name: name.to_owned(), bytes: format!("{value:#}\n").into_bytes() }
 }
 
 /// Status and, for what was not assessed, its reason: `not-assessed (stale)`.

@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{ExportFile, Format, controls, name_of, status_text};
+use super::{ExportFile, Format, controls, json_file, name_of, status_text};
 use crate::assessment::Status;
 use crate::evidence::digest::Digest;
 use crate::finding::Outcome;
-use crate::framework::{Control, Framework, Mapping};
+use crate::framework::{Control, Framework};
 use crate::record::{ControlItem, FindingItem};
 use crate::sealed::Bundle;
 
@@ -30,9 +30,7 @@ impl Format for Oscal {
     }
 
     fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
-        let mut bytes = serde_json::to_vec_pretty(&document(bundle)).unwrap_or_default();
-        bytes.push(b'\n');
-        vec![ExportFile { name: "assessment-results.json".to_owned(), bytes }]
+        vec![json_file("assessment-results.json", &document(bundle))]
     }
 }
 
@@ -111,22 +109,22 @@ fn document(bundle: &Bundle) -> Value {
 fn result(bundle: &Bundle, framework: &Framework) -> Value {
     let key = framework.key();
     let predicate = &bundle.statement.predicate;
-    let assessed: Vec<_> = controls(bundle).filter(|(of, _, _)| of.key() == key).collect();
+    let assessed: Vec<_> = controls(bundle, framework).collect();
     let include: Vec<Value> =
-        assessed.iter().map(|(_, control, _)| json!({"control-id": token(&control.id)})).collect();
+        assessed.iter().map(|(control, _)| json!({"control-id": token(&control.id)})).collect();
     let observations = Observations::of(bundle, framework);
     let findings: Vec<Value> = assessed
         .iter()
-        .filter_map(|(_, control, item)| finding(bundle, &key, control, item, &observations))
+        .filter_map(|(control, item)| finding(bundle, &key, control, item, &observations))
         .collect();
     let risks: Vec<Value> = assessed
         .iter()
-        .filter(|(_, _, item)| is_failing(item))
-        .map(|(_, control, item)| risk(bundle, &key, control, item))
+        .filter(|(_, item)| is_failing(item))
+        .map(|(control, item)| risk(bundle, &key, control, item))
         .collect();
-    let undecided = assessed.iter().filter(|(_, _, item)| state(item).is_none());
+    let undecided = assessed.iter().filter(|(_, item)| state(item).is_none());
     let mut props: Vec<Value> = undecided
-        .map(|(_, control, item)| property(&token(&control.id), &status_text(item)))
+        .map(|(control, item)| property(&token(&control.id), &status_text(item)))
         .collect();
     props.insert(0, property("framework", &key));
     let mut result = json!({
@@ -142,14 +140,23 @@ fn result(bundle: &Bundle, framework: &Framework) -> Value {
         "props": props,
         "reviewed-controls": {"control-selections": [{"include-controls": include}]},
     });
-    // OSCAL has no empty lists.
-    if let Value::Object(fields) = &mut result {
-        let lists = [("observations", observations.all), ("risks", risks), ("findings", findings)];
+    let lists = [("observations", observations.all), ("risks", risks), ("findings", findings)];
+    add_lists(&mut result, lists);
+    result
+}
+
+/// Adds lists to an object; those that are empty OSCAL does not know.
+pub(super) fn add_lists<const N: usize>(to: &mut Value, lists: [(&str, Vec<Value>); N]) {
+    if let Value::Object(fields) = to {
         for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
             fields.insert(name.to_owned(), list.into());
         }
     }
-    result
+}
+
+/// Identifier of the finding, risk or item (`what`) of a control.
+pub(super) fn control_uuid(bundle: &Bundle, what: &str, key: &str, control: &Control) -> String {
+    uuid(bundle, &format!("{what} {key}/{}", control.id))
 }
 
 pub(super) fn is_failing(item: &ControlItem) -> bool {
@@ -177,7 +184,7 @@ pub(super) fn finding(
     related.sort_unstable();
     related.dedup();
     let mut finding = json!({
-        "uuid": uuid(bundle, &format!("finding {key}/{}", control.id)),
+        "uuid": control_uuid(bundle, "finding", key, control),
         "title": format!("{} {}", control.id, control.title),
         "description": line(&item.explanation, "No explanation."),
         "props": [
@@ -190,24 +197,17 @@ pub(super) fn finding(
             "status": {"state": state, "reason": reason},
         },
     });
-    if let Value::Object(fields) = &mut finding {
-        if !related.is_empty() {
-            let list: Vec<_> =
-                related.iter().map(|uuid| json!({"observation-uuid": uuid})).collect();
-            fields.insert("related-observations".to_owned(), list.into());
-        }
-        if is_failing(item) {
-            let risk = uuid(bundle, &format!("risk {key}/{}", control.id));
-            fields.insert("related-risks".to_owned(), json!([{"risk-uuid": risk}]));
-        }
-    }
+    let related = related.iter().map(|uuid| json!({"observation-uuid": uuid})).collect();
+    let risk = || json!({"risk-uuid": control_uuid(bundle, "risk", key, control)});
+    let risks = is_failing(item).then(risk).into_iter().collect();
+    add_lists(&mut finding, [("related-observations", related), ("related-risks", risks)]);
     Some(finding)
 }
 
 pub(super) fn risk(bundle: &Bundle, key: &str, control: &Control, item: &ControlItem) -> Value {
     let waived = item.status == Status::Waived;
     json!({
-        "uuid": uuid(bundle, &format!("risk {key}/{}", control.id)),
+        "uuid": control_uuid(bundle, "risk", key, control),
         "title": format!("{} {}", control.id, control.title),
         "description": line(&item.explanation, "No explanation."),
         "statement": line(&control.remediation, "No advice."),
@@ -224,13 +224,8 @@ pub(super) struct Observations {
 impl Observations {
     pub(super) fn of(bundle: &Bundle, framework: &Framework) -> Self {
         let key = framework.key();
-        let mapped: BTreeSet<&str> = framework
-            .controls
-            .iter()
-            .flat_map(|control| &control.mappings)
-            .flat_map(Mapping::all_checks)
-            .map(|(check, _)| check.as_str())
-            .collect();
+        let mapped = framework.controls_by_check();
+        let mapped: BTreeSet<&str> = mapped.keys().map(|check| check.as_str()).collect();
         let mut by_check: BTreeMap<&str, Vec<&FindingItem>> = BTreeMap::new();
         for finding in &bundle.items.findings {
             if mapped.contains(finding.check.as_str()) {
@@ -272,9 +267,7 @@ fn observation(bundle: &Bundle, id: &str, check: &str, findings: &[&FindingItem]
         "props": props,
         "collected": bundle.run.created,
     });
-    if let (Value::Object(fields), false) = (&mut observation, evidence.is_empty()) {
-        fields.insert("relevant-evidence".to_owned(), evidence.into());
-    }
+    add_lists(&mut observation, [("relevant-evidence", evidence)]);
     observation
 }
 

@@ -3,8 +3,11 @@
 
 use serde_json::{Value, json};
 
-use super::oscal::{Observations, finding, is_failing, line, metadata, property, risk, uuid};
-use super::{ExportFile, Format, controls, status_text};
+use super::oscal::{
+    Observations, add_lists, control_uuid, finding, is_failing, line, metadata, property, risk,
+    uuid,
+};
+use super::{ExportFile, Format, controls, json_file, status_text};
 use crate::assessment::Status;
 use crate::framework::Control;
 use crate::record::ControlItem;
@@ -18,9 +21,7 @@ impl Format for OscalPoam {
     }
 
     fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
-        let mut bytes = serde_json::to_vec_pretty(&document(bundle)).unwrap_or_default();
-        bytes.push(b'\n');
-        vec![ExportFile { name: "poam.json".to_owned(), bytes }]
+        vec![json_file("poam.json", &document(bundle))]
     }
 }
 
@@ -29,8 +30,7 @@ fn document(bundle: &Bundle) -> Value {
     for (framework, _) in &bundle.frameworks {
         let key = framework.key();
         let mut seen = Observations::of(bundle, framework);
-        let remaining = controls(bundle).filter(|(of, _, item)| of.key() == key && remains(item));
-        for (_, control, item) in remaining {
+        for (control, item) in controls(bundle, framework).filter(|(_, item)| remains(item)) {
             items.push(poam_item(bundle, &key, control, item));
             if is_failing(item) {
                 risks.push(risk(bundle, &key, control, item));
@@ -53,11 +53,9 @@ fn document(bundle: &Bundle) -> Value {
         let cluster = &bundle.run.cluster;
         let id = if cluster.uid.is_empty() { &cluster.name } else { &cluster.uid };
         fields.insert("system-id".to_owned(), json!({"id": id}));
-        let lists = [("observations", observations), ("risks", risks), ("findings", findings)];
-        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
-            fields.insert(name.to_owned(), list.into());
-        }
     }
+    let lists = [("observations", observations), ("risks", risks), ("findings", findings)];
+    add_lists(&mut plan, lists);
     json!({"plan-of-action-and-milestones": plan})
 }
 
@@ -70,16 +68,17 @@ fn poam_item(bundle: &Bundle, key: &str, control: &Control, item: &ControlItem) 
     let what = if missing { &control.remaining_evidence } else { &control.remediation };
     let what = line(what, "No advice.");
     let mut entry = json!({
-        "uuid": uuid(bundle, &format!("poam-item {key}/{}", control.id)),
+        "uuid": control_uuid(bundle, "poam-item", key, control),
         "title": format!("{key} {} {}", control.id, control.title),
         "description": format!("{} {what}", item.explanation).trim(),
         "props": [property("status", &status_text(item))],
     });
-    if let (Value::Object(fields), true) = (&mut entry, is_failing(item)) {
-        let of = |kind: &str| uuid(bundle, &format!("{kind} {key}/{}", control.id));
+    if is_failing(item) {
+        let of = |what: &str| control_uuid(bundle, what, key, control);
         let (finding, risk) = (of("finding"), of("risk"));
-        fields.insert("related-findings".to_owned(), json!([{"finding-uuid": finding}]));
-        fields.insert("related-risks".to_owned(), json!([{"risk-uuid": risk}]));
+        let findings = vec![json!({"finding-uuid": finding})];
+        let risks = vec![json!({"risk-uuid": risk})];
+        add_lists(&mut entry, [("related-findings", findings), ("related-risks", risks)]);
     }
     entry
 }

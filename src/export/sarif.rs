@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{ExportFile, Format, name_of};
+use super::{ExportFile, Format, json_file, name_of};
 use crate::finding::{Outcome, Severity};
 use crate::record::FindingItem;
 use crate::sealed::Bundle;
@@ -18,9 +18,7 @@ impl Format for Sarif {
     }
 
     fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
-        let mut bytes = serde_json::to_vec_pretty(&log(bundle)).unwrap_or_default();
-        bytes.push(b'\n');
-        vec![ExportFile { name: "evidence.sarif".to_owned(), bytes }]
+        vec![json_file("evidence.sarif", &log(bundle))]
     }
 }
 

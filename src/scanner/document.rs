@@ -352,9 +352,8 @@ impl<'a> Document<'a> {
         for (number, line) in self.text.lines().enumerate() {
             let line = line.trim();
             if line.starts_with('{') {
-                let alone = Self { text: line, syntax: Syntax::Json, ..self.clone() };
-                let alone = Self { first_line: number + 1, ..alone };
-                each(index, alone.read()?);
+                let line = Self::whole(line, Syntax::Json, self.subject, Probe::default());
+                each(index, Self { first_line: number + 1, ..line }.read()?);
                 index += 1;
             } else if !line.is_empty() {
                 others += 1;
@@ -425,12 +424,9 @@ pub(super) fn parse_xml(text: &str) -> Result<roxmltree::Document<'_>, ReadError
 
 /// The first event of a log: a line of several that is an event by itself.
 fn first_event(text: &str) -> Option<Probe> {
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let single = lines.clone().nth(1).is_none();
-    let line = lines.by_ref().take(MAX_PREFACE).find(|line| line.starts_with(['{', '[']))?;
-    if single {
-        return None;
-    }
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.clone().nth(1)?;
+    let line = lines.take(MAX_PREFACE).find(|line| line.starts_with(['{', '[']))?;
     serde_json::from_str::<Probe>(line).ok().filter(Probe::is_event)
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::kube_object::null_as_default;
 use super::text::{Text, clean, earliest_instant};
-use super::trivy_result::describe_vulnerability;
+use super::trivy_result::{describe_vulnerability, vulnerability_class};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -198,12 +198,9 @@ impl Match<'_> {
     fn read(&self, resource: &Arc<ResourceRef>, locator: Box<str>, why: &str) -> Finding {
         let severity = Severity::from_word(&self.vulnerability.severity);
         let class = match severity {
-            Severity::Critical => "vulnerability-critical",
-            Severity::High => "vulnerability-high",
-            Severity::Medium => "vulnerability-medium",
-            Severity::Low => "vulnerability-low",
+            // A class of its own in Grype.
             Severity::Info => "vulnerability-negligible",
-            Severity::Unknown => "vulnerability-unknown",
+            severity => vulnerability_class(severity),
         };
         let fix = &self.vulnerability.fix;
         let versions: Vec<&str> = fix.versions.iter().map(|version| &**version).collect();

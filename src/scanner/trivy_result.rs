@@ -167,14 +167,18 @@ impl Checks {
     }
 
     pub(super) fn vulnerability(&mut self, severity: Severity) -> CheckId {
-        let class = match severity {
-            Severity::Critical => "vulnerability-critical",
-            Severity::High => "vulnerability-high",
-            Severity::Medium => "vulnerability-medium",
-            Severity::Low => "vulnerability-low",
-            Severity::Info | Severity::Unknown => "vulnerability-unknown",
-        };
-        self.of(class).0
+        self.of(vulnerability_class(severity)).0
+    }
+}
+
+/// Local id of the check that stands for all vulnerabilities of a severity.
+pub(super) fn vulnerability_class(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "vulnerability-critical",
+        Severity::High => "vulnerability-high",
+        Severity::Medium => "vulnerability-medium",
+        Severity::Low => "vulnerability-low",
+        Severity::Info | Severity::Unknown => "vulnerability-unknown",
     }
 }
 
@@ -279,16 +283,7 @@ impl<'r> Reader<'r> {
         outcome: Outcome,
         pointer: &str,
     ) -> Finding {
-        Finding {
-            check,
-            resource: Arc::clone(resource),
-            outcome,
-            severity: Severity::Unknown,
-            rule: "".into(),
-            raw_check: "".into(),
-            message: "".into(),
-            locator: self.document.locator(pointer),
-        }
+        Finding::new(check, Arc::clone(resource), outcome, self.document.locator(pointer))
     }
 
     fn vulnerabilities(&mut self, entry: &Entry<'_>, resource: &Arc<ResourceRef>, pointer: &str) {

@@ -99,6 +99,18 @@ fn a_changed_file_of_a_bundle_is_named() {
 }
 
 #[test]
+fn a_sealed_report_that_was_changed_is_not_taken_for_another_versions() {
+    let (folder, archive) = crate::small_chain::copy();
+    let all = crate::small_chain::files(&archive);
+    for path in all.iter().filter(|path| path.ends_with("report.pdf")) {
+        fs::write(archive.join(path), b"%PDF-1.7").unwrap();
+    }
+    let said = error(&affidavit(folder.path(), &["report", "archive", "--out", "x.pdf"]), 6);
+    assert!(said.contains("report.pdf: it was changed"), "{said}");
+    assert!(!folder.path().join("x.pdf").exists());
+}
+
+#[test]
 fn sarif_is_what_others_read() {
     let bytes = exported("sarif");
     assert_eq!(bytes, exported("sarif"));

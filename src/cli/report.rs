@@ -44,13 +44,13 @@ pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, F
     if let Some(path) = &arguments.check {
         return check(path, &bundle, &*archive, context);
     }
+    let sealed = bundle.file(&*archive, layout::REPORT_PDF).map_err(unsealed)?;
     let bytes = rendered(&bundle, &*archive)?;
     let path = arguments.out.clone().unwrap_or_default();
     std::fs::write(&path, &bytes)
         .with_context(|| path.display().to_string())
         .map_err(not_finished)?;
-    let same = bundle.file(&*archive, layout::REPORT_PDF).is_ok_and(|sealed| sealed == bytes);
-    let text = if same {
+    let text = if sealed == bytes {
         "it is byte for byte the report that was sealed"
     } else {
         "it differs from the report that was sealed: another version of the program made that one"

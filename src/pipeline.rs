@@ -29,7 +29,7 @@ use crate::evidence::statement::{
 use crate::framework::Framework;
 use crate::framework::builtin::{self, FindError};
 use crate::render::build::{self, BuildError};
-use crate::render::{self, RenderError};
+use crate::render::{self, Document, RenderError, Template};
 use crate::run::{self, Run, RunError};
 use crate::seal::{Log, Payload, SealError, Sealed, Sealer};
 use crate::sealed::{self, SealedError};
@@ -589,9 +589,11 @@ impl<'a> Draft<'a> {
             .zip(&prepared.run.frameworks)
             .map(|((framework, _), path)| (framework, digest_of(prepared.rules.get(path))))
             .collect();
-        let report =
-            build::report(&sealed::Items::read(&bytes)?, &prepared.run, &mappings, &facts)?;
-        let pdf = render::pdf(&report, render::Template::Full, &controls)?;
+        let sealed = sealed::Items::read(&bytes)?;
+        let report = build::report(&sealed, &prepared.run, &mappings, &facts)?;
+        let attachments = build::attachments(controls.clone(), &sealed);
+        drop(sealed);
+        let pdf = render::pdf(Document::Bundle(&report), &Template::sealed(), &attachments)?;
 
         let mut payload: Payload = prepared.rules.clone();
         payload.insert(layout::ITEMS.to_owned(), bytes);

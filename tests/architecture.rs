@@ -59,8 +59,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "render",
         &[
             "assessment",
+            "diff",
             "evaluate",
             "evidence",
+            "export",
             "finding",
             "framework",
             "population",

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use affidavit::archive::Directory;
+use affidavit::assessment::StatusCounts;
+use affidavit::sealed::Bundle;
 use quick_junit::{Report, TestCaseStatus};
 use serde_json::Value;
 
@@ -28,6 +31,10 @@ fn stdout(output: &Output) -> String {
 fn error(output: &Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code));
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn small_chain_bundle() -> Bundle {
+    Bundle::read(&Directory::new(small_chain().0.path().join("archive")), None).unwrap()
 }
 
 /// An export of the newest bundle to standard output.
@@ -108,6 +115,108 @@ fn a_sealed_report_that_was_changed_is_not_taken_for_another_versions() {
     let said = error(&affidavit(folder.path(), &["report", "archive", "--out", "x.pdf"]), 6);
     assert!(said.contains("report.pdf: it was changed"), "{said}");
     assert!(!folder.path().join("x.pdf").exists());
+}
+
+/// The text of a PDF by poppler, white space reduced; `None` where it is not installed.
+fn pdf_text(path: &Path) -> Option<String> {
+    let output = match Command::new("pdftotext").arg("-layout").arg(path).arg("-").output() {
+        Ok(output) => output,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "pdftotext: {error}");
+            eprintln!("pdftotext is not installed ({error}); nothing was tested with it");
+            return None;
+        }
+    };
+    assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout).replace('\u{200b}', "");
+    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn every_template_prints_the_totals_that_a_replay_recomputes() {
+    let folder = small_chain().0.path();
+    let replay = ["verify", "archive", "--replay", "--output", "json"];
+    let replay: Value = serde_json::from_slice(&affidavit(folder, &replay).stdout).unwrap();
+    let codes = replay["findings"].as_array().unwrap().iter().map(|finding| &finding["code"]);
+    // The chain is read days after its last run, and nobody keeps its head.
+    assert!(
+        codes.clone().all(|code| code == "STALE_HEAD" || code == "HEAD_UNPINNED"),
+        "{replay:#}"
+    );
+    assert_eq!(replay["checked"]["replayed"], 3, "{replay:#}");
+    let bundle = small_chain_bundle();
+    let counts = bundle.items.controls.values().map(|control| control.status);
+    let counts = StatusCounts::of(counts);
+    let said = format!(
+        "Evidence bears on {} of {} controls that apply; it contradicts {} of them",
+        counts.assessed(),
+        counts.applicable(),
+        counts.not_satisfied
+    );
+    let out = tempfile::tempdir().unwrap();
+    for template in ["executive", "framework", "full"] {
+        let path = out.path().join(template).with_extension("pdf");
+        let name = path.to_str().unwrap();
+        stdout(&affidavit(folder, &["report", "archive", "--template", template, "--out", name]));
+        let Some(text) = pdf_text(&path) else { return };
+        assert!(text.contains(&said), "{template}: no `{said}` in\n{text}");
+        let all = format!("satisfied {} supported {}", counts.satisfied, counts.supported);
+        assert!(text.contains(&all), "{template}: no `{all}`");
+        for word in ["compliant", "certified", "does not add up"] {
+            assert!(!text.to_lowercase().contains(word), "{template}: `{word}`");
+        }
+    }
+}
+
+#[test]
+fn the_annex_has_every_finding_once_under_the_number_that_the_report_gives_it() {
+    let folder = small_chain().0.path();
+    let out = tempfile::tempdir().unwrap();
+    let name = out.path().join("annex");
+    stdout(&affidavit(folder, &["report", "archive", "--annex", name.to_str().unwrap()]));
+    assert_eq!(crate::small_chain::files(&name), ["annex-1.pdf"]);
+    let Some(text) = pdf_text(&name.join("annex-1.pdf")) else { return };
+    let bundle = small_chain_bundle();
+    assert!(text.contains(&format!("All {} findings", bundle.items.findings.len())), "{text}");
+    // In the order of the checks: 4.1.1 passes in row 1, 4.1.2 fails in row 2, 4.2.1 passes in row 3.
+    assert!(text.contains("kube-bench:cis-1.12:4.1.1 1 pass · row 1 "), "{text}");
+    assert!(text.contains("2 fail, unknown · Node/node-1"), "{text}");
+    assert!(text.contains("Pass, row 3, in order: Node/node-1"), "{text}");
+}
+
+#[test]
+fn templates_of_users_are_compiled_and_their_faults_are_placed() {
+    let folder = small_chain().0.path();
+    let own = tempfile::tempdir().unwrap();
+    let main = own.path().join("main.typ");
+    let pdf = own.path().join("own.pdf");
+    let arguments = [
+        "report",
+        "archive",
+        "--template",
+        own.path().to_str().unwrap(),
+        "--out",
+        pdf.to_str().unwrap(),
+    ];
+    let common = "#import \"/common/style.typ\": *\n#import \"/common/page.typ\": *\n#show: layout.with(title: \"Own\")\n";
+    fs::write(&main, format!("{common}= Own\n#num(r.totals.findings) findings of #r.cluster.name"))
+        .unwrap();
+    stdout(&affidavit(folder, &arguments));
+    if let Some(text) = pdf_text(&pdf) {
+        assert!(text.contains("3 findings of test"), "{text}");
+    }
+    fs::write(&main, format!("{common}= Own\n#r.nothing")).unwrap();
+    let said = error(&affidavit(folder, &arguments), 3);
+    assert!(said.contains("/main.typ:5:") && said.contains("nothing"), "{said}");
+    // Nothing beside the template can be read.
+    fs::write(&main, format!("{common}= Own\n#read(\"/etc/passwd\")")).unwrap();
+    assert!(error(&affidavit(folder, &arguments), 3).contains("/main.typ:5:"));
+    let unknown = ["report", "archive", "--template", "no-such", "--out", "x.pdf"];
+    let said = error(&affidavit(folder, &unknown), 2);
+    assert!(said.contains("neither one of") && said.contains("executive"), "{said}");
+    let unknown = ["report", "archive", "--framework", "soc2", "--out", "x.pdf"];
+    let said = error(&affidavit(folder, &unknown), 2);
+    assert!(said.contains("`soc2`; it has cis-kubernetes@1.12"), "{said}");
 }
 
 #[test]

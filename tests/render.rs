@@ -6,12 +6,25 @@ use std::path::Path;
 use std::process::Command;
 
 use affidavit::render::model::Report;
-use affidavit::render::{self, Template};
+use affidavit::render::{self, Attachment, Document, RenderError, Template};
 
 const ATTACHMENT: &[u8] = b"{\"controls\":[],\"text\":\"\xe6\xbc\xa2\"}\n";
 
+/// Templates for reports of one bundle.
+const OF_A_BUNDLE: [&str; 3] = ["executive", "framework", "full"];
+
+fn render_by(report: &Report, template: &str) -> Result<Vec<u8>, RenderError> {
+    let attachment = Attachment {
+        name: render::ATTACHMENT,
+        mime: "application/json",
+        description: "The controls",
+        bytes: ATTACHMENT.to_vec(),
+    };
+    render::pdf(Document::Bundle(report), &Template::find(template).unwrap(), &[attachment])
+}
+
 fn render(report: &Report) -> Vec<u8> {
-    render::pdf(report, Template::Full, ATTACHMENT).unwrap()
+    render_by(report, "full").unwrap()
 }
 
 /// Runs one of poppler's or qpdf's programs; `None` when it is not installed.
@@ -52,17 +65,23 @@ fn text_of(report: &Report) -> Option<String> {
 fn reports_to_look_at() {
     let folder = std::env::var_os("AFFIDAVIT_REPORTS").expect("a folder");
     for (name, report) in [
-        ("sample", sample::sample()),
-        ("three", sample::of(&["cis-kubernetes", "pci-dss", "hipaa-security-rule"])),
+        ("sample", sample::with_history(sample::sample())),
+        (
+            "three",
+            sample::with_history(sample::of(&["cis-kubernetes", "pci-dss", "hipaa-security-rule"])),
+        ),
         ("many", sample::many(12)),
         ("empty", sample::empty()),
         ("hostile", sample::everywhere(sample::HOSTILE[4])),
         ("long", sample::everywhere(&"n".repeat(4096))),
     ] {
-        let begun = std::time::Instant::now();
-        let pdf = render(&report);
-        eprintln!("{name}: {} bytes in {:?}", pdf.len(), begun.elapsed());
-        std::fs::write(Path::new(&folder).join(name).with_extension("pdf"), pdf).unwrap();
+        for template in OF_A_BUNDLE {
+            let begun = std::time::Instant::now();
+            let pdf = render_by(&report, template).unwrap();
+            let name = format!("{name}-{template}.pdf");
+            eprintln!("{name}: {} bytes in {:?}", pdf.len(), begun.elapsed());
+            std::fs::write(Path::new(&folder).join(name), pdf).unwrap();
+        }
     }
 }
 
@@ -169,7 +188,7 @@ fn a_shortened_list_says_what_it_leaves_out() {
     for control in controls.filter(|control| control.failing.len() > 12) {
         long += 1;
         let total = control.failing.len();
-        assert!(text.contains(&format!("8 of {total} are listed. … and {} more:", total - 8)));
+        assert!(text.contains(&format!("12 of {total} are listed. … and {} more:", total - 12)));
     }
     assert!(long > 0, "the sample has no long list");
 }
@@ -195,8 +214,10 @@ fn no_text_makes_a_report_fail() {
     let no_date = "2026-02-31T25:61:61Z";
     let almost = "2026-02-31T02:00:00Z";
     for text in sample::HOSTILE.into_iter().chain([long.as_str(), no_date, almost]) {
-        let pdf = render::pdf(&sample::everywhere(text), Template::Full, ATTACHMENT);
-        assert!(pdf.is_ok(), "{text:?}: {}", pdf.unwrap_err());
+        for template in OF_A_BUNDLE {
+            let pdf = render_by(&sample::everywhere(text), template);
+            assert!(pdf.is_ok(), "{template}, {text:?}: {}", pdf.unwrap_err());
+        }
     }
 }
 
@@ -215,6 +236,6 @@ fn altered_texts_are_counted() {
 fn a_run_at_no_time_has_no_report() {
     let mut report = sample::empty();
     report.created = "yesterday".into();
-    let error = render::pdf(&report, Template::Full, ATTACHMENT).unwrap_err();
+    let error = render_by(&report, "full").unwrap_err();
     assert_eq!(error.to_string(), "`yesterday` is no instant");
 }

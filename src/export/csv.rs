@@ -4,7 +4,7 @@
 //! apostrophe in front (OWASP, CSV injection).
 
 use super::{ExportFile, Format, controls};
-use crate::sealed::Bundle;
+use crate::sealed::{Bundle, Items};
 
 pub(super) struct Csv;
 
@@ -20,7 +20,7 @@ impl Format for Csv {
         };
         vec![
             file("controls.csv", controls_table(bundle)),
-            file("findings.csv", findings_table(bundle)),
+            ExportFile { name: "findings.csv".to_owned(), bytes: findings(&bundle.items) },
             file("sources.csv", sources_table(bundle)),
         ]
     }
@@ -94,7 +94,8 @@ fn controls_table(bundle: &Bundle) -> Table {
     table
 }
 
-fn findings_table(bundle: &Bundle) -> Table {
+/// Every finding, one in a line.
+pub(crate) fn findings(items: &Items) -> Vec<u8> {
     let mut table = Table::new(&[
         "item",
         "source",
@@ -110,10 +111,10 @@ fn findings_table(bundle: &Bundle) -> Table {
         "input",
         "locator",
     ]);
-    for finding in &bundle.items.findings {
+    for finding in &items.findings {
         table.row(&[
             &finding.id,
-            bundle.items.source_of(finding),
+            items.source_of(finding),
             &finding.check,
             &finding.rule,
             finding.outcome.as_str(),
@@ -127,7 +128,7 @@ fn findings_table(bundle: &Bundle) -> Table {
             &finding.locator,
         ]);
     }
-    table
+    table.0.into_bytes()
 }
 
 fn sources_table(bundle: &Bundle) -> Table {

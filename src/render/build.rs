@@ -2,22 +2,26 @@
 //! here comes from `items.jsonl`, `run.json`, the mappings and the statement.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::assessment::{OutcomeCounts, StatusCounts};
 use crate::evaluate::duration_text;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::KeyId;
+use crate::export::csv;
 use crate::finding::Outcome;
 use crate::framework::{self, Framework};
 use crate::population::Listing;
 use crate::record::{
     AttestationItem, ConflictItem, ControlItem, FindingItem, PopulationItem, RiskItem, WaiverItem,
 };
+use crate::render::annex::Order;
 use crate::render::model::{
     Answered, Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
     Framework as FrameworkPart, Gap, Group, Head, Mapping, Population, PopulationKind, Report,
     Risk, Source, Tool, Totals, Waiver,
 };
+use crate::render::{ATTACHMENT, Attachment};
 use crate::run::Run;
 use crate::sealed::{Bundle, Items, SealedError};
 use crate::verify::Archive;
@@ -77,6 +81,26 @@ impl ChainFacts {
     }
 }
 
+/// What the report of a bundle carries with it: the controls as assessed (`controls.json` of the
+/// bundle), and every finding.
+#[must_use]
+pub fn attachments(controls: Vec<u8>, items: &Items) -> Vec<Attachment> {
+    vec![
+        Attachment {
+            name: ATTACHMENT,
+            mime: "application/json",
+            description: "The controls as assessed, in canonical JSON",
+            bytes: controls,
+        },
+        Attachment {
+            name: "findings.csv",
+            mime: "text/csv",
+            description: "Every finding, whatever its outcome (RFC 4180)",
+            bytes: csv::findings(items),
+        },
+    ]
+}
+
 /// Why no report can be made of these items.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -105,15 +129,10 @@ pub fn report(
         .map(|(check, _)| check.as_str())
         .collect();
     let unmapped = items.findings.iter().filter(|f| !mapped.contains(f.check.as_str())).count();
-    let mut failing: BTreeMap<&str, Vec<&FindingItem>> = BTreeMap::new();
-    for finding in &items.findings {
-        if finding.outcome == Outcome::Fail && items.is_usable(finding) {
-            failing.entry(&finding.check).or_default().push(finding);
-        }
-    }
+    let facts = Facts::of(items);
     let frameworks = mappings
         .iter()
-        .map(|(framework, digest)| framework_part(framework, *digest, items, &failing))
+        .map(|(framework, digest)| framework_part(framework, *digest, &facts))
         .collect::<Result<Vec<_>, _>>()?;
     let mut outcomes = OutcomeCounts::new();
     for finding in &items.findings {
@@ -162,7 +181,50 @@ pub fn report(
             .map(|gap| Gap { kind: gap.gap.clone(), text: gap.text.clone() })
             .collect(),
         conflicts: items.conflicts.iter().map(conflict_part).collect(),
+        annex_volumes: facts.volumes,
+        history: Vec::new(),
+        changes: None,
     })
+}
+
+/// What the controls are built from: a finding bears on many of them.
+struct Facts<'i> {
+    items: &'i Items,
+    /// Failing findings that count, by check.
+    failing: BTreeMap<&'i str, Vec<Arc<Failing>>>,
+    /// Rows of each check in the annex.
+    rows: BTreeMap<&'i str, (usize, usize)>,
+    /// Volumes of the annex.
+    volumes: usize,
+}
+
+impl<'i> Facts<'i> {
+    fn of(items: &'i Items) -> Self {
+        let order = Order::of(items);
+        let mut failing: BTreeMap<&str, Vec<Arc<Failing>>> = BTreeMap::new();
+        for (place, finding) in items.findings.iter().enumerate() {
+            if finding.outcome == Outcome::Fail && items.is_usable(finding) {
+                let part = failing_part(finding, order.row(place), items);
+                failing.entry(&finding.check).or_default().push(Arc::new(part));
+            }
+        }
+        Self { items, failing, rows: order.checks(items), volumes: order.volumes() }
+    }
+}
+
+fn failing_part(finding: &FindingItem, row: usize, items: &Items) -> Failing {
+    Failing {
+        item: finding.id.clone(),
+        row,
+        check: finding.check.clone(),
+        rule: finding.rule.clone(),
+        resource: finding.resource.to_string(),
+        namespace: finding.resource.namespace.clone(),
+        severity: finding.severity,
+        message: finding.message.clone(),
+        source: items.source_of(finding).to_owned(),
+        waiver: String::new(),
+    }
 }
 
 fn chain_part(chain: &ChainFacts) -> Chain {
@@ -183,7 +245,7 @@ fn chain_part(chain: &ChainFacts) -> Chain {
     }
 }
 
-fn counts_of(counts: &OutcomeCounts) -> Vec<Count> {
+pub(super) fn counts_of(counts: &OutcomeCounts) -> Vec<Count> {
     counts
         .iter()
         .map(|(outcome, count)| Count { name: outcome.as_str().to_owned(), count: *count })
@@ -276,8 +338,7 @@ fn population_part(input: &str, kinds: &[PopulationItem], items: &Items) -> Popu
 fn framework_part(
     framework: &Framework,
     digest: Digest,
-    items: &Items,
-    failing: &BTreeMap<&str, Vec<&FindingItem>>,
+    facts: &Facts<'_>,
 ) -> Result<FrameworkPart, BuildError> {
     let key = framework.key();
     let mut controls: BTreeMap<&str, Vec<Control>> = BTreeMap::new();
@@ -290,7 +351,8 @@ fn framework_part(
         .collect();
     for control in &framework.controls {
         let id = format!("{key}/{}", control.id);
-        let item = items.controls.get(&id).ok_or_else(|| BuildError::MissingControl(id.clone()))?;
+        let item =
+            facts.items.controls.get(&id).ok_or_else(|| BuildError::MissingControl(id.clone()))?;
         statuses.push(item.status);
         let mut group = Some(control.group.as_str());
         // Bounded: a cycle of groups would not end.
@@ -299,10 +361,7 @@ fn framework_part(
             by_group.entry(id).or_default().push(item.status);
             group = parents.get(id).copied();
         }
-        controls
-            .entry(&control.group)
-            .or_default()
-            .push(control_part(control, item, items, failing));
+        controls.entry(&control.group).or_default().push(control_part(control, item, facts));
     }
     let counts = StatusCounts::of(statuses);
     let groups = framework
@@ -335,21 +394,22 @@ fn framework_part(
     })
 }
 
-fn control_part(
-    control: &framework::Control,
-    item: &ControlItem,
-    items: &Items,
-    failing: &BTreeMap<&str, Vec<&FindingItem>>,
-) -> Control {
+fn control_part(control: &framework::Control, item: &ControlItem, facts: &Facts<'_>) -> Control {
+    let items = facts.items;
     let checks: BTreeSet<&str> = control
         .mappings
         .iter()
         .flat_map(framework::Mapping::all_checks)
         .map(|(check, _)| check.as_str())
         .collect();
-    let mut failures: Vec<&FindingItem> =
-        checks.iter().filter_map(|check| failing.get(check)).flatten().copied().collect();
-    failures.sort_by(|left, right| (left.severity, &left.id).cmp(&(right.severity, &right.id)));
+    let mut failing: Vec<Arc<Failing>> =
+        checks.iter().filter_map(|check| facts.failing.get(check)).flatten().cloned().collect();
+    failing.sort_by(|a, b| (a.severity, &a.item).cmp(&(b.severity, &b.item)));
+    for finding in &mut failing {
+        if let Some(waiver) = item.waived.get(&finding.item) {
+            *finding = Arc::new(Failing { waiver: waiver.clone(), ..(**finding).clone() });
+        }
+    }
     let waivers: BTreeSet<&String> = item.waived.values().collect();
     Control {
         id: control.id.clone(),
@@ -375,6 +435,7 @@ fn control_part(
                         id: id.clone(),
                         title: items.checks.get(id).map(|c| c.title.clone()).unwrap_or_default(),
                         outcomes: counts_of(counts),
+                        rows: facts.rows.get(id.as_str()).copied().unwrap_or_default(),
                     })
                     .collect(),
                 silent_checks: mapping
@@ -384,19 +445,7 @@ fn control_part(
                     .collect(),
             })
             .collect(),
-        failing: failures
-            .into_iter()
-            .map(|finding| Failing {
-                item: finding.id.clone(),
-                check: finding.check.clone(),
-                rule: finding.rule.clone(),
-                resource: finding.resource.to_string(),
-                severity: finding.severity.as_str().to_owned(),
-                message: finding.message.clone(),
-                source: items.source_of(finding).to_owned(),
-                waiver: item.waived.get(&finding.id).cloned().unwrap_or_default(),
-            })
-            .collect(),
+        failing,
         undecided: usize::try_from(item.undecided).unwrap_or(usize::MAX),
         passing: usize::try_from(item.passing).unwrap_or(usize::MAX),
         remediation: control.remediation.clone(),

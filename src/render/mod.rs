@@ -1,52 +1,52 @@
 //! Sealed items → PDF, through typst in this program: embedded fonts and templates, a fixed date,
 //! no network. Equal input gives equal bytes.
 //!
-//! To add a template: a folder under `report-templates/`, one variant of [`Template`].
+//! To add a template: a folder under `report-templates/` with a `main.typ`.
 
+pub mod annex;
 pub mod build;
-pub mod model;
 mod figures;
+pub mod history;
+pub mod model;
+mod template;
 mod text;
 mod world;
 
+use serde_json::Value;
 use typst::foundations::{Datetime, Smart};
 use typst_layout::PagedDocument;
 use typst_pdf::{PdfOptions, PdfStandard, PdfStandards, Timestamp};
 
+pub use template::{SEALED, Template, TemplateError};
+
 use crate::evidence::instant;
+use annex::Volume;
 use model::Report;
 use world::World;
 
-/// Name of the file embedded in every report.
+/// Name of the controls embedded in every report of a bundle.
 pub const ATTACHMENT: &str = "evidence.json";
 
-/// A report template in the binary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Template {
-    /// Everything: cover, summary, provenance, coverage maps, every control, verification.
-    Full,
+/// A file embedded in a report (PDF/A-3, associated file).
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// Name, without folders.
+    pub name: &'static str,
+    /// Media type.
+    pub mime: &'static str,
+    /// What it is, in a sentence.
+    pub description: &'static str,
+    /// Its content.
+    pub bytes: Vec<u8>,
 }
 
-/// The files of a template as `(path, source)`; the first is compiled, the others are its imports.
-type Sources = &'static [(&'static str, &'static str)];
-
-impl Template {
-    fn sources(self) -> Sources {
-        macro_rules! template {
-            ($folder:literal: $($file:literal),+) => {
-                &[$((
-                    concat!("/", $file),
-                    include_str!(concat!("../../report-templates/", $folder, "/", $file)),
-                )),+]
-            };
-        }
-        match self {
-            Self::Full => template!(
-                "full": "main.typ", "style.typ", "summary.typ", "provenance.typ", "map.typ",
-                "controls.typ", "registers.typ", "verify.typ"
-            ),
-        }
-    }
+/// What is printed.
+#[derive(Clone, Copy, Debug)]
+pub enum Document<'a> {
+    /// A report on a bundle.
+    Bundle(&'a Report),
+    /// A volume of a bundle's annex.
+    Annex(&'a Volume),
 }
 
 /// Why there is no report.
@@ -64,30 +64,76 @@ pub enum RenderError {
     Typst(String),
 }
 
-/// Renders a report as PDF/A-3a and PDF/UA-1. `attachment` is embedded as [`ATTACHMENT`].
+/// What every document says of itself.
+struct Identity<'a> {
+    /// RFC 3339: its date.
+    created: &'a str,
+    /// Bytes of different documents have different identifiers.
+    ident: String,
+    tool: &'a model::Tool,
+}
+
+impl Document<'_> {
+    fn identity(&self) -> Identity<'_> {
+        match self {
+            Self::Bundle(report) => Identity {
+                created: &report.created,
+                ident: format!("{}#{}", report.chain.origin, report.chain.seq),
+                tool: &report.tool,
+            },
+            Self::Annex(volume) => Identity {
+                created: &volume.head.created,
+                ident: format!(
+                    "{}#{}/annex/{}",
+                    volume.head.chain.origin, volume.head.chain.seq, volume.number
+                ),
+                tool: &volume.head.tool,
+            },
+        }
+    }
+
+    fn data(&self) -> Result<Value, serde_json::Error> {
+        match self {
+            Self::Bundle(report) => figures::bundle(report),
+            Self::Annex(volume) => serde_json::to_value(volume),
+        }
+    }
+}
+
+/// Renders a document as PDF/A-3a and PDF/UA-1.
 ///
 /// # Errors
 /// [`RenderError`]. Text that the fonts cannot show is no error: it is replaced and counted.
-pub fn pdf(report: &Report, template: Template, attachment: &[u8]) -> Result<Vec<u8>, RenderError> {
-    let created = instant::parse(&report.created)
+pub fn pdf(
+    document: Document<'_>,
+    template: &Template,
+    attachments: &[Attachment],
+) -> Result<Vec<u8>, RenderError> {
+    let identity = document.identity();
+    let created = instant::parse(identity.created)
         .and_then(world::date_time)
-        .ok_or_else(|| RenderError::Time(report.created.clone()))?;
-    let data = figures::data(report, attachment, &world::covers)?;
-    let world = World::new(template.sources(), data, attachment, created);
-    let result = render(&world, report, created);
+        .ok_or_else(|| RenderError::Time(identity.created.to_owned()))?;
+    let data = figures::data(document.data()?, attachments, &world::covers)?;
+    let world = World::new(template, data, attachments, created)
+        .ok_or_else(|| RenderError::Typst("a file of the template has no valid name".to_owned()))?;
+    let result = render(&world, &identity, created);
     // What the compiler remembers of this report is of no use for the next one.
     typst::comemo::evict(0);
     result
 }
 
 /// Goes into the metadata, which is XML.
-fn creator(report: &Report) -> String {
-    let mut text = format!("{} {}", report.tool.name, report.tool.version);
+fn creator(tool: &model::Tool) -> String {
+    let mut text = format!("{} {}", tool.name, tool.version);
     text.retain(|c| c.is_ascii_graphic() || c == ' ');
     text
 }
 
-fn render(world: &World, report: &Report, created: Datetime) -> Result<Vec<u8>, RenderError> {
+fn render(
+    world: &World,
+    identity: &Identity<'_>,
+    created: Datetime,
+) -> Result<Vec<u8>, RenderError> {
     let compiled = typst::compile::<PagedDocument>(world);
     let describe = |errors: ecow::EcoVec<typst::diag::SourceDiagnostic>| {
         let text: Vec<String> = errors.iter().map(|error| world.describe(error)).collect();
@@ -101,8 +147,8 @@ fn render(world: &World, report: &Report, created: Datetime) -> Result<Vec<u8>, 
     let standards = PdfStandards::new(&[PdfStandard::A_3a, PdfStandard::Ua_1])
         .map_err(|error| RenderError::Typst(error.message().to_string()))?;
     let options = PdfOptions {
-        ident: Smart::Custom(format!("{}#{}", report.chain.origin, report.chain.seq)),
-        creator: Smart::Custom(Some(creator(report))),
+        ident: Smart::Custom(identity.ident.clone()),
+        creator: Smart::Custom(Some(creator(identity.tool))),
         timestamp: Some(Timestamp::new_utc(created)),
         page_ranges: None,
         standards,

@@ -2,11 +2,15 @@
 //! bundle's own facts, and nothing else. Templates get it as `/data.json`, in this spelling.
 //!
 //! Lists are complete. A template that shortens one prints how many it left out and where the
-//! whole list stands (`items.jsonl` in the bundle).
+//! whole list stands: rows of the annex ([`super::annex`]), `findings.csv` in the report itself.
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::assessment::StatusCounts;
+use crate::diff::Transition;
+use crate::finding::Severity;
 
 /// A report over one bundle.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +49,58 @@ pub struct Report {
     pub gaps: Vec<Gap>,
     /// Sources that contradict each other on one check and resource.
     pub conflicts: Vec<Conflict>,
+    /// Volumes that the annex has.
+    pub annex_volumes: usize,
+    /// Earlier bundles up to this one, oldest first; empty in the report that a bundle seals, which
+    /// is of one bundle only.
+    pub history: Vec<Past>,
+    /// What changed since an earlier bundle; `None` in the report that a bundle seals.
+    pub changes: Option<Changes>,
+}
+
+/// A bundle in a row of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Past {
+    /// Its number.
+    pub seq: u64,
+    /// When its run took place.
+    pub created: String,
+    /// Runs that were due before it and did not take place, as it declares.
+    pub gap: String,
+    /// Controls of each status by `id@version`.
+    pub frameworks: std::collections::BTreeMap<String, StatusCounts>,
+}
+
+/// What changed between two bundles, by whose doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Changes {
+    /// Number of the earlier bundle.
+    pub since: u64,
+    /// When its run took place.
+    pub since_created: String,
+    /// Controls whose status is another one.
+    pub controls: Vec<Transition>,
+    /// Failures that are there now and were not, by check.
+    pub opened: Vec<Changed>,
+    /// Failures that were there, where the same check now says something else.
+    pub closed: Vec<Changed>,
+    /// Failures of which nothing is said any more.
+    pub vanished: Vec<Changed>,
+    /// Changed mappings, scanners and sources.
+    pub rules: Vec<String>,
+    /// Waivers and attestations that appeared, went, or changed their state.
+    pub decisions: Vec<String>,
+}
+
+/// Failures of one check that came or went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// Check id.
+    pub check: String,
+    /// How many.
+    pub failures: usize,
+    /// The first of their resources.
+    pub examples: Vec<String>,
 }
 
 /// The cluster assessed.
@@ -119,7 +175,7 @@ pub struct Totals {
 }
 
 /// A number with its name.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// What is counted.
     pub name: String,
@@ -307,7 +363,7 @@ pub struct Control {
     /// Facts and their checks.
     pub mappings: Vec<Mapping>,
     /// Failing findings, worst severity first, complete.
-    pub failing: Vec<Failing>,
+    pub failing: Vec<Arc<Failing>>,
     /// Findings that could not tell (error, not-checked).
     pub undecided: usize,
     /// Findings that passed.
@@ -346,6 +402,8 @@ pub struct CheckResult {
     pub title: String,
     /// Findings of each outcome; only those that occur.
     pub outcomes: Vec<Count>,
+    /// First and last row of its findings in the annex, from 1.
+    pub rows: (usize, usize),
 }
 
 /// One failing finding.
@@ -353,14 +411,18 @@ pub struct CheckResult {
 pub struct Failing {
     /// Item id.
     pub item: String,
+    /// Row in the annex, from 1.
+    pub row: usize,
     /// Check id.
     pub check: String,
     /// CVE or rule, if the check stands for a class.
     pub rule: String,
     /// `payments/Deployment/api`.
     pub resource: String,
-    /// Severity word.
-    pub severity: String,
+    /// Namespace; empty for what has none.
+    pub namespace: String,
+    /// How bad.
+    pub severity: Severity,
     /// The scanner's explanation.
     pub message: String,
     /// Source name.

@@ -21,8 +21,7 @@ const MAX_TEXT: usize = 600;
 const CUT: &str = " … (cut; the sealed evidence has all of it)";
 
 /// Values that a reader copies out or a template reads: not broken. Hex, base64, instants, ids.
-const EXACT: [&str; 17] = [
-    "attachment_sha256",
+const EXACT: [&str; 16] = [
     "checkpoint_root",
     "created",
     "date",

@@ -1,6 +1,7 @@
 //! The closed world that a template is compiled in: its own files, the data, our fonts, the run's
 //! date.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use jiff::tz::TimeZone;
@@ -11,17 +12,22 @@ use typst::text::{Font, FontBook};
 use typst::utils::LazyHash;
 use typst::{Library, LibraryExt, WorldExt};
 
+use super::Attachment;
+use super::template::{FILES, Template};
+
 /// Fonts in the order in which they are tried.
-const FONT_FILES: [&[u8]; 5] = [
-    include_bytes!("../../report-templates/fonts/Inter-Regular.otf"),
-    include_bytes!("../../report-templates/fonts/Inter-Italic.otf"),
-    include_bytes!("../../report-templates/fonts/Inter-SemiBold.otf"),
-    include_bytes!("../../report-templates/fonts/Inter-Bold.otf"),
-    include_bytes!("../../report-templates/fonts/JetBrainsMono-Regular.ttf"),
+const FONT_FILES: [&str; 5] = [
+    "fonts/Inter-Regular.otf",
+    "fonts/Inter-Italic.otf",
+    "fonts/Inter-SemiBold.otf",
+    "fonts/Inter-Bold.otf",
+    "fonts/JetBrainsMono-Regular.ttf",
 ];
 
-static FONTS: LazyLock<Vec<Font>> =
-    LazyLock::new(|| FONT_FILES.iter().flat_map(|file| Font::iter(Bytes::new(*file))).collect());
+static FONTS: LazyLock<Vec<Font>> = LazyLock::new(|| {
+    let files = FONT_FILES.iter().filter_map(|path| FILES.get_file(path));
+    files.flat_map(|file| Font::iter(Bytes::new(file.contents()))).collect()
+});
 
 static LIBRARY: LazyLock<LazyHash<Library>> =
     LazyLock::new(|| LazyHash::new(Library::builder().build()));
@@ -35,29 +41,41 @@ pub(super) fn covers(c: char) -> bool {
 }
 
 pub(super) struct World {
-    /// The first is compiled.
-    sources: Vec<Source>,
-    files: [(FileId, Bytes); 2],
+    main: FileId,
+    sources: HashMap<FileId, Source>,
+    files: HashMap<FileId, Bytes>,
     today: Datetime,
 }
 
 impl World {
+    /// `None` when a name in the template cannot be a path.
     pub(super) fn new(
-        template: super::Sources,
+        template: &Template,
         data: Vec<u8>,
-        attachment: &[u8],
+        attachments: &[Attachment],
         today: Datetime,
-    ) -> Self {
+    ) -> Option<Self> {
         // File ids are interned for the life of the process, so names are the same for every report.
-        let source = |(path, text): &(&str, &str)| Source::new(file_id(path), (*text).to_owned());
-        Self {
-            sources: template.iter().map(source).collect(),
-            files: [
-                (file_id("/data.json"), Bytes::new(data)),
-                (file_id("/evidence.json"), Bytes::new(attachment.to_vec())),
-            ],
+        let mut world = Self {
+            main: file_id("/main.typ")?,
+            sources: HashMap::new(),
+            files: HashMap::from([(file_id("/data.json")?, Bytes::new(data))]),
             today,
+        };
+        for (path, bytes) in template.files() {
+            let id = file_id(path)?;
+            match std::str::from_utf8(bytes) {
+                Ok(text) if has_extension(path, "typ") => {
+                    drop(world.sources.insert(id, Source::new(id, text.to_owned())));
+                }
+                _ => drop(world.files.insert(id, Bytes::new(bytes.clone()))),
+            }
         }
+        for attachment in attachments {
+            let id = file_id(&format!("/{}", attachment.name))?;
+            world.files.insert(id, Bytes::new(attachment.bytes.clone()));
+        }
+        Some(world)
     }
 
     /// `/main.typ:3:1: message`.
@@ -80,10 +98,12 @@ impl World {
     }
 }
 
-#[allow(clippy::expect_used, reason = "the names are constants of this module")]
-fn file_id(path: &str) -> FileId {
-    let path = VirtualPath::new(path).expect("a constant, valid path");
-    RootedPath::new(VirtualRoot::Project, path).intern()
+fn has_extension(path: &str, extension: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|found| found == extension)
+}
+
+fn file_id(path: &str) -> Option<FileId> {
+    Some(RootedPath::new(VirtualRoot::Project, VirtualPath::new(path).ok()?).intern())
 }
 
 pub(super) fn date_time(at: jiff::Timestamp) -> Option<Datetime> {
@@ -109,17 +129,15 @@ impl typst::World for World {
     }
 
     fn main(&self) -> FileId {
-        self.sources.first().map_or_else(|| file_id("/main.typ"), Source::id)
+        self.main
     }
 
     fn source(&self, id: FileId) -> FileResult<Source> {
-        let found = self.sources.iter().find(|source| source.id() == id);
-        found.cloned().ok_or(FileError::AccessDenied)
+        self.sources.get(&id).cloned().ok_or(FileError::AccessDenied)
     }
 
     fn file(&self, id: FileId) -> FileResult<Bytes> {
-        let found = self.files.iter().find(|(known, _)| *known == id);
-        found.map(|(_, bytes)| bytes.clone()).ok_or(FileError::AccessDenied)
+        self.files.get(&id).cloned().ok_or(FileError::AccessDenied)
     }
 
     fn font(&self, index: usize) -> Option<Font> {

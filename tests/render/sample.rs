@@ -2,11 +2,15 @@
 //! findings, and texts that somebody hostile could have put in a cluster.
 
 use affidavit::assessment::{Status, StatusCounts};
+use std::sync::Arc;
+
+use affidavit::diff::Transition;
+use affidavit::finding::Severity;
 use affidavit::framework::{self, builtin};
 use affidavit::render::model::{
-    Answered, Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
-    Framework, Gap, Group, Head, Mapping, Population, PopulationKind, Report, Risk, Source, Tool,
-    Totals, Waiver,
+    Answered, Attestation, Chain, Changed, Changes, CheckResult, Cluster, Conflict, Control, Count,
+    Failing, File, Framework, Gap, Group, Head, Mapping, Past, Population, PopulationKind, Report,
+    Risk, Source, Tool, Totals, Waiver,
 };
 
 /// Texts that have broken reports.
@@ -118,6 +122,7 @@ fn mappings(control: &framework::Control, status: Status, draw: &mut Draw) -> Ve
                     } else {
                         vec![count("pass", 1 + draw.below(240))]
                     },
+                    rows: (draw.below(400), 400 + draw.below(400)),
                     id,
                 })
                 .collect(),
@@ -133,7 +138,7 @@ fn failing(
     waiver: &str,
     many: usize,
     draw: &mut Draw,
-) -> Vec<Failing> {
+) -> Vec<Arc<Failing>> {
     let checks: Vec<&str> =
         mappings.iter().flat_map(|m| &m.checks).map(|check| check.id.as_str()).collect();
     if checks.is_empty() {
@@ -142,20 +147,21 @@ fn failing(
     let mut failing: Vec<_> = (0..many)
         .map(|index| Failing {
             item: format!("finding/{control}/{index}"),
+            row: 1 + draw.below(900),
             check: draw.of(&checks).to_owned(),
             rule: if draw.below(4) == 0 { "CVE-2026-21441".into() } else { String::new() },
             resource: draw.of(&RESOURCES).to_owned(),
-            severity: draw
-                .of(&["critical", "high", "high", "medium", "medium", "low", "unknown"])
-                .into(),
+            namespace: draw.of(&["payments", "checkout", "monitoring", "identity", ""]).to_owned(),
+            severity: Severity::from_word(
+                draw.of(&["critical", "high", "high", "medium", "medium", "low", "unknown"]),
+            ),
             message: draw.of(&MESSAGES).to_owned(),
             source: "trivy".into(),
             waiver: waiver.into(),
         })
         .collect();
-    let order = ["critical", "high", "medium", "low", "unknown"];
-    failing.sort_by_key(|f| order.iter().position(|word| *word == f.severity));
-    failing
+    failing.sort_by_key(|finding| finding.severity);
+    failing.into_iter().map(Arc::new).collect()
 }
 
 fn control(control: &framework::Control, draw: &mut Draw) -> (Status, Control) {
@@ -508,7 +514,67 @@ pub fn of(frameworks: &[&str]) -> Report {
             resource: "payments/Deployment/api".into(),
             sides: vec!["kubescape:C-0057: pass".into(), "trivy:KSV-0017: fail".into()],
         }],
+        annex_volumes: 1,
+        history: Vec::new(),
+        changes: None,
     }
+}
+
+/// The report with what stood in earlier bundles: twelve runs, one of them after a gap.
+pub fn with_history(mut report: Report) -> Report {
+    let mut draw = Draw(11);
+    report.history = (0..12_u64)
+        .map(|index| Past {
+            seq: 315 + index,
+            created: format!("2026-11-{:02}T02:00:00Z", 12 + index),
+            gap: if index == 9 {
+                "1 scheduled runs did not take place".into()
+            } else {
+                String::new()
+            },
+            frameworks: report
+                .frameworks
+                .iter()
+                .map(|f| {
+                    let mut counts = f.counts;
+                    let moved =
+                        counts.satisfied.min(draw.below(14 - usize::try_from(index).unwrap()));
+                    counts.satisfied -= moved;
+                    counts.not_satisfied += moved;
+                    (format!("{}@{}", f.id, f.version), if index == 11 { f.counts } else { counts })
+                })
+                .collect(),
+        })
+        .collect();
+    let changed = |check: &str, failures: usize| Changed {
+        check: check.into(),
+        failures,
+        examples: RESOURCES.iter().take(failures.min(2)).map(ToString::to_string).collect(),
+    };
+    report.changes = Some(Changes {
+        since: 325,
+        since_created: "2026-11-22T02:00:00Z".into(),
+        controls: vec![
+            Transition {
+                control: "cis-kubernetes@1.12/5.2.2".into(),
+                before: Some(Status::NotSatisfied),
+                after: Some(Status::Satisfied),
+                mapping_changed: false,
+            },
+            Transition {
+                control: "pci-dss@4.0.1/2.2.4".into(),
+                before: Some(Status::Supported),
+                after: Some(Status::NotSatisfied),
+                mapping_changed: true,
+            },
+        ],
+        opened: vec![changed("trivy:KSV-0014", 11), changed("kube-bench:cis-1.12:1.2.5", 1)],
+        closed: vec![changed("trivy:KSV-0017", 2)],
+        vanished: vec![changed("kubescape:C-0057", 3)],
+        rules: vec!["tool trivy: 0.71.2 instead of 0.70.0".into()],
+        decisions: vec!["waiver/W-2026-009: expired instead of in-force".into()],
+    });
+    report
 }
 
 /// CIS and PCI, with a hostile text here and there.
@@ -524,6 +590,7 @@ pub fn sample() -> Report {
             .step_by(9)
         {
             let Some(text) = hostile.next() else { break };
+            let finding = Arc::make_mut(finding);
             finding.resource = (*text).into();
             finding.message = format!("{text} {}", finding.message);
         }
@@ -539,15 +606,17 @@ pub fn many(failing: usize) -> Report {
     for control in controls {
         let finding = |index: usize| Failing {
             item: format!("finding/{}/{index}", control.id),
+            row: 1 + index,
             check: format!("kube-bench:cis-1.12:{}", control.id),
             rule: String::new(),
             resource: RESOURCES[index % RESOURCES.len()].into(),
-            severity: "high".into(),
+            namespace: "payments".into(),
+            severity: Severity::High,
             message: MESSAGES[index % MESSAGES.len()].into(),
             source: "kube-bench".into(),
             waiver: String::new(),
         };
-        control.failing = (0..failing).map(finding).collect();
+        control.failing = (0..failing).map(finding).map(Arc::new).collect();
     }
     report
 }
@@ -685,21 +754,28 @@ fn everywhere_in_control(control: &mut Control, text: &str, index: usize) {
             strength: text.into(),
             rationale: text.into(),
             responsibility: text.into(),
-            checks: vec![CheckResult { id: text.into(), title: text.into(), outcomes: counts() }],
+            checks: vec![CheckResult {
+                id: text.into(),
+                title: text.into(),
+                outcomes: counts(),
+                rows: (1, 2),
+            }],
             silent_checks: list(),
         }]
     };
-    let finding = |_| Failing {
+    let finding = |row| Failing {
         item: text.into(),
+        row,
         check: text.into(),
         rule: text.into(),
         resource: text.into(),
-        severity: text.into(),
+        namespace: text.into(),
+        severity: Severity::Unknown,
         message: text.into(),
         source: text.into(),
         waiver: text.into(),
     };
-    control.failing = (0..index * 6).map(finding).collect();
+    control.failing = (0..index * 6).map(finding).map(Arc::new).collect();
 }
 
 fn everywhere_in_registers(report: &mut Report, text: &str) {

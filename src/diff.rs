@@ -22,9 +22,10 @@ pub struct Difference {
     pub closed: Vec<Failure>,
     /// Failures of which nothing is said any more: the resource is gone, or the check was not made.
     pub vanished: Vec<Failure>,
-    /// Changed mappings, scanners and sources: what makes results differ though nothing in the cluster
-    /// did.
+    /// Changed mappings and tools: what makes results differ though nothing in the cluster did.
     pub rules: Vec<String>,
+    /// Sources that came, went, or stand otherwise.
+    pub sources: Vec<String>,
     /// Waivers and attestations that appeared, went, or changed their state.
     pub decisions: Vec<String>,
 }
@@ -66,6 +67,7 @@ impl Difference {
         let mut difference = Self {
             controls: transitions(before, after),
             rules: rules(before, after),
+            sources: sources(&before.items, &after.items),
             decisions: decisions(&before.items, &after.items),
             ..Self::default()
         };
@@ -132,7 +134,9 @@ fn scanner(check: &str) -> &str {
     check.split_once(':').map_or(check, |(scanner, _)| scanner)
 }
 
-fn transitions(before: &Bundle, after: &Bundle) -> Vec<Transition> {
+/// Controls whose status is another one.
+#[must_use]
+pub fn transitions(before: &Bundle, after: &Bundle) -> Vec<Transition> {
     let (old, new) = (&before.items.controls, &after.items.controls);
     let ids: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let status = |items: &BTreeMap<String, ControlItem>, id| items.get(id).map(|item| item.status);
@@ -155,22 +159,28 @@ fn mapping<'b>(bundle: &'b Bundle, id: &str) -> Option<&'b [Mapping]> {
     Some(&framework.control(control)?.mappings)
 }
 
-/// Everything but the cluster that results depend on.
-fn rules(before: &Bundle, after: &Bundle) -> Vec<String> {
+/// Everything but the cluster that results depend on: mappings, tools, their rules, this program.
+#[must_use]
+pub fn rules(before: &Bundle, after: &Bundle) -> Vec<String> {
     let mut said = Vec::new();
     let frameworks = |bundle: &Bundle| -> BTreeMap<String, String> {
         bundle.frameworks.iter().map(|(f, digest)| (f.key(), digest.to_string())).collect()
     };
     compare("mapping of", &frameworks(before), &frameworks(after), &mut said);
     compare("tool", &tools(&before.items), &tools(&after.items), &mut said);
-    let sources = |items: &Items| -> BTreeMap<String, String> {
-        items.sources.values().map(|s| (s.name.clone(), s.standing.clone())).collect()
-    };
-    compare("source", &sources(&before.items), &sources(&after.items), &mut said);
     let (old, new) = (&before.run.tool, &after.run.tool);
     if old.version != new.version {
         said.push(format!("{} {} instead of {}", new.name, new.version, old.version));
     }
+    said
+}
+
+fn sources(before: &Items, after: &Items) -> Vec<String> {
+    let standings = |items: &Items| -> BTreeMap<String, String> {
+        items.sources.values().map(|s| (s.name.clone(), s.standing.clone())).collect()
+    };
+    let mut said = Vec::new();
+    compare("", &standings(before), &standings(after), &mut said);
     said
 }
 
@@ -189,7 +199,9 @@ fn tools(items: &Items) -> BTreeMap<String, String> {
     tools.into_iter().map(|(tool, versions)| (tool, text(versions))).collect()
 }
 
-fn decisions(before: &Items, after: &Items) -> Vec<String> {
+/// Waivers and attestations that appeared, went, or changed their state.
+#[must_use]
+pub fn decisions(before: &Items, after: &Items) -> Vec<String> {
     let states = |items: &Items| -> BTreeMap<String, String> {
         let waivers = items.waivers.iter().map(|item| (item.id.clone(), item.state.clone()));
         let stated = items.attestations.iter().map(|item| (item.id.clone(), item.state.clone()));

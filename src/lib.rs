@@ -34,6 +34,8 @@ pub mod verify;
 pub mod disclose;
 pub mod sealed;
 pub mod diff;
+#[cfg(feature = "cli")]
+pub mod period;
 pub mod sample;
 
 // Edges: each knows the core, none knows another edge.

@@ -3,6 +3,7 @@
 //! trusted is for [`crate::verify`] to say.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -102,6 +103,11 @@ impl Items {
     /// # Errors
     /// [`SealedError::Item`].
     pub fn read(bytes: &[u8]) -> Result<Self, SealedError> {
+        Self::read_kinds(bytes, |_| true)
+    }
+
+    /// Reads the items of some kinds; `counts` has all of them.
+    fn read_kinds(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Self, SealedError> {
         #[derive(Deserialize)]
         struct Kind {
             #[serde(rename = "type")]
@@ -111,6 +117,9 @@ impl Items {
         for line in items::lines(bytes) {
             let Kind { kind } = parse(&line)?;
             *all.counts.entry(kind.clone()).or_default() += 1;
+            if !wanted(&kind) {
+                continue;
+            }
             match kind.as_str() {
                 "attestation" => all.attestations.push(parse(&line)?),
                 "check" => {
@@ -181,12 +190,20 @@ pub struct Bundle {
     /// What the run was.
     pub run: Run,
     /// The frameworks of the run, in its order, with the digests of their files.
-    pub frameworks: Vec<(Framework, Digest)>,
+    pub frameworks: Vec<(Arc<Framework>, Digest)>,
     /// Its items.
     pub items: Items,
     /// Digest of its list of files, which names its folder.
     sums: Digest,
     manifest: Manifest,
+}
+
+/// The head of the log at a size.
+fn head(archive: &dyn Archive, size: u64) -> Result<Pin, SealedError> {
+    let path = layout::checkpoint(size);
+    let note = SignedCheckpoint::parse(&archive.read(&path)?)
+        .map_err(|error| SealedError::File { path, reason: error.to_string() })?;
+    Ok(Pin::from(note.checkpoint))
 }
 
 /// The number of the newest bundle that is meant: the one asked for, or the last there is.
@@ -202,7 +219,30 @@ impl Bundle {
     /// # Errors
     /// [`SealedError`].
     pub fn read(archive: &dyn Archive, seq: Option<u64>) -> Result<Self, SealedError> {
-        let seq = number(archive, seq)?;
+        Self::read_parts(archive, number(archive, seq)?, &[], Items::read)
+    }
+
+    /// Reads a bundle without its findings and risks, which are most of it. Frameworks that `known`
+    /// has with the same digest are shared with it.
+    ///
+    /// # Errors
+    /// [`SealedError`].
+    pub fn read_without_findings(
+        archive: &dyn Archive,
+        seq: u64,
+        known: &[(Arc<Framework>, Digest)],
+    ) -> Result<Self, SealedError> {
+        Self::read_parts(archive, number(archive, Some(seq))?, known, |bytes| {
+            Items::read_kinds(bytes, |kind| !matches!(kind, "finding" | "risk"))
+        })
+    }
+
+    fn read_parts(
+        archive: &dyn Archive,
+        seq: u64,
+        known: &[(Arc<Framework>, Digest)],
+        read_items: impl Fn(&[u8]) -> Result<Items, SealedError>,
+    ) -> Result<Self, SealedError> {
         let bytes = archive.read(&layout::statement(seq))?;
         let statement =
             Statement::parse(&bytes).map_err(|source| SealedError::Statement { seq, source })?;
@@ -224,11 +264,16 @@ impl Bundle {
         let mut frameworks = Vec::new();
         for path in &run.frameworks {
             let bytes = file(path)?;
+            let digest = Digest::of(&bytes);
+            if let Some(same) = known.iter().find(|(_, known)| *known == digest) {
+                frameworks.push(same.clone());
+                continue;
+            }
             let framework =
                 Framework::from_json(&bytes).map_err(|error| malformed(path, error.to_string()))?;
-            frameworks.push((framework, Digest::of(&bytes)));
+            frameworks.push((Arc::new(framework), digest));
         }
-        let items = Items::read(&file(layout::ITEMS)?)?;
+        let items = read_items(&file(layout::ITEMS)?)?;
         Ok(Self { digest: Digest::of(&bytes), statement, run, frameworks, items, sums, manifest })
     }
 
@@ -252,13 +297,15 @@ impl Bundle {
     /// [`SealedError`].
     pub fn head_before(&self, archive: &dyn Archive) -> Result<Option<Pin>, SealedError> {
         let size = self.seq();
-        if size == 0 {
-            return Ok(None);
-        }
-        let path = layout::checkpoint(size);
-        let note = SignedCheckpoint::parse(&archive.read(&path)?)
-            .map_err(|error| SealedError::File { path, reason: error.to_string() })?;
-        Ok(Some(Pin::from(note.checkpoint)))
+        if size == 0 { Ok(None) } else { head(archive, size).map(Some) }
+    }
+
+    /// The head of the log with this bundle.
+    ///
+    /// # Errors
+    /// [`SealedError`].
+    pub fn head(&self, archive: &dyn Archive) -> Result<Pin, SealedError> {
+        head(archive, self.seq() + 1)
     }
 
     /// Who signed the statement, and the root keys of the keyring that was in force.

@@ -83,7 +83,8 @@ fn sections(difference: &Difference) -> Vec<(&'static str, Vec<Vec<String>>)> {
         ("Cluster: failures opened", failures(&difference.opened)),
         ("Cluster: failures closed", failures(&difference.closed)),
         ("Failures of which nothing is said any more", failures(&difference.vanished)),
-        ("Rules, tools and sources", words(&difference.rules)),
+        ("Rules and tools", words(&difference.rules)),
+        ("Sources", words(&difference.sources)),
         ("Waivers and attestations", words(&difference.decisions)),
     ]
 }

@@ -3,17 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
+use indicatif::ProgressBar;
 
 use super::Context;
 use super::trust::{Place, Trust, not_finished, open_verified, unsealed, usage};
 use crate::evidence::digest::Digest;
-use crate::evidence::layout;
+use crate::evidence::{instant, layout};
 use crate::exit::Exit;
 use crate::framework::Framework;
 use crate::output::Failure;
+use crate::period::{self, Period, PeriodError};
+use crate::pipeline::TOOL;
 use crate::render::annex::Annex;
 use crate::render::build::{self, ChainFacts};
-use crate::render::model::Report;
+use crate::render::model::{Report, Tool};
 use crate::render::{self, Document, SEALED, Template, history};
 use crate::sealed::Bundle;
 use crate::verify::Archive;
@@ -31,9 +34,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N")]
     bundle: Option<u64>,
 
-    /// executive, framework, full or period, or a folder with a main.typ of your own
-    #[arg(long, value_name = "NAME|FOLDER", default_value = SEALED)]
-    template: String,
+    /// executive, framework or full, or a folder with a main.typ of your own [default: full; period
+    /// for a period]
+    #[arg(long, value_name = "NAME|FOLDER")]
+    template: Option<String>,
 
     /// Only this framework (pci-dss or pci-dss@4.0.1); the template `framework` wants one
     #[arg(long, value_name = "FRAMEWORK")]
@@ -42,6 +46,19 @@ pub(super) struct Arguments {
     /// Say what changed since this bundle
     #[arg(long, value_name = "N")]
     since: Option<u64>,
+
+    /// Report on a period instead of one bundle: 2026, 2026-Q3, 2026-10, 2026-10-05; pci-dss and
+    /// hipaa are the 12 months and the six years up to now
+    #[arg(long, value_name = "PERIOD", conflicts_with_all = ["bundle", "since", "annex", "check"])]
+    period: Option<String>,
+
+    /// The same from this day or instant
+    #[arg(long, value_name = "TIME", requires = "to", conflicts_with_all = ["period", "bundle", "since", "annex", "check"])]
+    from: Option<String>,
+
+    /// … up to this day or instant
+    #[arg(long, value_name = "TIME", requires = "from")]
+    to: Option<String>,
 
     /// Write the report, from sealed data
     #[arg(long, value_name = "FILE", group = "what")]
@@ -57,7 +74,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
+    let asked = asked(arguments, context)?;
     let archive = open_verified(&arguments.place, &arguments.trust, context)?;
+    if let Some(asked) = asked {
+        return period(arguments, &asked, &*archive, context);
+    }
     let bundle = Bundle::read(&*archive, arguments.bundle).map_err(unsealed)?;
     if let Some(path) = &arguments.check {
         return check(path, &bundle, &*archive, context);
@@ -67,8 +88,8 @@ pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, F
         annex(folder, &bundle, &report, context)?;
     }
     let Some(path) = &arguments.out else { return Ok(Exit::Done) };
-    let is_sealed =
-        arguments.template == SEALED && arguments.framework.is_none() && arguments.since.is_none();
+    let name = arguments.template.as_deref().unwrap_or(SEALED);
+    let is_sealed = name == SEALED && arguments.framework.is_none() && arguments.since.is_none();
     if is_sealed {
         let sealed = bundle.file(&*archive, layout::REPORT_PDF).map_err(unsealed)?;
         let bytes = pdf(&report, &Template::sealed(), &bundle, &*archive)?;
@@ -80,13 +101,85 @@ pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, F
         };
         context.output.note(format!("{}: {text}", path.display()));
     } else {
-        let template = Template::find(&arguments.template).map_err(|error| usage(error.into()))?;
+        let template = Template::find(name).map_err(|error| usage(error.into()))?;
         let report = chosen(arguments, report, &bundle, &*archive)?;
         write(path, &pdf(&report, &template, &bundle, &*archive)?)?;
         let text = "made from sealed data, and not itself sealed";
         context.output.note(format!("{}: {text}", path.display()));
     }
     Ok(Exit::Done)
+}
+
+/// The period that is asked for.
+fn asked(arguments: &Arguments, context: &Context) -> Result<Option<Period>, Failure> {
+    let period = match (&arguments.period, arguments.from.as_ref().zip(arguments.to.as_ref())) {
+        (Some(text), _) => Period::parse(text, context.now),
+        (None, Some((from, to))) => Period::between(from, to),
+        (None, None) => return Ok(None),
+    };
+    period.map(Some).map_err(|error| usage(error.into()))
+}
+
+fn period(
+    arguments: &Arguments,
+    period: &Period,
+    archive: &dyn Archive,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let name = arguments.template.as_deref().unwrap_or("period");
+    let template = Template::find(name).map_err(|error| usage(error.into()))?;
+    let bar = if context.progress { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    let progress = |done: usize, of: usize| {
+        bar.set_length(u64::try_from(of).unwrap_or(u64::MAX));
+        bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+    };
+    let over_time = period::over_time(archive, period, context.now, &progress);
+    bar.finish_and_clear();
+    let mut over_time = over_time.map_err(|error| match error {
+        PeriodError::Sealed(error) => unsealed(error),
+        PeriodError::NoRuns { .. } => usage(error.into()),
+    })?;
+    if let Some(wanted) = &arguments.framework {
+        keep_framework(&mut over_time.frameworks, wanted, |f| (&f.id, &f.version))?;
+    }
+    if context.output.is_json() {
+        context.output.json(&over_time);
+    }
+    let Some(path) = &arguments.out else { return Ok(Exit::Done) };
+    let newest = Bundle::read(archive, None).map_err(unsealed)?;
+    let facts = ChainFacts::of(&newest, archive).map_err(unsealed)?;
+    let head = newest.head(archive).map_err(unsealed)?;
+    let (name, version) = TOOL;
+    let tool = Tool { name: name.to_owned(), version: version.to_owned() };
+    let made = (instant::format(context.now), tool);
+    let (present, expected) = (over_time.runs.len(), over_time.expected);
+    let report = build::period_report(&newest, &facts, &head, over_time, made);
+    let bytes = render::pdf(Document::Period(&report), &template, &[]).map_err(not_finished)?;
+    write(path, &bytes)?;
+    context.output.note(format!(
+        "{}: {present} of {expected} runs; made from sealed data, and not itself sealed",
+        path.display()
+    ));
+    Ok(Exit::Done)
+}
+
+/// Keeps the framework that is wanted.
+fn keep_framework<T>(
+    frameworks: &mut Vec<T>,
+    wanted: &str,
+    key: impl Fn(&T) -> (&str, &str),
+) -> Result<(), Failure> {
+    let full = |framework: &T| {
+        let (id, version) = key(framework);
+        format!("{id}@{version}")
+    };
+    let names: Vec<String> = frameworks.iter().map(full).collect();
+    frameworks.retain(|f| wanted == key(f).0 || wanted == full(f));
+    if frameworks.is_empty() {
+        let text = format!("there is no framework `{wanted}`, but {}", names.join(", "));
+        return Err(usage(anyhow!(text)));
+    }
+    Ok(())
 }
 
 /// The report with what its template and the arguments want more, or less.
@@ -106,27 +199,14 @@ fn chosen(
         let before = Bundle::read(archive, Some(seq)).map_err(unsealed)?;
         report.changes = Some(history::changes(&before, bundle));
     }
-    let names: Vec<String> =
-        report.frameworks.iter().map(|f| format!("{}@{}", f.id, f.version)).collect();
-    match &arguments.framework {
-        Some(wanted) => {
-            report
-                .frameworks
-                .retain(|f| *wanted == f.id || *wanted == format!("{}@{}", f.id, f.version));
-            if report.frameworks.is_empty() {
-                let text =
-                    format!("the bundle has no framework `{wanted}`; it has {}", names.join(", "));
-                return Err(usage(anyhow!(text)));
-            }
-        }
-        None if arguments.template == "framework" && names.len() > 1 => {
-            let text = format!(
-                "the template `framework` is about one: name it with --framework ({})",
-                names.join(", ")
-            );
-            return Err(usage(anyhow!(text)));
-        }
-        None => {}
+    if let Some(wanted) = &arguments.framework {
+        keep_framework(&mut report.frameworks, wanted, |f| (&f.id, &f.version))?;
+    } else if arguments.template.as_deref() == Some("framework") && report.frameworks.len() > 1 {
+        let names = report.frameworks.iter().map(|f| format!("{}@{}", f.id, f.version));
+        let names = names.collect::<Vec<_>>().join(", ");
+        let text =
+            format!("the template `framework` is about one: name it with --framework ({names})");
+        return Err(usage(anyhow!(text)));
     }
     Ok(report)
 }
@@ -165,7 +245,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 fn model(bundle: &Bundle, archive: &dyn Archive) -> Result<Report, Failure> {
     let facts = ChainFacts::of(bundle, archive).map_err(unsealed)?;
     let mappings: Vec<(&Framework, Digest)> =
-        bundle.frameworks.iter().map(|(framework, digest)| (framework, *digest)).collect();
+        bundle.frameworks.iter().map(|(framework, digest)| (&**framework, *digest)).collect();
     build::report(&bundle.items, &bundle.run, &mappings, &facts).map_err(not_finished)
 }
 

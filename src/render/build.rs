@@ -11,6 +11,7 @@ use crate::evidence::key::KeyId;
 use crate::export::csv;
 use crate::finding::Outcome;
 use crate::framework::{self, Framework};
+use crate::period::OverTime;
 use crate::population::Listing;
 use crate::record::{
     AttestationItem, ConflictItem, ControlItem, FindingItem, PopulationItem, RiskItem, WaiverItem,
@@ -18,8 +19,8 @@ use crate::record::{
 use crate::render::annex::Order;
 use crate::render::model::{
     Answered, Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
-    Framework as FrameworkPart, Gap, Group, Head, Mapping, Population, PopulationKind, Report,
-    Risk, Source, Tool, Totals, Waiver,
+    Framework as FrameworkPart, Gap, Group, Head, Mapping, PeriodReport, Population,
+    PopulationKind, Report, Risk, Source, Tool, Totals, Waiver,
 };
 use crate::render::{ATTACHMENT, Attachment};
 use crate::run::Run;
@@ -138,15 +139,9 @@ pub fn report(
     for finding in &items.findings {
         *outcomes.entry(finding.outcome).or_default() += 1;
     }
-    let names: BTreeSet<&String> =
-        items.inputs.values().map(|input| &input.cluster).filter(|name| !name.is_empty()).collect();
     Ok(Report {
         organisation: run.organisation.clone(),
-        cluster: Cluster {
-            name: run.cluster.name.clone(),
-            uid: run.cluster.uid.clone(),
-            named_by_inputs: names.into_iter().cloned().collect(),
-        },
+        cluster: cluster_part(run, items),
         created: run.created.clone(),
         period_start: chain.period_start.clone(),
         period_end: chain.period_end.clone(),
@@ -227,16 +222,51 @@ fn failing_part(finding: &FindingItem, row: usize, items: &Items) -> Failing {
     }
 }
 
+/// Builds the report of a period. `newest` is the newest bundle of the archive and `head` the head with
+/// it; `created` is when the report is made, by `tool`.
+#[must_use]
+pub fn period_report(
+    newest: &Bundle,
+    chain: &ChainFacts,
+    head: &Pin,
+    over_time: OverTime,
+    (created, tool): (String, Tool),
+) -> PeriodReport {
+    PeriodReport {
+        organisation: newest.run.organisation.clone(),
+        cluster: cluster_part(&newest.run, &newest.items),
+        created,
+        tool,
+        chain: chain_part(chain),
+        pin: head_part(newest.digest, head),
+        over_time,
+    }
+}
+
+fn cluster_part(run: &Run, items: &Items) -> Cluster {
+    let names: BTreeSet<&String> =
+        items.inputs.values().map(|input| &input.cluster).filter(|name| !name.is_empty()).collect();
+    Cluster {
+        name: run.cluster.name.clone(),
+        uid: run.cluster.uid.clone(),
+        named_by_inputs: names.into_iter().cloned().collect(),
+    }
+}
+
+fn head_part(statement: Digest, pin: &Pin) -> Head {
+    Head {
+        seq: pin.size.saturating_sub(1),
+        statement_sha256: statement.to_string(),
+        checkpoint_size: pin.size,
+        checkpoint_root: STANDARD.encode(pin.root.as_bytes()),
+    }
+}
+
 fn chain_part(chain: &ChainFacts) -> Chain {
     Chain {
         origin: chain.origin.clone(),
         seq: chain.seq,
-        previous: chain.previous.as_ref().map(|(statement, pin)| Head {
-            seq: pin.size.saturating_sub(1),
-            statement_sha256: statement.to_string(),
-            checkpoint_size: pin.size,
-            checkpoint_root: STANDARD.encode(pin.root.as_bytes()),
-        }),
+        previous: chain.previous.as_ref().map(|(statement, pin)| head_part(*statement, pin)),
         items: usize::try_from(chain.items_size).unwrap_or(usize::MAX),
         items_root: chain.items_root.clone(),
         keyring_version: chain.keyring_version,

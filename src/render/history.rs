@@ -69,6 +69,7 @@ pub fn changes(before: &Bundle, after: &Bundle) -> Changes {
         vanished: by_check(&difference.vanished),
         controls: difference.controls,
         rules: difference.rules,
+        sources: difference.sources,
         decisions: difference.decisions,
     }
 }

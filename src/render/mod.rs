@@ -21,7 +21,7 @@ pub use template::{SEALED, Template, TemplateError};
 
 use crate::evidence::instant;
 use annex::Volume;
-use model::Report;
+use model::{PeriodReport, Report};
 use world::World;
 
 /// Name of the controls embedded in every report of a bundle.
@@ -47,6 +47,8 @@ pub enum Document<'a> {
     Bundle(&'a Report),
     /// A volume of a bundle's annex.
     Annex(&'a Volume),
+    /// A report on a period.
+    Period(&'a PeriodReport),
 }
 
 /// Why there is no report.
@@ -89,6 +91,14 @@ impl Document<'_> {
                 ),
                 tool: &volume.head.tool,
             },
+            Self::Period(report) => Identity {
+                created: &report.created,
+                ident: format!(
+                    "{}/period/{}/{}",
+                    report.chain.origin, report.over_time.from, report.over_time.until
+                ),
+                tool: &report.tool,
+            },
         }
     }
 
@@ -96,6 +106,7 @@ impl Document<'_> {
         match self {
             Self::Bundle(report) => figures::bundle(report),
             Self::Annex(volume) => serde_json::to_value(volume),
+            Self::Period(report) => serde_json::to_value(report),
         }
     }
 }

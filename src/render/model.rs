@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::assessment::StatusCounts;
 use crate::diff::Transition;
 use crate::finding::Severity;
+use crate::period::OverTime;
 
 /// A report over one bundle.
 #[derive(Clone, Debug, Serialize)]
@@ -58,6 +59,26 @@ pub struct Report {
     pub changes: Option<Changes>,
 }
 
+/// A report over the bundles of a period. It is not sealed: whoever has the archive can make it again.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeriodReport {
+    /// Organisation, as the newest bundle says; may be empty.
+    pub organisation: String,
+    /// Cluster, as the newest bundle says.
+    pub cluster: Cluster,
+    /// RFC 3339, UTC, seconds: when this report was made.
+    pub created: String,
+    /// Program that made this report.
+    pub tool: Tool,
+    /// Where the newest bundle of the archive stands in its chain.
+    pub chain: Chain,
+    /// The head of the chain when this report was made.
+    pub pin: Head,
+    /// The period.
+    #[serde(flatten)]
+    pub over_time: OverTime,
+}
+
 /// A bundle in a row of them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Past {
@@ -86,8 +107,10 @@ pub struct Changes {
     pub closed: Vec<Changed>,
     /// Failures of which nothing is said any more.
     pub vanished: Vec<Changed>,
-    /// Changed mappings, scanners and sources.
+    /// Changed mappings and tools.
     pub rules: Vec<String>,
+    /// Sources that came, went, or stand otherwise.
+    pub sources: Vec<String>,
     /// Waivers and attestations that appeared, went, or changed their state.
     pub decisions: Vec<String>,
 }

@@ -21,14 +21,16 @@ const MAX_TEXT: usize = 600;
 const CUT: &str = " … (cut; the sealed evidence has all of it)";
 
 /// Values that a reader copies out or a template reads: not broken. Hex, base64, instants, ids.
-const EXACT: [&str; 16] = [
+const EXACT: [&str; 19] = [
     "checkpoint_root",
+    "closed",
     "created",
     "date",
     "expires",
     "from",
     "items_root",
     "mapping_sha256",
+    "opened",
     "origin",
     "period_end",
     "period_start",
@@ -37,6 +39,7 @@ const EXACT: [&str; 16] = [
     "signer",
     "statement_sha256",
     "taken_at",
+    "to",
     "until",
 ];
 

@@ -572,6 +572,7 @@ pub fn with_history(mut report: Report) -> Report {
         closed: vec![changed("trivy:KSV-0017", 2)],
         vanished: vec![changed("kubescape:C-0057", 3)],
         rules: vec!["tool trivy: 0.71.2 instead of 0.70.0".into()],
+        sources: vec!["kubescape: stale instead of ok".into()],
         decisions: vec!["waiver/W-2026-009: expired instead of in-force".into()],
     });
     report

@@ -1,0 +1,874 @@
+//! Sealed bundles → how each control stood over a period: share of time, failing intervals, missed
+//! runs, what the rules moved.
+//!
+//! A run speaks for the time from the run before it to itself; after runs that were missed, for one
+//! interval of its schedule only. Time for which no run speaks is nobody's success and stands apart.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{Timestamp, ToSpan as _};
+use serde::Serialize;
+
+use super::{Period, day};
+use crate::assessment::{Status, StatusCounts};
+use crate::diff::{self, Transition};
+use crate::disclose;
+use crate::evidence::statement::{Statement, Time};
+use crate::evidence::{instant, layout};
+use crate::finding::Outcome;
+use crate::framework;
+use crate::record::ControlItem;
+use crate::sealed::{Bundle, SealedError};
+use crate::verify::Archive;
+
+/// Longest row of statuses that is drawn; a longer one is put together, the worst of each part first.
+const STRIP: usize = 60;
+
+/// A period as the archive shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct OverTime {
+    /// As it was asked for.
+    pub label: String,
+    /// Why it is that long; may be empty.
+    pub basis: String,
+    /// First instant (RFC 3339).
+    pub from: String,
+    /// First instant after it.
+    pub to: String,
+    /// `to`, or now when the period is not over.
+    pub until: String,
+    /// Is it over?
+    pub is_over: bool,
+    /// Runs that were due, as far as the schedule is known.
+    pub expected: u64,
+    /// Runs that were due and are not there.
+    pub missed: u64,
+    /// Runs with a source that was not in order.
+    pub incomplete: u64,
+    /// Length until `until`, in seconds.
+    pub seconds: u64,
+    /// Seconds of it that runs speak for.
+    pub covered: u64,
+    /// Runs in the period, oldest first.
+    pub runs: Vec<Run>,
+    /// Runs that did not take place.
+    pub gaps: Vec<Missed>,
+    /// One for each day.
+    pub days: Vec<Day>,
+    /// Frameworks, in the order of the newest run that has each.
+    pub frameworks: Vec<Framework>,
+    /// Waivers of any run, in order of id.
+    pub waivers: Vec<Waiver>,
+    /// Attestations of any run, in order of id.
+    pub attestations: Vec<Attestation>,
+    /// Runs at which the rules changed.
+    pub rules: Vec<RuleChange>,
+}
+
+/// A run in the period.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// Number of its bundle.
+    pub seq: u64,
+    /// When it took place.
+    pub created: String,
+    /// Hex SHA-256 of its statement.
+    pub statement_sha256: String,
+    /// `source: standing` of those not in order.
+    pub not_in_order: Vec<String>,
+    /// Declared sources.
+    pub sources: usize,
+    /// Findings.
+    pub findings: usize,
+    /// Controls of each status by `id@version`.
+    pub counts: BTreeMap<String, StatusCounts>,
+}
+
+/// Runs that were due and did not take place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missed {
+    /// End of the last run before.
+    pub from: String,
+    /// From when on a run speaks again, or the end of the period.
+    pub to: String,
+    /// How many, in this period.
+    pub runs: u64,
+    /// What the next bundle declares; empty when no bundle came after them.
+    pub declared: String,
+}
+
+/// A day of the calendar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Day {
+    /// `2026-10-05`.
+    pub date: String,
+    /// Weekday from Monday = 0.
+    pub weekday: i8,
+    /// `complete`, `incomplete`, `missed`, `before` (the archive begins later) or `none` (no run was due).
+    pub state: &'static str,
+}
+
+/// A framework over the period.
+#[derive(Clone, Debug, Serialize)]
+pub struct Framework {
+    /// `id@version`.
+    pub key: String,
+    /// Id.
+    pub id: String,
+    /// Version of the standard.
+    pub version: String,
+    /// Name for people.
+    pub title: String,
+    /// Publisher.
+    pub authority: String,
+    /// Licence and origin of the data.
+    pub notice: String,
+    /// Hex SHA-256 of the newest mapping.
+    pub mapping_sha256: String,
+    /// Runs that assessed it.
+    pub runs: usize,
+    /// Controls of each status at the first of them.
+    pub first: StatusCounts,
+    /// The same at the last.
+    pub last: StatusCounts,
+    /// All controls.
+    pub total: usize,
+    /// Controls that apply, at the last.
+    pub applicable: usize,
+    /// Controls that evidence says something about, at the last.
+    pub assessed: usize,
+    /// Failing intervals that began in the period.
+    pub opened: usize,
+    /// Failing intervals that ended because the evidence then supported the control.
+    pub fixed: usize,
+    /// Failing intervals that ended otherwise: by a waiver, or because nothing was known any more.
+    pub ended_otherwise: usize,
+    /// Failing intervals that had not ended with the last run.
+    pub open: usize,
+    /// Median seconds from the first failing run to the first run that found it fixed.
+    pub median_to_fix: Option<u64>,
+    /// Groups in the standard's order, each with its controls.
+    pub groups: Vec<Group>,
+}
+
+/// A heading with the controls directly below it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// Number.
+    pub id: String,
+    /// Own words.
+    pub title: String,
+    /// Controls.
+    pub controls: Vec<Control>,
+}
+
+/// A control over the period.
+#[derive(Clone, Debug, Serialize)]
+pub struct Control {
+    /// Number.
+    pub id: String,
+    /// Own words.
+    pub title: String,
+    /// At the last run that assessed it.
+    pub status: Status,
+    /// Seconds by status word.
+    pub seconds: BTreeMap<&'static str, u64>,
+    /// Seconds for which no run speaks.
+    pub uncovered: u64,
+    /// Status words and seconds, in order of time; an empty word where no run speaks.
+    pub strip: Vec<(&'static str, u64)>,
+    /// Were parts of the strip put together?
+    pub is_condensed: bool,
+    /// When it failed.
+    pub intervals: Vec<Interval>,
+}
+
+/// From the first run that found a control not satisfied to the first that did not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Interval {
+    /// Run that first found it; the last run before the period if it was so already.
+    pub opened: String,
+    /// Its bundle.
+    pub opened_seq: u64,
+    /// Did it fail before the period began?
+    pub already: bool,
+    /// Run that first found it otherwise; empty while it is open.
+    pub closed: String,
+    /// Its bundle.
+    pub closed_seq: Option<u64>,
+    /// Status that ended it; empty while it is open.
+    pub closed_as: String,
+    /// Seconds between the two runs, or to the last run.
+    pub seconds: u64,
+    /// Most failing findings of a run.
+    pub most_failing: u64,
+    /// Checks that failed.
+    pub checks: BTreeSet<String>,
+    /// Did its mapping or a tool change with the run that ended it?
+    pub rules_changed: bool,
+    /// Was a run missed in between?
+    pub missed_between: bool,
+}
+
+/// A waiver over the period.
+#[derive(Clone, Debug, Serialize)]
+pub struct Waiver {
+    /// Id.
+    pub id: String,
+    /// State at the last run that has it.
+    pub state: String,
+    /// What it covers.
+    pub scope: String,
+    /// Why.
+    pub reason: String,
+    /// Who approved it.
+    pub approver: String,
+    /// Where the decision is recorded.
+    pub ticket: String,
+    /// First day; may be empty.
+    pub from: String,
+    /// Last day.
+    pub expires: String,
+    /// Bundle that first has it.
+    pub first_seq: u64,
+    /// Bundle that last has it.
+    pub last_seq: u64,
+    /// Runs in which it was in force.
+    pub runs_in_force: usize,
+    /// Most findings that it covered in a run.
+    pub most_findings: u64,
+}
+
+/// An attestation over the period.
+#[derive(Clone, Debug, Serialize)]
+pub struct Attestation {
+    /// Id.
+    pub id: String,
+    /// State at the last run that has it.
+    pub state: String,
+    /// Controls.
+    pub scope: String,
+    /// What is said.
+    pub outcome: String,
+    /// Who says it.
+    pub by: String,
+    /// In which role.
+    pub role: String,
+    /// When it was said.
+    pub date: String,
+    /// Last day.
+    pub until: String,
+    /// Bundle that first has it.
+    pub first_seq: u64,
+    /// Bundle that last has it.
+    pub last_seq: u64,
+    /// Runs in which it was in force.
+    pub runs_in_force: usize,
+}
+
+/// A run at which mappings or tools changed.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuleChange {
+    /// Its bundle.
+    pub seq: u64,
+    /// When it took place.
+    pub created: String,
+    /// What changed.
+    pub rules: Vec<String>,
+    /// Controls whose status is another one since the run before: the rules, the cluster or both.
+    pub moved: Vec<Transition>,
+}
+
+/// Why there is no report on a period.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeriodError {
+    /// A bundle could not be read.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
+    /// No run took place.
+    #[error("no bundle speaks for {label}: the archive has {held}")]
+    NoRuns {
+        /// The period.
+        label: String,
+        /// What it has instead.
+        held: String,
+    },
+}
+
+/// What bundles of an archive say of a period; the archive has been verified. Bundles are read one at a
+/// time, so memory does not grow with their number. `progress` is told how many of how many are done.
+///
+/// # Errors
+/// [`PeriodError`].
+pub fn over_time(
+    archive: &dyn Archive,
+    period: &Period,
+    now: Timestamp,
+    progress: &dyn Fn(usize, usize),
+) -> Result<OverTime, PeriodError> {
+    let places = Places::find(archive, period)?;
+    let mut track = Track::new(period, now);
+    let seqs: Vec<u64> = places.seqs();
+    for (done, seq) in seqs.iter().enumerate() {
+        progress(done, seqs.len());
+        let known = track.previous.as_ref().map(|bundle| bundle.frameworks.clone());
+        let bundle = Bundle::read_without_findings(archive, *seq, &known.unwrap_or_default())?;
+        let place = if Some(*seq) == places.before {
+            Place::Before
+        } else if Some(*seq) == places.after {
+            Place::After
+        } else {
+            Place::Within
+        };
+        track.add(bundle, place);
+    }
+    Ok(track.finish())
+}
+
+/// Where a bundle stands to the period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Before,
+    Within,
+    After,
+}
+
+/// Bundles that matter for a period.
+struct Places {
+    /// The last before it: what then failed failed already.
+    before: Option<u64>,
+    within: Vec<u64>,
+    /// The first after it, when it speaks for the period's end.
+    after: Option<u64>,
+}
+
+impl Places {
+    fn find(archive: &dyn Archive, period: &Period) -> Result<Self, PeriodError> {
+        let size = disclose::size(archive).map_err(SealedError::from)?;
+        let mut places = Self { before: None, within: Vec::new(), after: None };
+        let mut held = (String::new(), String::new());
+        for seq in 0..size {
+            let bytes = archive.read(&layout::statement(seq)).map_err(SealedError::from)?;
+            let time = Statement::parse(&bytes)
+                .map_err(|source| SealedError::Statement { seq, source })?
+                .predicate
+                .time;
+            if seq == 0 {
+                held.0.clone_from(&time.created);
+            }
+            held.1.clone_from(&time.created);
+            let (start, end) = span(&time);
+            if end <= period.from {
+                places.before = Some(seq);
+            } else if end <= period.to {
+                places.within.push(seq);
+            } else {
+                places.after = (start < period.to).then_some(seq);
+                break;
+            }
+        }
+        if places.within.is_empty() && places.after.is_none() {
+            let held = match size {
+                0 => "none".to_owned(),
+                1 => format!("one, of {}", held.0),
+                more => format!("{more}, from {} to {} and later", held.0, held.1),
+            };
+            return Err(PeriodError::NoRuns { label: period.label.clone(), held });
+        }
+        Ok(places)
+    }
+
+    fn seqs(&self) -> Vec<u64> {
+        self.before.iter().chain(&self.within).chain(&self.after).copied().collect()
+    }
+}
+
+/// The time that a statement speaks for.
+fn span(time: &Time) -> (Timestamp, Timestamp) {
+    let read = |text: &str| instant::parse(text).unwrap_or(Timestamp::UNIX_EPOCH);
+    (read(&time.period_start), read(&time.period_end))
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_second() - from.as_second()).unwrap_or(0)
+}
+
+/// A control in the making.
+struct Course {
+    /// Up to where it is known.
+    cursor: Timestamp,
+    status: Status,
+    pieces: Vec<(&'static str, u64)>,
+    intervals: Vec<Interval>,
+}
+
+impl Course {
+    fn push(&mut self, word: &'static str, seconds: u64) {
+        match self.pieces.last_mut() {
+            _ if seconds == 0 => {}
+            Some((last, sum)) if *last == word => *sum += seconds,
+            _ => self.pieces.push((word, seconds)),
+        }
+    }
+
+    fn open(&mut self) -> Option<&mut Interval> {
+        self.intervals.last_mut().filter(|interval| interval.closed_seq.is_none())
+    }
+}
+
+/// What is known after the bundles read so far.
+struct Track<'p> {
+    period: &'p Period,
+    until: Timestamp,
+    previous: Option<Bundle>,
+    /// Up to where runs speak.
+    cursor: Timestamp,
+    covered: u64,
+    interval: u64,
+    expected_more: u64,
+    runs: Vec<Run>,
+    gaps: Vec<Missed>,
+    /// Days of runs that were missed.
+    missed_days: BTreeSet<jiff::civil::Date>,
+    /// Controls by `framework@version/number`.
+    courses: BTreeMap<String, Course>,
+    frameworks: BTreeMap<String, (Arc<framework::Framework>, String)>,
+    order: Vec<String>,
+    waivers: BTreeMap<String, Waiver>,
+    attestations: BTreeMap<String, Attestation>,
+    rules: Vec<RuleChange>,
+}
+
+impl<'p> Track<'p> {
+    fn new(period: &'p Period, now: Timestamp) -> Self {
+        Self {
+            period,
+            until: period.to.min(now).max(period.from),
+            previous: None,
+            cursor: period.from,
+            covered: 0,
+            interval: 0,
+            expected_more: 0,
+            runs: Vec::new(),
+            gaps: Vec::new(),
+            missed_days: BTreeSet::new(),
+            courses: BTreeMap::new(),
+            frameworks: BTreeMap::new(),
+            order: Vec::new(),
+            waivers: BTreeMap::new(),
+            attestations: BTreeMap::new(),
+            rules: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, bundle: Bundle, place: Place) {
+        let time = &bundle.statement.predicate.time;
+        let (start, end) = span(time);
+        if time.interval_seconds > 0 {
+            self.interval = time.interval_seconds;
+        }
+        let declared = bundle.statement.predicate.gap.clone();
+        let missed = declared.is_some_and(|gap| place != Place::Before && self.gap(&gap));
+        let rules = self.previous.as_ref().map(|previous| diff::rules(previous, &bundle));
+        let rules = rules.unwrap_or_default();
+        for framework in &bundle.frameworks {
+            let key = framework.0.key();
+            self.frameworks.insert(key, (framework.0.clone(), framework.1.to_string()));
+        }
+        if place != Place::After {
+            self.order = bundle.frameworks.iter().map(|(framework, _)| framework.key()).collect();
+        }
+        let from = start.max(self.cursor).max(self.period.from);
+        let to = end.min(self.until);
+        if place != Place::Before {
+            self.covered += seconds(from, to);
+            self.cursor = self.cursor.max(to);
+        }
+        for (id, item) in &bundle.items.controls {
+            self.control(id, item, &bundle, (from, to), place, (missed, !rules.is_empty()));
+        }
+        if place == Place::Within {
+            self.runs.push(run(&bundle));
+            self.people(&bundle);
+            if let Some(previous) = self.previous.as_ref().filter(|_| !rules.is_empty()) {
+                self.rules.push(RuleChange {
+                    seq: bundle.seq(),
+                    created: bundle.run.created.clone(),
+                    rules,
+                    moved: diff::transitions(previous, &bundle),
+                });
+            }
+        }
+        self.previous = Some(bundle);
+    }
+
+    /// Runs that a bundle declares as missed; were there any in this period?
+    fn gap(&mut self, gap: &crate::evidence::statement::Gap) -> bool {
+        let read = |text: &str| instant::parse(text).unwrap_or(Timestamp::UNIX_EPOCH);
+        self.missed(read(&gap.from), read(&gap.to), &gap.reason)
+    }
+
+    fn missed(&mut self, from: Timestamp, to: Timestamp, declared: &str) -> bool {
+        let step = i64::try_from(self.interval).unwrap_or(i64::MAX);
+        if step == 0 {
+            return false;
+        }
+        let mut runs = 0;
+        let mut due = from.as_second().saturating_add(step);
+        // The schedule itself is not sealed, only its longest interval.
+        while due <= to.as_second() {
+            if let Ok(at) = Timestamp::from_second(due)
+                && at > self.period.from
+                && at <= self.until
+            {
+                runs += 1;
+                self.missed_days.insert(day(at));
+            }
+            due = due.saturating_add(step);
+        }
+        if runs > 0 {
+            self.expected_more += runs;
+            self.gaps.push(Missed {
+                from: instant::format(from.max(self.period.from)),
+                to: instant::format(to.min(self.until)),
+                runs,
+                declared: declared.to_owned(),
+            });
+        }
+        runs > 0
+    }
+
+    fn control(
+        &mut self,
+        id: &str,
+        item: &ControlItem,
+        bundle: &Bundle,
+        (from, to): (Timestamp, Timestamp),
+        place: Place,
+        (missed, rules_changed): (bool, bool),
+    ) {
+        let course = self.courses.entry(id.to_owned()).or_insert_with(|| Course {
+            cursor: self.period.from,
+            status: item.status,
+            pieces: Vec::new(),
+            intervals: Vec::new(),
+        });
+        if place != Place::Before {
+            course.push("", seconds(course.cursor, from));
+            course.push(item.status.as_str(), seconds(from, to));
+            course.cursor = course.cursor.max(to);
+        }
+        if place == Place::After {
+            return;
+        }
+        course.status = item.status;
+        let created = &bundle.run.created;
+        let fails = item.status == Status::NotSatisfied;
+        if let Some(interval) = course.open() {
+            let opened = instant::parse(&interval.opened);
+            let at = instant::parse(created);
+            interval.seconds = opened.zip(at).map_or(0, |(opened, at)| seconds(opened, at));
+            interval.missed_between |= missed;
+            if !fails {
+                interval.closed.clone_from(created);
+                interval.closed_seq = Some(bundle.seq());
+                item.status.as_str().clone_into(&mut interval.closed_as);
+                interval.rules_changed = rules_changed;
+            }
+        } else if fails {
+            course.intervals.push(Interval {
+                opened: created.clone(),
+                opened_seq: bundle.seq(),
+                already: place == Place::Before,
+                closed: String::new(),
+                closed_seq: None,
+                closed_as: String::new(),
+                seconds: 0,
+                most_failing: 0,
+                checks: BTreeSet::new(),
+                rules_changed: false,
+                missed_between: false,
+            });
+        }
+        if let Some(interval) = course.open().filter(|_| fails) {
+            interval.most_failing = interval.most_failing.max(item.failing);
+            let checks = item.facts.iter().flat_map(|fact| &fact.checks);
+            let failing =
+                checks.filter(|(_, counts)| counts.get(&Outcome::Fail).is_some_and(|n| *n > 0));
+            interval.checks.extend(failing.map(|(check, _)| check.clone()));
+        }
+    }
+
+    fn people(&mut self, bundle: &Bundle) {
+        let seq = bundle.seq();
+        for item in &bundle.items.waivers {
+            let id = item.id.trim_start_matches("waiver/").to_owned();
+            let before = self.waivers.remove(&id);
+            let in_force = usize::from(item.state == "in-force");
+            let waiver = Waiver {
+                id: id.clone(),
+                state: item.state.clone(),
+                scope: item.scope.clone(),
+                reason: item.reason.clone(),
+                approver: item.approver.clone(),
+                ticket: item.ticket.clone(),
+                from: item.from.clone(),
+                expires: item.expires.clone(),
+                first_seq: before.as_ref().map_or(seq, |before| before.first_seq),
+                last_seq: seq,
+                runs_in_force: before.as_ref().map_or(0, |b| b.runs_in_force) + in_force,
+                most_findings: before.map_or(0, |b| b.most_findings).max(item.findings),
+            };
+            self.waivers.insert(id, waiver);
+        }
+        for item in &bundle.items.attestations {
+            let id = item.id.trim_start_matches("attestation/").to_owned();
+            let before = self.attestations.remove(&id);
+            let in_force = usize::from(item.state == "in-force");
+            let attestation = Attestation {
+                id: id.clone(),
+                state: item.state.clone(),
+                scope: item.controls.join(", "),
+                outcome: item.outcome.as_str().to_owned(),
+                by: item.by.clone(),
+                role: item.role.clone(),
+                date: item.date.clone(),
+                until: item.until.clone(),
+                first_seq: before.as_ref().map_or(seq, |before| before.first_seq),
+                last_seq: seq,
+                runs_in_force: before.map_or(0, |b| b.runs_in_force) + in_force,
+            };
+            self.attestations.insert(id, attestation);
+        }
+    }
+
+    fn finish(mut self) -> OverTime {
+        // Runs that were due after the last one, and of which no later bundle says anything.
+        if self.cursor < self.until {
+            self.missed(self.cursor, self.until, "");
+        }
+        let until = self.until;
+        for course in self.courses.values_mut() {
+            course.push("", seconds(course.cursor, until));
+        }
+        let days = self.days();
+        // Those of the newest run first, then what earlier runs had.
+        let mut keys = std::mem::take(&mut self.order);
+        keys.extend(
+            self.frameworks.keys().filter(|key| !keys.contains(key)).cloned().collect::<Vec<_>>(),
+        );
+        let frameworks = keys
+            .iter()
+            .filter_map(|key| self.frameworks.get(key).map(|found| (key, found)))
+            .filter_map(|(key, (framework, digest))| self.framework(key, framework, digest))
+            .collect();
+        let (from, to) = (self.period.from, self.period.to);
+        OverTime {
+            label: self.period.label.clone(),
+            basis: self.period.basis.to_owned(),
+            from: instant::format(from),
+            to: instant::format(to),
+            until: instant::format(until),
+            is_over: until == to,
+            expected: self.expected_more + u64::try_from(self.runs.len()).unwrap_or(u64::MAX),
+            missed: self.expected_more,
+            incomplete: self.runs.iter().map(|run| u64::from(!run.not_in_order.is_empty())).sum(),
+            seconds: seconds(from, until),
+            covered: self.covered,
+            runs: self.runs,
+            gaps: self.gaps,
+            days,
+            frameworks,
+            waivers: self.waivers.into_values().collect(),
+            attestations: self.attestations.into_values().collect(),
+            rules: self.rules,
+        }
+    }
+
+    fn days(&self) -> Vec<Day> {
+        let mut runs: BTreeMap<jiff::civil::Date, bool> = BTreeMap::new();
+        for run in &self.runs {
+            if let Some(at) = instant::parse(&run.created) {
+                *runs.entry(day(at)).or_insert(true) &= run.not_in_order.is_empty();
+            }
+        }
+        let first_run = runs.keys().next().copied();
+        let begins_here = self.runs.first().is_some_and(|run| run.seq == 0);
+        let last = self.until.checked_sub(1.second()).unwrap_or(self.until);
+        let mut days = Vec::new();
+        let mut date = day(self.period.from);
+        while date <= day(last) {
+            let state = match runs.get(&date) {
+                _ if self.missed_days.contains(&date) => "missed",
+                Some(true) => "complete",
+                Some(false) => "incomplete",
+                None if begins_here && first_run.is_some_and(|first| date < first) => "before",
+                None => "none",
+            };
+            let weekday = date.weekday().to_monday_zero_offset();
+            days.push(Day { date: date.to_string(), weekday, state });
+            let Ok(next) = date.checked_add(1.day()) else { break };
+            date = next;
+        }
+        days
+    }
+
+    fn framework(
+        &self,
+        key: &str,
+        framework: &framework::Framework,
+        digest: &str,
+    ) -> Option<Framework> {
+        let counts: Vec<StatusCounts> =
+            self.runs.iter().filter_map(|run| run.counts.get(key)).copied().collect();
+        let (first, last) = (*counts.first()?, *counts.last()?);
+        let mut groups: Vec<Group> = Vec::new();
+        for group in &framework.groups {
+            let controls = framework.controls.iter().filter(|c| c.group == group.id);
+            let controls: Vec<Control> = controls
+                .filter_map(|control| {
+                    let course = self.courses.get(&format!("{key}/{}", control.id))?;
+                    Some(finished(course, control))
+                })
+                .collect();
+            groups.push(Group { id: group.id.clone(), title: group.title.clone(), controls });
+        }
+        let intervals: Vec<&Interval> =
+            groups.iter().flat_map(|g| &g.controls).flat_map(|c| &c.intervals).collect();
+        let is_fixed = |interval: &&&Interval| {
+            matches!(interval.closed_as.as_str(), "satisfied" | "supported")
+        };
+        let mut to_fix: Vec<u64> =
+            intervals.iter().filter(is_fixed).map(|interval| interval.seconds).collect();
+        to_fix.sort_unstable();
+        let ended = intervals.iter().filter(|interval| interval.closed_seq.is_some()).count();
+        Some(Framework {
+            key: key.to_owned(),
+            id: framework.id.clone(),
+            version: framework.version.clone(),
+            title: framework.title.clone(),
+            authority: framework.authority.clone(),
+            notice: framework.notice.clone(),
+            mapping_sha256: digest.to_owned(),
+            runs: counts.len(),
+            first,
+            last,
+            total: last.total(),
+            applicable: last.applicable(),
+            assessed: last.assessed(),
+            opened: intervals.iter().filter(|interval| !interval.already).count(),
+            fixed: to_fix.len(),
+            ended_otherwise: ended - to_fix.len(),
+            open: intervals.len() - ended,
+            median_to_fix: to_fix.get(to_fix.len() / 2).copied(),
+            groups,
+        })
+    }
+}
+
+fn run(bundle: &Bundle) -> Run {
+    let sources = &bundle.items.sources;
+    let mut statuses: BTreeMap<String, Vec<Status>> = BTreeMap::new();
+    for control in bundle.items.controls.values() {
+        statuses.entry(control.framework.clone()).or_default().push(control.status);
+    }
+    Run {
+        seq: bundle.seq(),
+        created: bundle.run.created.clone(),
+        statement_sha256: bundle.digest.to_string(),
+        not_in_order: sources
+            .values()
+            .filter(|source| source.standing != "ok")
+            .map(|source| format!("{}: {}", source.name, source.standing))
+            .collect(),
+        sources: sources.len(),
+        findings: bundle.items.counts.get("finding").copied().unwrap_or_default(),
+        counts: statuses.into_iter().map(|(key, all)| (key, StatusCounts::of(all))).collect(),
+    }
+}
+
+fn finished(course: &Course, control: &framework::Control) -> Control {
+    let mut seconds: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut uncovered = 0;
+    for (word, length) in &course.pieces {
+        if word.is_empty() {
+            uncovered += length;
+        } else {
+            *seconds.entry(word).or_default() += length;
+        }
+    }
+    Control {
+        id: control.id.clone(),
+        title: control.title.clone(),
+        status: course.status,
+        seconds,
+        uncovered,
+        strip: condensed(&course.pieces),
+        is_condensed: course.pieces.len() > STRIP,
+        intervals: course.intervals.clone(),
+    }
+}
+
+/// At most [`STRIP`] pieces. Each part of a condensed row shows the worst that it holds.
+fn condensed(pieces: &[(&'static str, u64)]) -> Vec<(&'static str, u64)> {
+    if pieces.len() <= STRIP {
+        return pieces.to_vec();
+    }
+    let total: u64 = pieces.iter().map(|(_, length)| length).sum();
+    let part = total.div_ceil(STRIP as u64).max(1);
+    let badness = |word: &str| {
+        // What nobody looked at is worse than what was found to be good.
+        Status::ALL.iter().position(|status| status.as_str() == word).unwrap_or(2)
+    };
+    let mut slots: Vec<(&'static str, u64)> = Vec::new();
+    let mut at = 0;
+    for (word, length) in pieces {
+        let mut left = *length;
+        while left > 0 {
+            let slot = usize::try_from(at / part).unwrap_or(usize::MAX);
+            let take = left.min(part - at % part);
+            match slots.get_mut(slot) {
+                Some((worst, sum)) => {
+                    *sum += take;
+                    if badness(word) < badness(worst) {
+                        *worst = word;
+                    }
+                }
+                None => slots.push((word, take)),
+            }
+            at += take;
+            left -= take;
+        }
+    }
+    slots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_row_is_condensed_to_its_worst_and_loses_no_time() {
+        let pieces: Vec<_> = (0..500)
+            .map(|index| {
+                (
+                    if index == 321 {
+                        "not-satisfied"
+                    } else if index % 2 == 0 {
+                        "satisfied"
+                    } else {
+                        ""
+                    },
+                    100,
+                )
+            })
+            .collect();
+        let strip = condensed(&pieces);
+        assert!(strip.len() <= STRIP);
+        assert_eq!(strip.iter().map(|(_, length)| length).sum::<u64>(), 50_000);
+        assert_eq!(strip.iter().filter(|(word, _)| *word == "not-satisfied").count(), 1);
+        assert_eq!(condensed(&pieces[..60]), pieces[..60]);
+    }
+}

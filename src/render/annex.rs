@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 
 use super::build::counts_of;
-use super::model::{Chain, Cluster, Count, Report, Tool};
+use super::model::{Chain, Cluster, Conflict, Count, Report, Tool};
 use crate::assessment::OutcomeCounts;
 use crate::finding::Outcome;
 use crate::record::FindingItem;
@@ -93,6 +93,19 @@ pub struct Volume {
     pub outcomes: Vec<Count>,
     /// Its checks, in order.
     pub checks: Vec<CheckPart>,
+    /// Where checks of one fact contradict each other; in the last volume.
+    pub disagreements: Vec<Disagreement>,
+}
+
+/// Resources at which the same checks contradict each other in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Disagreement {
+    /// `cis-kubernetes@1.12/5.2.2`.
+    pub control: String,
+    /// `check: outcome` of each side.
+    pub sides: Vec<String>,
+    /// All of them.
+    pub resources: Vec<String>,
 }
 
 /// What the report and its annex say alike.
@@ -177,6 +190,21 @@ pub struct Row {
     pub waivers: Vec<String>,
 }
 
+/// By control and by what the checks say.
+pub(super) fn disagreements(conflicts: &[Conflict]) -> Vec<Disagreement> {
+    let mut alike: BTreeMap<(&str, &[String]), Vec<String>> = BTreeMap::new();
+    for conflict in conflicts {
+        let key = (conflict.control.as_str(), conflict.sides.as_slice());
+        alike.entry(key).or_default().push(conflict.resource.clone());
+    }
+    let part = |((control, sides), resources): ((&str, &[String]), _)| Disagreement {
+        control: control.to_owned(),
+        sides: sides.to_vec(),
+        resources,
+    };
+    alike.into_iter().map(part).collect()
+}
+
 /// The annex of a bundle. Volumes are made one at a time.
 #[derive(Debug)]
 pub struct Annex<'a> {
@@ -185,6 +213,7 @@ pub struct Annex<'a> {
     order: Order,
     volumes: Vec<VolumeFacts>,
     outcomes: Vec<Count>,
+    conflicts: &'a [Conflict],
     /// Controls by check.
     controls: BTreeMap<&'a str, Vec<String>>,
     /// Waivers by item id.
@@ -226,6 +255,7 @@ impl<'a> Annex<'a> {
             },
             volumes: Vec::new(),
             outcomes: Vec::new(),
+            conflicts: &report.conflicts,
             order,
             controls,
             waivers,
@@ -307,6 +337,11 @@ impl<'a> Annex<'a> {
             rows: self.order.places.len(),
             outcomes: self.outcomes.clone(),
             checks,
+            disagreements: if number == self.len() {
+                disagreements(self.conflicts)
+            } else {
+                Vec::new()
+            },
         }
     }
 

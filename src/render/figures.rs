@@ -42,6 +42,23 @@ struct Extra {
     worst: Vec<Worst>,
     /// Rows of a volume of the annex.
     annex_rows: usize,
+    /// In place of `Report::conflicts`: those in which the same checks say the same, together.
+    conflicts: Vec<Disagreement>,
+    /// Conflicts in all.
+    conflicts_total: usize,
+}
+
+/// Checks of one fact that contradict each other.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Disagreement {
+    /// `cis-kubernetes@1.12/5.2.2`.
+    control: String,
+    /// `check: outcome` of each side.
+    sides: Vec<String>,
+    /// At how many resources.
+    resources: usize,
+    /// The first of them.
+    examples: Vec<String>,
 }
 
 /// A check that fails, over all its findings.
@@ -135,6 +152,7 @@ pub(super) fn bundle(report: &Report) -> Result<Value, serde_json::Error> {
     for control in controls_mut(&mut shown) {
         control.failing.truncate(listed);
     }
+    shown.conflicts.clear();
     let mut data = serde_json::to_value(shown)?;
     add_rest(&mut data, report, listed)?;
     if let (Value::Object(fields), Value::Object(extra)) =
@@ -219,7 +237,24 @@ fn extra(report: &Report) -> Extra {
             .collect(),
         worst,
         annex_rows: annex::ROWS,
+        conflicts: disagreements(report),
+        conflicts_total: report.conflicts.len(),
     }
+}
+
+/// Most resources first.
+fn disagreements(report: &Report) -> Vec<Disagreement> {
+    let mut all: Vec<Disagreement> = annex::disagreements(&report.conflicts)
+        .into_iter()
+        .map(|all| Disagreement {
+            resources: all.resources.len(),
+            examples: all.resources.into_iter().take(WHERE).collect(),
+            control: all.control,
+            sides: all.sides,
+        })
+        .collect();
+    all.sort_by_key(|disagreement| std::cmp::Reverse(disagreement.resources));
+    all
 }
 
 fn worst_severity(findings: &[&Failing]) -> Severity {

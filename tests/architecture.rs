@@ -84,6 +84,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "record",
             "run",
             "sealed",
+            "validity",
             "verify",
         ],
     ),

@@ -86,6 +86,13 @@ impl Browser {
         self.command("/url", &json!({"url": format!("file://{}", page.display())}));
     }
 
+    /// Loads another file, at a place in it (`#words`).
+    pub fn visit(&self, path: &Path, place: &str) {
+        // From one place to another of one file nothing is loaded anew.
+        self.command("/url", &json!({"url": "about:blank"}));
+        self.command("/url", &json!({"url": format!("file://{}{place}", path.display())}));
+    }
+
     /// Fills in the page, presses the button, and returns what the element `result` then holds.
     pub fn verify(&self, input: &Input) -> Value {
         self.load();

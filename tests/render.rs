@@ -1,6 +1,6 @@
 //! The report: the same bytes everywhere, archival and accessible, whatever stands in the cluster.
 
-mod sample;
+pub mod sample;
 
 use std::path::Path;
 use std::process::Command;

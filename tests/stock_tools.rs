@@ -29,6 +29,14 @@ fn installed(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// The script of axe-core (Deque), which looks for what keeps people out of a page.
+pub fn axe() -> Option<PathBuf> {
+    let python = installed("python")?;
+    let lib = fs::read_dir(python.join("lib")).unwrap().next().unwrap().unwrap().path();
+    let script = lib.join("site-packages/axe_core_python/axe.min.js");
+    installed(script.to_str().unwrap())
+}
+
 /// A copy of the small chain with the public keys that its keyring names.
 struct Copy {
     _folder: TempDir,

@@ -16,6 +16,7 @@ use crate::period::{self, Period, PeriodError};
 use crate::pipeline::TOOL;
 use crate::render::annex::Annex;
 use crate::render::build::{self, ChainFacts};
+use crate::render::html::html;
 use crate::render::model::{Report, Tool};
 use crate::render::{self, Document, SEALED, Template, history};
 use crate::sealed::Bundle;
@@ -38,6 +39,10 @@ pub(super) struct Arguments {
     /// for a period]
     #[arg(long, value_name = "NAME|FOLDER")]
     template: Option<String>,
+
+    /// pdf, or html: one file that can be searched, without network
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["template", "since", "period", "from", "annex"])]
+    format: Format,
 
     /// Only this framework (pci-dss or pci-dss@4.0.1); the template `framework` wants one
     #[arg(long, value_name = "FRAMEWORK")]
@@ -73,6 +78,16 @@ pub(super) struct Arguments {
     check: Option<PathBuf>,
 }
 
+/// What a report is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// PDF/A-3a, PDF/UA-1.
+    #[default]
+    Pdf,
+    /// One self-contained file.
+    Html,
+}
+
 pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let asked = asked(arguments, context)?;
     let archive = open_verified(&arguments.place, &arguments.trust, context)?;
@@ -83,7 +98,16 @@ pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, F
     if let Some(path) = &arguments.check {
         return check(path, &bundle, &*archive, context);
     }
-    let report = model(&bundle, &*archive)?;
+    let mut report = model(&bundle, &*archive)?;
+    if let (Format::Html, Some(path)) = (arguments.format, &arguments.out) {
+        if let Some(wanted) = &arguments.framework {
+            keep_framework(&mut report.frameworks, wanted, |f| (&f.id, &f.version))?;
+        }
+        write(path, &html(&report, &bundle.items))?;
+        let text = "made from sealed data, and not itself sealed";
+        context.output.note(format!("{}: {text}", path.display()));
+        return Ok(Exit::Done);
+    }
     if let Some(folder) = &arguments.annex {
         annex(folder, &bundle, &report, context)?;
     }
@@ -260,6 +284,31 @@ fn pdf(
     render::pdf(Document::Bundle(report), template, &attachments).map_err(not_finished)
 }
 
+fn is_html(bytes: &[u8]) -> bool {
+    bytes.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"<!doctype"))
+}
+
+/// No bundle seals HTML: what can be seen is whether this version makes the same of the sealed data.
+fn check_html(
+    path: &Path,
+    given: &[u8],
+    bundle: &Bundle,
+    archive: &dyn Archive,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let name = format!("bundle {} of {}", bundle.seq(), bundle.statement.predicate.chain.origin);
+    if html(&model(bundle, archive)?, &bundle.items) == given {
+        let text =
+            format!("{} is what this version makes of the sealed data of {name}", path.display());
+        context.output.line(text);
+        return Ok(Exit::Done);
+    }
+    let text =
+        format!("{} is not what this version makes of the sealed data of {name}", path.display());
+    let failure = Failure::new(Exit::NotVerified, anyhow!(text));
+    Err(failure.help("another version, another bundle or one framework alone gives other bytes; write it again with --format html"))
+}
+
 /// A report is the sealed one when its bytes are. Whether its figures are those of the data is seen by
 /// rendering the data again, which the same version of the program does in the same bytes.
 fn check(
@@ -270,6 +319,9 @@ fn check(
 ) -> Result<Exit, Failure> {
     let given = std::fs::read(path).with_context(|| path.display().to_string());
     let given = given.map_err(not_finished)?;
+    if is_html(&given) {
+        return check_html(path, &given, bundle, archive, context);
+    }
     let sealed = bundle.file(archive, layout::REPORT_PDF).map_err(unsealed)?;
     let name = format!("bundle {} of {}", bundle.seq(), bundle.statement.predicate.chain.origin);
     if given != sealed {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Attachment;
 use super::annex;
+use super::decisions::{Decision, decisions};
 use super::model::{Control, Count, Failing, Report};
 use super::text::{self, Altered};
 use crate::evidence::digest::Digest;
@@ -31,61 +32,63 @@ const NAMESPACES: usize = 3;
 
 /// Fields that `/data.json` has beside those of [`Report`].
 #[derive(Debug, Serialize)]
-struct Extra {
+pub(super) struct Extra {
     /// Failing findings that bear on a control of this report, each counted once.
-    failing_findings: usize,
+    pub(super) failing_findings: usize,
     /// Checks that they belong to.
-    failing_checks: usize,
+    pub(super) failing_checks: usize,
     /// Those of each severity, worst first; only those that occur.
-    failing_severities: Vec<Count>,
+    pub(super) failing_severities: Vec<Count>,
     /// The worst of these checks.
-    worst: Vec<Worst>,
+    pub(super) worst: Vec<Worst>,
     /// Rows of a volume of the annex.
-    annex_rows: usize,
+    pub(super) annex_rows: usize,
     /// In place of `Report::conflicts`: those in which the same checks say the same, together.
-    conflicts: Vec<Disagreement>,
+    pub(super) conflicts: Vec<Disagreement>,
     /// Conflicts in all.
-    conflicts_total: usize,
+    pub(super) conflicts_total: usize,
+    /// What people must decide, most urgent first.
+    pub(super) decisions: Vec<Decision>,
 }
 
 /// Checks of one fact that contradict each other.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Disagreement {
+pub(super) struct Disagreement {
     /// `cis-kubernetes@1.12/5.2.2`.
-    control: String,
+    pub(super) control: String,
     /// `check: outcome` of each side.
-    sides: Vec<String>,
+    pub(super) sides: Vec<String>,
     /// At how many resources.
-    resources: usize,
+    pub(super) resources: usize,
     /// The first of them.
-    examples: Vec<String>,
+    pub(super) examples: Vec<String>,
 }
 
 /// A check that fails, over all its findings.
 #[derive(Debug, Serialize)]
-struct Worst {
-    check: String,
-    title: String,
-    severity: Severity,
-    findings: usize,
-    waived: usize,
-    resources: usize,
-    examples: Vec<String>,
+pub(super) struct Worst {
+    pub(super) check: String,
+    pub(super) title: String,
+    pub(super) severity: Severity,
+    pub(super) findings: usize,
+    pub(super) waived: usize,
+    pub(super) resources: usize,
+    pub(super) examples: Vec<String>,
 }
 
 /// What a shortened list leaves out, by check.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Rest {
-    check: String,
-    severity: Severity,
-    findings: usize,
-    waived: usize,
+pub(super) struct Rest {
+    pub(super) check: String,
+    pub(super) severity: Severity,
+    pub(super) findings: usize,
+    pub(super) waived: usize,
     /// First and last row in the annex.
-    rows: (usize, usize),
+    pub(super) rows: (usize, usize),
     /// Findings in the namespaces that have most of them.
-    namespaces: Vec<Count>,
+    pub(super) namespaces: Vec<Count>,
     /// Findings elsewhere.
-    elsewhere: usize,
+    pub(super) elsewhere: usize,
 }
 
 /// An embedded file, as a page names it.
@@ -164,7 +167,7 @@ pub(super) fn bundle(report: &Report) -> Result<Value, serde_json::Error> {
 }
 
 /// How many failing findings stand below a control.
-fn listed(report: &Report) -> usize {
+pub(super) fn listed(report: &Report) -> usize {
     let most = if report.frameworks.len() > 1 { LISTED_OF_SEVERAL } else { usize::MAX };
     let rows = |listed: usize| controls(report).map(|c| c.failing.len().min(listed)).sum::<usize>();
     let fitting = LISTED.into_iter().filter(|listed| *listed <= most);
@@ -183,7 +186,7 @@ fn controls_mut(report: &mut Report) -> impl Iterator<Item = &mut Control> {
         .flat_map(|group| &mut group.controls)
 }
 
-fn extra(report: &Report) -> Extra {
+pub(super) fn extra(report: &Report) -> Extra {
     // The same finding stands below several controls: count it once.
     let failing: BTreeMap<&str, &Failing> =
         controls(report).flat_map(|c| &c.failing).map(|f| (f.item.as_str(), &**f)).collect();
@@ -228,6 +231,7 @@ fn extra(report: &Report) -> Extra {
     for finding in failing.values() {
         *severities.entry(finding.severity).or_default() += 1;
     }
+    let conflicts = disagreements(report);
     Extra {
         failing_findings: failing.len(),
         failing_checks: by_check.len(),
@@ -237,7 +241,8 @@ fn extra(report: &Report) -> Extra {
             .collect(),
         worst,
         annex_rows: annex::ROWS,
-        conflicts: disagreements(report),
+        decisions: decisions(report, &conflicts),
+        conflicts,
         conflicts_total: report.conflicts.len(),
     }
 }
@@ -287,7 +292,7 @@ fn members<'a>(value: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mu
     list.iter_mut()
 }
 
-fn rest(failing: &[Arc<Failing>]) -> Vec<Rest> {
+pub(super) fn rest(failing: &[Arc<Failing>]) -> Vec<Rest> {
     let mut by_check: BTreeMap<&str, Vec<&Failing>> = BTreeMap::new();
     for finding in failing {
         by_check.entry(&finding.check).or_default().push(finding);

@@ -5,8 +5,10 @@
 
 pub mod annex;
 pub mod build;
+mod decisions;
 mod figures;
 pub mod history;
+pub mod html;
 pub mod model;
 mod template;
 mod text;

@@ -150,6 +150,16 @@ fn push_run(text: &mut String, current: &str, run: usize) {
     }
 }
 
+/// The characters of a text as a page shows them whose fonts are the reader's: what shows nothing or
+/// reorders what stands around it is replaced visibly.
+pub(super) fn visible(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().map(|c| match c {
+        '\n' | '\r' | '\t' => ' ',
+        c if c.is_control() || is_unseen(c) => REPLACEMENT,
+        c => c,
+    })
+}
+
 /// Characters that show nothing, reorder what stands around them, or mean what only their sender
 /// knows.
 fn is_unseen(c: char) -> bool {

@@ -42,6 +42,8 @@ struct Written {
     archive: WrittenArchive,
     keys: WrittenKeys,
     #[serde(default)]
+    report: WrittenReport,
+    #[serde(default)]
     schedule: Option<String>,
     frameworks: Vec<String>,
     sources: Vec<WrittenSource>,
@@ -102,6 +104,19 @@ struct WrittenKeys {
     passphrase_file: Option<PathBuf>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenReport {
+    signature: Option<WrittenSignature>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSignature {
+    key: PathBuf,
+    certificate: PathBuf,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenSource {
@@ -147,6 +162,8 @@ pub struct Config {
     pub archive: Location,
     /// Keys.
     pub keys: Keys,
+    /// With what the report PDF is signed, if it is.
+    pub report_signature: Option<ReportSignature>,
     /// When runs are due.
     pub schedule: Option<Schedule>,
     /// `(id, version)`; the default version when none is given.
@@ -174,6 +191,15 @@ pub struct Keys {
     pub disclosure_secret: PathBuf,
     /// File with the passphrase of the log key.
     pub passphrase_file: Option<PathBuf>,
+}
+
+/// A key and a certificate.
+#[derive(Clone, Debug)]
+pub struct ReportSignature {
+    /// File with the private key.
+    pub key: PathBuf,
+    /// File with its certificate, and those of its issuers.
+    pub certificate: PathBuf,
 }
 
 /// A declared source.
@@ -338,6 +364,10 @@ impl Written {
             access: self.kubernetes.mean(folder)?,
             origin: self.origin,
             archive: self.archive.mean(folder)?,
+            report_signature: self.report.signature.map(|signature| ReportSignature {
+                key: resolve(&signature.key),
+                certificate: resolve(&signature.certificate),
+            }),
             keys: Keys {
                 signer,
                 keyring: resolve(&self.keys.keyring),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::archive::{self, Store, StoreError};
 use crate::assessment::{Basis, Reason, Status, StatusCounts};
 use crate::collect::{self, CollectError};
-use crate::config::Config;
+use crate::config::{Config, ReportSignature};
 use crate::evaluate::{EvaluateError, Evaluation, evaluate};
 use crate::evidence::canonical;
 use crate::evidence::digest::{Digest, Hasher};
@@ -33,6 +33,7 @@ use crate::render::{self, Document, RenderError, Template};
 use crate::run::{self, Run, RunError};
 use crate::seal::{Log, Payload, SealError, Sealed, Sealer};
 use crate::sealed::{self, SealedError};
+use crate::sign::report::ReportSigner;
 use crate::sign::{self, Secret, Secrets, SignError, Signer};
 use crate::verify::bundle::summary_of;
 use crate::verify::pin::Pin;
@@ -227,7 +228,7 @@ pub fn run_with(
     // Whole seconds: what is sealed is what was judged by.
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     progress.step("opening keys and archive");
-    let keys = Keys::load(config)?;
+    let keys = Keys::load(config, now)?;
     let sealer = Sealer::open(store, signer, &keys.keyring, &keys.envelopes, now)?;
 
     progress.step("collecting inputs");
@@ -317,10 +318,12 @@ struct Keys {
     roots: Vec<KeyId>,
     envelopes: Vec<Vec<u8>>,
     secret: DisclosureSecret,
+    /// Who signs the report PDF.
+    report: Option<ReportSigner>,
 }
 
 impl Keys {
-    fn load(config: &Config) -> Result<Self, RunFailure> {
+    fn load(config: &Config, now: Timestamp) -> Result<Self, RunFailure> {
         let mut envelopes = Vec::new();
         let mut keyring = None;
         let mut roots = Vec::new();
@@ -358,7 +361,15 @@ impl Keys {
             path: path.clone(),
             reason: "not 64 lower-case hex digits".to_owned(),
         })?;
-        Ok(Self { keyring, roots, envelopes, secret: DisclosureSecret::new(*secret.as_bytes()) })
+        let report = match &config.report_signature {
+            None => None,
+            Some(ReportSignature { key, certificate }) => {
+                let passphrase = secrets(config)?.passphrase;
+                Some(ReportSigner::open(key, certificate, passphrase.as_ref(), now)?)
+            }
+        };
+        let secret = DisclosureSecret::new(*secret.as_bytes());
+        Ok(Self { keyring, roots, envelopes, secret, report })
     }
 }
 
@@ -594,6 +605,10 @@ impl<'a> Draft<'a> {
         let attachments = build::attachments(controls.clone(), &sealed);
         drop(sealed);
         let pdf = render::pdf(Document::Bundle(&report), &Template::sealed(), &attachments)?;
+        let pdf = match &keys.report {
+            Some(signer) => signer.sign(&pdf, prepared.run.at().unwrap_or_default())?,
+            None => pdf,
+        };
 
         let mut payload: Payload = prepared.rules.clone();
         payload.insert(layout::ITEMS.to_owned(), bytes);

@@ -56,6 +56,8 @@ mod render;
 #[cfg(feature = "pipeline")]
 mod sealing;
 #[cfg(feature = "pipeline")]
+mod signed_report;
+#[cfg(feature = "pipeline")]
 mod signers;
 #[cfg(feature = "pipeline")]
 mod small_chain;

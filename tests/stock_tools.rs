@@ -29,6 +29,11 @@ fn installed(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// Python with the packages of `tests/stock/requirements.txt`.
+pub fn python() -> Option<PathBuf> {
+    installed("python/bin/python3")
+}
+
 /// The script of axe-core (Deque), which looks for what keeps people out of a page.
 pub fn axe() -> Option<PathBuf> {
     let python = installed("python")?;

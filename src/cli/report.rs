@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use super::Context;
 use super::trust::{Place, Trust, not_finished, open_verified, unsealed, usage};
 use crate::evidence::digest::Digest;
-use crate::evidence::{instant, layout};
+use crate::evidence::{instant, layout, pades};
 use crate::exit::Exit;
 use crate::framework::Framework;
 use crate::output::Failure;
@@ -117,12 +117,17 @@ pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, F
     if is_sealed {
         let sealed = bundle.file(&*archive, layout::REPORT_PDF).map_err(unsealed)?;
         let bytes = pdf(&report, &Template::sealed(), &bundle, &*archive)?;
-        write(path, &bytes)?;
-        let text = if sealed == bytes {
-            "it is byte for byte the report that was sealed"
+        let (bytes, text) = if sealed == bytes {
+            (bytes, "it is byte for byte the report that was sealed")
+        } else if is_signed_form(&sealed, &bytes) {
+            (sealed, "it is byte for byte the report that was sealed, with its signature")
         } else {
-            "it differs from the report that was sealed: another version of the program made that one"
+            (
+                bytes,
+                "it differs from the report that was sealed: another version of the program made that one",
+            )
         };
+        write(path, &bytes)?;
         context.output.note(format!("{}: {text}", path.display()));
     } else {
         let template = Template::find(name).map_err(|error| usage(error.into()))?;
@@ -330,8 +335,20 @@ fn check(
         return Err(failure.help("ask for the report of the bundle, or write it with --out"));
     }
     context.output.line(format!("{} is the report that {name} sealed", path.display()));
+    match pades::check(&sealed) {
+        Ok(None) => {}
+        Ok(Some(signature)) => context.output.line(format!(
+            "It is signed by the key of the certificate of {}, over all of it; whether that certificate \
+             deserves trust was not asked.",
+            signature.subject
+        )),
+        Err(fault) => {
+            let text = format!("the signature in {}: {fault}", path.display());
+            return Err(Failure::new(Exit::NotVerified, anyhow!(text)));
+        }
+    }
     let rendered = pdf(&model(bundle, archive)?, &Template::sealed(), bundle, archive)?;
-    if rendered == sealed {
+    if rendered == sealed || is_signed_form(&sealed, &rendered) {
         context
             .output
             .line("Rendering the sealed data again gives the same bytes, figures included.");
@@ -342,4 +359,9 @@ fn check(
         );
     }
     Ok(Exit::Done)
+}
+
+/// Signing adds to a file and changes nothing in it.
+fn is_signed_form(sealed: &[u8], rendered: &[u8]) -> bool {
+    sealed.starts_with(rendered) && matches!(pades::check(sealed), Ok(Some(_)))
 }

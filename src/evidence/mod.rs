@@ -16,6 +16,7 @@ pub mod keyring;
 pub mod layout;
 pub mod manifest;
 pub mod merkle;
+pub mod pades;
 pub mod statement;
 pub mod timestamp;
 pub mod tlog_proof;

@@ -17,7 +17,7 @@ use x509_cert::attr::Attribute;
 use x509_cert::ext::Extension;
 use x509_cert::spki::AlgorithmIdentifier;
 
-use super::x509::{Certificate, Hash, check_path};
+use super::x509::{self, Certificate, Hash, check_path};
 
 /// Longest response that is read, in bytes. Real ones have 1 to 10 KiB.
 pub const MAX_RESPONSE: usize = 64 << 10;
@@ -235,21 +235,7 @@ impl Authorities {
     /// # Errors
     /// [`TimestampError::Authorities`].
     pub fn from_pem(pem: &str) -> Result<Self, TimestampError> {
-        const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-        const END: &str = "-----END CERTIFICATE-----";
-        let mut certificates = Vec::new();
-        for part in pem.split(BEGIN).skip(1) {
-            let (body, _) =
-                part.split_once(END).ok_or(TimestampError::Authorities("one is cut off"))?;
-            let (_, document) = der::Document::from_pem(&format!("{BEGIN}{body}{END}\n"))
-                .map_err(|_| TimestampError::Authorities("one is not base64"))?;
-            let certificate = Certificate::from_der(document.as_bytes())
-                .map_err(|_| TimestampError::Authorities("one is malformed"))?;
-            certificates.push(certificate);
-        }
-        if certificates.is_empty() {
-            return Err(TimestampError::Authorities("none in this file"));
-        }
+        let certificates = x509::from_pem(pem).map_err(TimestampError::Authorities)?;
         Ok(Self(certificates))
     }
 }

@@ -97,6 +97,22 @@ pub(super) struct Certificate {
     parsed: x509_cert::Certificate,
 }
 
+/// Reads one or more certificates in PEM; other text between them is passed over.
+pub(super) fn from_pem(pem: &str) -> Result<Vec<Certificate>, Fault> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let mut certificates = Vec::new();
+    for part in pem.split(BEGIN).skip(1) {
+        let (body, _) = part.split_once(END).ok_or("one is cut off")?;
+        let (_, document) = der::Document::from_pem(&format!("{BEGIN}{body}{END}\n"))
+            .map_err(|_| "one is not base64")?;
+        let certificate =
+            Certificate::from_der(document.as_bytes()).map_err(|_| "one is malformed")?;
+        certificates.push(certificate);
+    }
+    if certificates.is_empty() { Err("none in this file") } else { Ok(certificates) }
+}
+
 /// The extensions that are understood.
 #[derive(Default)]
 struct Extensions {

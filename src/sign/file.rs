@@ -119,7 +119,7 @@ pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), SignError> {
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| file_error(path, error))
 }
 
-fn file_error(path: &Path, reason: impl fmt::Display) -> SignError {
+pub(super) fn file_error(path: &Path, reason: impl fmt::Display) -> SignError {
     SignError::File { path: path.to_owned(), reason: reason.to_string() }
 }
 

@@ -9,6 +9,7 @@ pub mod chain;
 mod awskms;
 mod file;
 mod pkcs11;
+pub mod report;
 mod secret;
 mod uri;
 mod vault;

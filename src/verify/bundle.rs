@@ -10,6 +10,7 @@ use crate::evidence::digest::Digest;
 use crate::evidence::items::{self, LineError};
 use crate::evidence::layout;
 use crate::evidence::manifest::{Manifest, ManifestError};
+use crate::evidence::pades;
 use crate::evidence::statement::{Listing, Statement, Summary};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -113,10 +114,12 @@ impl Verification<'_> {
                 self.verdict.report(FailureCode::FileMissing, path);
                 continue;
             }
-            let digest = if inner == layout::ITEMS {
+            let mut report = None;
+            let digest = if matches!(inner, layout::ITEMS | layout::REPORT_PDF) {
                 self.archive.read(&path).map(|bytes| {
                     let digest = (Digest::of(&bytes), bytes.len() as u64);
-                    items = Some(bytes);
+                    let kept = if inner == layout::ITEMS { &mut items } else { &mut report };
+                    *kept = Some(bytes);
                     digest
                 })
             } else {
@@ -128,6 +131,10 @@ impl Verification<'_> {
                     self.verdict.checked.bytes += length;
                     if found == *expected {
                         intact.insert(inner.to_owned());
+                        // A signature that does not cover all of the file would lend it false weight.
+                        if let Some(Err(fault)) = report.as_deref().map(pades::check) {
+                            self.verdict.report(FailureCode::ReportMismatch, path).found(fault);
+                        }
                     } else {
                         self.verdict
                             .report(FailureCode::FileModified, path)

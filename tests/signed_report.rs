@@ -1,0 +1,319 @@
+//! The report PDF signed as `PAdES` has it: accepted by programs of others, and by our verifier only when
+//! the signature covers the whole file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use affidavit::archive::Directory;
+use affidavit::config::Config;
+use affidavit::evidence::{layout, pades};
+use affidavit::pipeline;
+use affidavit::sealed::Bundle;
+use affidavit::verify::{self, FailureCode, Level, Policy};
+
+use crate::browser::{Browser, Input};
+use crate::forge::{Forge, InMemory};
+use crate::small_chain::{Silent, at, root, run, workspace};
+
+const NOW: &str = "2026-11-20T02:00:00Z";
+
+fn tool(program: impl AsRef<std::ffi::OsStr>, folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn done(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// A key and a self-signed certificate by openssl; `algorithm` as `openssl req` names it.
+fn certificate(folder: &Path, algorithm: &[&str]) {
+    let mut arguments = vec!["req", "-x509", "-nodes", "-keyout", "report.key.pem"];
+    arguments.extend(["-out", "report.crt.pem", "-subj", "/O=Example Payments/CN=Evidence"]);
+    arguments.extend(["-addext", "keyUsage=critical,digitalSignature,nonRepudiation"]);
+    // Valid at the time of the run and of the checking programs, whenever that is.
+    arguments.extend(["-days", "36500", "-newkey"]);
+    arguments.extend(algorithm);
+    done(&tool("openssl", folder, &arguments));
+    let key = folder.join("report.key.pem");
+    fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+const P256: &[&str] = &["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+const ED25519: &[&str] = &["ed25519"];
+
+/// A workspace whose reports are signed. Runs take place after today: the certificate begins today.
+fn signing(folder: &Path, algorithm: &[&str]) -> PathBuf {
+    certificate(folder, algorithm);
+    let config = workspace(folder);
+    let text = fs::read_to_string(&config).unwrap();
+    let report = "report: { signature: { key: report.key.pem, certificate: report.crt.pem } }\n";
+    fs::write(&config, format!("{text}{report}")).unwrap();
+    config
+}
+
+/// Later than the certificate's first second, which is this one.
+fn later() -> String {
+    let now = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap();
+    affidavit::evidence::instant::format(now)
+}
+
+fn report(archive: &Path) -> (Bundle, Vec<u8>) {
+    let store = Directory::new(archive);
+    let bundle = Bundle::read(&store, None).unwrap();
+    let pdf = bundle.file(&store, layout::REPORT_PDF).unwrap();
+    (bundle, pdf)
+}
+
+/// Both kinds of key: readers that know them find them valid, over the whole file.
+#[test]
+fn programs_of_others_accept_the_signature() {
+    for (algorithm, mechanism) in [(P256, "ecdsa"), (ED25519, "ed25519")] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        run(&signing(folder, algorithm), &later());
+        let (_, pdf) = report(&folder.join("archive"));
+        let signature = pades::check(&pdf).unwrap().unwrap();
+        assert!(signature.subject.contains("CN=Evidence"), "{}", signature.subject);
+        fs::write(folder.join("report.pdf"), &pdf).unwrap();
+
+        if let Some(python) = crate::stock_tools::python() {
+            let arguments = [
+                "-m",
+                "pyhanko",
+                "sign",
+                "validate",
+                "--pretty-print",
+                "--trust",
+                "report.crt.pem",
+                "report.pdf",
+            ];
+            let said = tool(&python, folder, &arguments);
+            let text = format!(
+                "{}{}",
+                String::from_utf8_lossy(&said.stdout),
+                String::from_utf8_lossy(&said.stderr)
+            );
+            assert!(text.contains("The signature is judged VALID."), "{mechanism}: {text}");
+            assert!(text.contains("The signature is cryptographically sound."), "{text}");
+            assert!(text.to_lowercase().contains(mechanism), "{text}");
+        }
+        done(&tool("qpdf", folder, &["--check", "report.pdf"]));
+        // What the file was before stands in it unchanged: it is still what it claims to be.
+        let text = String::from_utf8_lossy(&pdf);
+        assert!(text.contains("<pdfaid:part>3") && text.contains("<pdfuaid:part>1"));
+        if mechanism == "ecdsa" {
+            let text = done(&tool("pdfsig", folder, &["-nocert", "report.pdf"]));
+            assert!(text.contains("Signature is Valid."), "{text}");
+            assert!(text.contains("Total document signed"), "{text}");
+            assert!(text.contains("ETSI.CAdES.detached"), "{text}");
+        }
+        // The attachment still comes out.
+        done(&tool("pdfdetach", folder, &["-save", "1", "-o", "controls.json", "report.pdf"]));
+        let store = Directory::new(folder.join("archive"));
+        let (bundle, _) = report(&folder.join("archive"));
+        let sealed = bundle.file(&store, layout::CONTROLS).unwrap();
+        assert_eq!(fs::read(folder.join("controls.json")).unwrap(), sealed);
+    }
+}
+
+#[test]
+fn equal_runs_sign_equal_bytes_and_the_report_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = later();
+    let config = signing(folder.path(), P256);
+    run(&config, &now);
+    let (_, first) = report(&folder.path().join("archive"));
+    let archive = folder.path().join("archive");
+    fs::rename(&archive, folder.path().join("first")).unwrap();
+    run(&config, &now);
+    assert!(report(&archive).1 == first, "two runs gave other bytes");
+
+    let affidavit = |arguments: &[&str]| {
+        let mut all = vec!["report", "archive"];
+        let root = root().to_string();
+        all.extend(arguments);
+        all.extend(["--now", &now, "--root", &root]);
+        tool(env!("CARGO_BIN_EXE_affidavit"), folder.path(), &all)
+    };
+    let output = affidavit(&["--out", "again.pdf"]);
+    done(&output);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("byte for byte the report that was sealed, with its signature"),
+        "{said}"
+    );
+    assert!(fs::read(folder.path().join("again.pdf")).unwrap() == first);
+    let said = done(&affidavit(&["--check", "again.pdf"]));
+    assert!(said.contains("signed by the key of the certificate of CN=Evidence"), "{said}");
+    assert!(said.contains("gives the same bytes, figures included"), "{said}");
+    // A reader may call this file untouched up to here; it is not the one that was sealed.
+    let mut more = first;
+    more.extend(b"\n% more\n");
+    fs::write(folder.path().join("again.pdf"), more).unwrap();
+    assert_eq!(affidavit(&["--check", "again.pdf"]).status.code(), Some(6));
+}
+
+/// Every byte is covered: a sample of all places, and all of the added ones.
+#[test]
+fn a_byte_that_differs_and_a_byte_that_is_added_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    run(&signing(folder.path(), P256), &later());
+    let (_, pdf) = report(&folder.path().join("archive"));
+    let update = memchr_rfind(&pdf, b"/AcroForm");
+    let hole = memchr_rfind(&pdf, b"/Contents<");
+    let mut tried = 0;
+    for place in (0..pdf.len()).step_by(pdf.len() / 150).chain((update..hole).step_by(7)) {
+        let mut changed = pdf.clone();
+        changed[place] ^= 1;
+        assert!(pades::check(&changed).is_err(), "byte {place}");
+        tried += 1;
+    }
+    assert!(tried > 200);
+    // The signature's own bytes: its digits, and the zeros after them.
+    for place in (hole + 10..hole + 10 + 2200).step_by(13).chain([hole + 32_000]) {
+        let mut changed = pdf.clone();
+        changed[place] = if changed[place] == b'1' { b'2' } else { b'1' };
+        assert!(pades::check(&changed).is_err(), "digit {place}");
+    }
+    let mut longer = pdf.clone();
+    longer.push(b'\n');
+    assert_eq!(pades::check(&longer), Err("its signature does not cover the whole file"));
+    assert!(pades::check(&pdf[..pdf.len() - 1]).is_err());
+    // Another update on top, as readers allow it.
+    let mut updated = pdf.clone();
+    updated
+        .extend(b"1 0 obj\n<<>>\nendobj\nxref\n0 0\ntrailer\n<</Size 1>>\nstartxref\n0\n%%EOF\n");
+    assert!(pades::check(&updated).is_err());
+    // A signature that was taken out of its range is none that covers nothing.
+    let cut = String::from_utf8_lossy(&pdf).replace("/ByteRange", "/BiteRange");
+    assert!(pades::check(cut.as_bytes()).is_err());
+    let (_, unsigned) = report(&crate::small_chain::small_chain().0.path().join("archive"));
+    assert_eq!(pades::check(&unsigned), Ok(None));
+}
+
+fn memchr_rfind(bytes: &[u8], text: &[u8]) -> usize {
+    bytes.windows(text.len()).rposition(|window| window == text).unwrap()
+}
+
+/// A bundle that seals a report whose signature does not cover it: its writer's fault, and said.
+#[test]
+fn the_verifier_demands_that_the_signature_covers_the_whole_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = later();
+    run(&signing(folder.path(), P256), &now);
+    let (_, pdf) = report(&folder.path().join("archive"));
+    let browser = Browser::open();
+    let found = |pdf: &[u8]| {
+        let mut forge = Forge::new();
+        let report = |draft: &mut crate::forge::Draft| {
+            drop(draft.payload.insert(layout::REPORT_PDF.to_owned(), pdf.to_vec()));
+        };
+        forge.bundle_with(&report, &|_| {});
+        let now = "2026-11-20T03:00:00Z";
+        let mut policy = Policy::new([crate::forge::root_id()].into(), at(now));
+        policy.deep = true;
+        let verdict = verify::verify(&InMemory(&forge.files), &policy).unwrap();
+        let errors = verdict.findings.into_iter().filter(|finding| finding.level == Level::Error);
+        let found: Vec<_> = errors.map(|finding| (finding.code, finding.found)).collect();
+        // The web verifier says the same.
+        if let Some(browser) = &browser {
+            let folder = tempfile::tempdir().unwrap();
+            for (path, bytes) in &forge.files {
+                let path = folder.path().join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, bytes).unwrap();
+            }
+            let input = Input {
+                subject: folder.path().to_owned(),
+                roots: crate::forge::root_id().to_string(),
+                now: now.to_owned(),
+                ..Input::default()
+            };
+            let page = browser.verify(&input);
+            let errors =
+                page["findings"].as_array().unwrap().iter().filter(|f| f["level"] == "error");
+            let page: Vec<_> = errors
+                .map(|f| {
+                    let found = f["found"].as_str().unwrap_or_default();
+                    (f["code"].as_str().unwrap().to_owned(), found.to_owned())
+                })
+                .collect();
+            let own: Vec<_> =
+                found.iter().map(|(code, found)| (code.to_string(), found.clone())).collect();
+            assert_eq!(page, own);
+        }
+        found
+    };
+    assert_eq!(found(&pdf), []);
+    let longer = [pdf.as_slice(), b"% more\n"].concat();
+    let text = "its signature does not cover the whole file".to_owned();
+    assert_eq!(found(&longer), [(FailureCode::ReportMismatch, text)]);
+    let mut changed = pdf.clone();
+    changed[2000] ^= 1;
+    let text = "its bytes are not those that were signed".to_owned();
+    assert_eq!(found(&changed), [(FailureCode::ReportMismatch, text)]);
+}
+
+#[test]
+fn keys_and_certificates_that_do_not_fit_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = signing(folder.path(), P256);
+    let refused = |now: &str, part: &str| {
+        let config = Config::load(&config).unwrap();
+        let error = pipeline::run(&config, at(now), false, &Silent).unwrap_err().to_string();
+        assert!(error.contains(part), "`{error}` without `{part}`");
+        assert!(!folder.path().join("archive/log").exists());
+    };
+    refused(NOW, "report.crt.pem: it is not valid yet");
+    refused("2199-01-01T00:00:00Z", "report.crt.pem: it is not valid any more");
+    let key = fs::read_to_string(folder.path().join("report.key.pem")).unwrap();
+    fs::write(folder.path().join("report.key.pem"), "no key").unwrap();
+    refused(&later(), "report.key.pem: neither a P-256 nor an Ed25519 private key");
+    let other = tempfile::tempdir().unwrap();
+    certificate(other.path(), P256);
+    fs::copy(other.path().join("report.key.pem"), folder.path().join("report.key.pem")).unwrap();
+    refused(&later(), "report.crt.pem: it is the certificate of another key");
+    fs::write(folder.path().join("report.key.pem"), key).unwrap();
+    fs::write(folder.path().join("report.crt.pem"), "x").unwrap();
+    refused(&later(), "report.crt.pem: certificates in PEM: none in this file");
+}
+
+/// The key under a passphrase (PBES2), as the other keys may be.
+#[test]
+fn the_key_may_be_under_a_passphrase() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = signing(folder, P256);
+    let arguments = [
+        "pkcs8",
+        "-topk8",
+        "-in",
+        "report.key.pem",
+        "-out",
+        "sealed.pem",
+        "-passout",
+        "pass:horse",
+    ];
+    done(&tool("openssl", folder, &arguments));
+    fs::rename(folder.join("sealed.pem"), folder.join("report.key.pem")).unwrap();
+    let key = folder.join("report.key.pem");
+    fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let loaded = Config::load(&config).unwrap();
+    let error = pipeline::run(&loaded, at(&later()), false, &Silent).unwrap_err().to_string();
+    assert!(error.contains("report.key.pem needs a passphrase"), "{error}");
+    fs::write(folder.join("passphrase"), "horse").unwrap();
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        text.replace(
+            "keyring: keys/keyring,",
+            "keyring: keys/keyring, passphrase_file: passphrase,",
+        ),
+    )
+    .unwrap();
+    run(&config, &later());
+    assert!(pades::check(&report(&folder.join("archive")).1).unwrap().is_some());
+}

@@ -87,6 +87,7 @@ impl Browser {
     }
 
     /// Loads another file, at a place in it (`#words`).
+    #[cfg(feature = "pipeline")]
     pub fn visit(&self, path: &Path, place: &str) {
         // From one place to another of one file nothing is loaded anew.
         self.command("/url", &json!({"url": "about:blank"}));

@@ -4,6 +4,7 @@
 mod agreement;
 mod cluster;
 mod moody;
+mod open_reports;
 mod scanners;
 mod smoke;
 

@@ -46,6 +46,8 @@ mod kubernetes;
 #[cfg(feature = "pipeline")]
 mod page_agreement;
 #[cfg(feature = "pipeline")]
+mod exports;
+#[cfg(feature = "pipeline")]
 mod html_report;
 #[cfg(feature = "pipeline")]
 mod period;

@@ -34,6 +34,16 @@ pub fn python() -> Option<PathBuf> {
     installed("python/bin/python3")
 }
 
+/// MITRE's reader of HDF, a package for Node.
+pub fn inspecjs() -> Option<PathBuf> {
+    installed("inspecjs-2.12.6")
+}
+
+/// Definitions of the `OpenReports` kinds (`openreports/reports-api`).
+pub fn openreports() -> Option<PathBuf> {
+    installed("openreports-v0.2.1")
+}
+
 /// The script of axe-core (Deque), which looks for what keeps people out of a page.
 pub fn axe() -> Option<PathBuf> {
     let python = installed("python")?;

@@ -76,6 +76,13 @@ pub(super) fn export(arguments: &Arguments, context: &Context) -> Result<Exit, F
 }
 
 fn write(path: &Path, file: &ExportFile) -> Result<(), Failure> {
+    if file.name.contains('/')
+        && let Some(folder) = path.parent()
+    {
+        std::fs::create_dir_all(folder)
+            .with_context(|| folder.display().to_string())
+            .map_err(not_finished)?;
+    }
     std::fs::write(path, &file.bytes)
         .with_context(|| path.display().to_string())
         .map_err(not_finished)

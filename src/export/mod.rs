@@ -4,10 +4,17 @@
 //! no more than the evidence: what was not assessed is never written as passed.
 
 pub(crate) mod csv;
+mod hdf;
 mod junit;
+mod openreports;
 mod oscal;
+mod oscal_ap;
 mod oscal_poam;
+#[cfg(feature = "pipeline")]
+mod parquet;
 mod sarif;
+#[cfg(feature = "pipeline")]
+mod xlsx;
 
 use crate::assessment::Status;
 use crate::framework::{Control, Framework};
@@ -17,7 +24,7 @@ use crate::sealed::Bundle;
 /// A file of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportFile {
-    /// Its name; the files of one export have different ones.
+    /// Its name, maybe with folders; the files of one export have different ones.
     pub name: String,
     /// Its content.
     pub bytes: Vec<u8>,
@@ -33,8 +40,20 @@ pub trait Format: Sync {
 }
 
 /// Every format, in alphabetical order of id.
-pub const FORMATS: &[&dyn Format] =
-    &[&csv::Csv, &junit::Junit, &oscal::Oscal, &oscal_poam::OscalPoam, &sarif::Sarif];
+pub const FORMATS: &[&dyn Format] = &[
+    &csv::Csv,
+    &hdf::Hdf,
+    &junit::Junit,
+    &openreports::OpenReports,
+    &oscal::Oscal,
+    &oscal_ap::OscalAp,
+    &oscal_poam::OscalPoam,
+    #[cfg(feature = "pipeline")]
+    &parquet::Parquet,
+    &sarif::Sarif,
+    #[cfg(feature = "pipeline")]
+    &xlsx::Xlsx,
+];
 
 /// The format of that name.
 #[must_use]

@@ -95,13 +95,16 @@ fn document(bundle: &Bundle) -> Value {
         "metadata": metadata(bundle, "Assessment of"),
         "import-ap": {
             "href": format!("#{plan}"),
-            "remarks": "The run's own record stands for the assessment plan.",
+            "remarks": "The plan as OSCAL is the export `oscal-ap` of the same bundle.",
         },
         "results": results,
         "back-matter": {"resources": [{
             "uuid": plan,
             "title": "What the run was: sources, rules, waivers, attestations",
-            "rlinks": [{"href": run.unwrap_or_else(|| "run.json".to_owned())}],
+            "rlinks": [
+                {"href": "assessment-plan.json"},
+                {"href": run.unwrap_or_else(|| "run.json".to_owned())},
+            ],
         }]},
     }})
 }

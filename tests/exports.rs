@@ -1,0 +1,319 @@
+//! Exports that programs of others read: OSCAL by NIST's schema and compliance-trestle, a workbook, HDF by
+//! MITRE's parser, Parquet by `DuckDB`. `OpenReports` go to the real API server in `kubernetes/`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use affidavit::archive::Directory;
+use affidavit::assessment::Status;
+use affidavit::finding::Outcome;
+use affidavit::sealed::Bundle;
+use calamine::{Data, Reader as _, Xlsx};
+use serde_json::{Value, json};
+
+use crate::small_chain::{root, run, workspace};
+
+const NOW: &str = "2026-11-20T02:00:00Z";
+
+/// What the message of the first result of [`policies`] is: a formula, to a spreadsheet.
+const FORMULA: &str = "=HYPERLINK(\"http://example.com\",\"x\")";
+
+/// A policy report of Kyverno's shape over `namespace`: three in ten fail.
+fn policies(namespace: &str, results: usize) -> String {
+    let mut text = String::from(
+        r#"{"apiVersion":"wgpolicyk8s.io/v1alpha2","kind":"PolicyReport","metadata":{"name":"r","namespace":""#,
+    );
+    write!(text, r#"{namespace}"}},"results":["#).unwrap();
+    for index in 0..results {
+        let comma = if index == 0 { "" } else { "," };
+        let (result, message) = match index {
+            0 => ("fail", FORMULA.replace('"', "\\\"")),
+            _ if index % 10 < 3 => ("fail", "privileged containers are not allowed".to_owned()),
+            _ => ("pass", "rule passed".to_owned()),
+        };
+        write!(
+            text,
+            r#"{comma}{{"source":"kyverno","policy":"disallow-privileged-containers","rule":"privileged-containers","result":"{result}","severity":"high","scored":true,"timestamp":{{"seconds":1795118400,"nanos":0}},"message":"{message}","resources":[{{"apiVersion":"v1","kind":"Pod","namespace":"{namespace}","name":"pod-{index}"}}]}}"#
+        )
+        .unwrap();
+    }
+    text.push_str("]}");
+    text
+}
+
+/// An archive with one bundle: nodes, and 1 200 results in the namespace `payments`.
+pub fn archive(folder: &Path) -> Bundle {
+    let config = workspace(folder);
+    fs::write(folder.join("kyverno.json"), policies("payments", 1_200)).unwrap();
+    fs::write(
+        folder.join("waivers.yaml"),
+        "waivers:\n- id: W-1\n  scope: { checks: ['kube-bench:cis-1.12:4.1.2'], resources: ['*'] }\n  reason: replaced next week\n  approver: Priya Raman\n  ticket: SEC-1\n  expires: 2026-12-01\n",
+    )
+    .unwrap();
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text.replace("[cis-kubernetes@1.12]", "[cis-kubernetes@1.12, pci-dss@4.0.1]");
+    let more = "  - { name: kyverno, scanner: policy, files: ['kyverno.json'], max_age: 3650d }\nwaivers: [waivers.yaml]\n";
+    fs::write(&config, format!("{text}{more}")).unwrap();
+    run(&config, NOW);
+    Bundle::read(&Directory::new(folder.join("archive")), None).unwrap()
+}
+
+fn affidavit(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_affidavit"))
+        .args(arguments)
+        .args(["--now", "2026-11-20T03:00:00Z", "--root", &root().to_string()])
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn done(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// An export to `out`, which is the same each time.
+pub fn export(folder: &Path, format: &str, out: &str) -> PathBuf {
+    let again = format!("again-{out}");
+    for name in [out, &again] {
+        let arguments = ["export", "archive", "--format", format, "--out", name];
+        done(&affidavit(folder, &arguments));
+    }
+    let (first, second) = (folder.join(out), folder.join(again));
+    if first.is_dir() {
+        let files = crate::small_chain::files(&first);
+        assert_eq!(files, crate::small_chain::files(&second));
+        for file in files {
+            assert!(fs::read(first.join(&file)).unwrap() == fs::read(second.join(&file)).unwrap());
+        }
+    } else {
+        assert!(fs::read(&first).unwrap() == fs::read(&second).unwrap(), "{format}: other bytes");
+    }
+    first
+}
+
+fn outcomes(bundle: &Bundle) -> BTreeMap<&'static str, usize> {
+    let mut outcomes = BTreeMap::new();
+    for finding in &bundle.items.findings {
+        *outcomes.entry(finding.outcome.as_str()).or_default() += 1;
+    }
+    outcomes
+}
+
+#[test]
+fn the_plan_keeps_to_nists_schema_and_trestle_reads_all_oscal() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let bundle = archive(folder);
+    let plan = export(folder, "oscal-ap", "assessment-plan.json");
+    let plan: Value = serde_json::from_slice(&fs::read(plan).unwrap()).unwrap();
+    let schema =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oscal/oscal_assessment-plan_schema.json");
+    let schema: Value = serde_json::from_slice(&fs::read(schema).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> = validator
+        .iter_errors(&plan)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+    let selected = &plan["assessment-plan"]["reviewed-controls"]["control-selections"];
+    let selected: usize = selected
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|selection| selection["include-controls"].as_array().unwrap().len())
+        .sum();
+    assert_eq!(selected, bundle.items.controls.len());
+    // The results import this plan.
+    let results = export(folder, "oscal", "assessment-results.json");
+    let results: Value = serde_json::from_slice(&fs::read(results).unwrap()).unwrap();
+    let plan = plan["assessment-plan"]["uuid"].as_str().unwrap();
+    assert_eq!(results["assessment-results"]["import-ap"]["href"], format!("#{plan}"));
+
+    export(folder, "oscal-poam", "poam.json");
+    let Some(python) = crate::stock_tools::python() else { return };
+    let script = "import pathlib, sys\n\
+        from trestle.oscal.assessment_plan import AssessmentPlan as Plan\n\
+        from trestle.oscal.assessment_results import AssessmentResults as Results\n\
+        from trestle.oscal.poam import PlanOfActionAndMilestones as Poam\n\
+        p = Plan.oscal_read(pathlib.Path('assessment-plan.json'))\n\
+        r = Results.oscal_read(pathlib.Path('assessment-results.json'))\n\
+        m = Poam.oscal_read(pathlib.Path('poam.json'))\n\
+        print(p.uuid, len(r.results), len(m.poam_items))";
+    let output = Command::new(python).args(["-c", script]).current_dir(folder).output().unwrap();
+    let said = done(&output);
+    assert!(said.starts_with(&format!("{plan} 2 ")), "{said}");
+}
+
+#[test]
+fn a_workbook_opens_with_typed_cells_and_text_that_stays_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = archive(folder.path());
+    let path = export(folder.path(), "xlsx", "evidence.xlsx");
+    let mut book: Xlsx<_> = calamine::open_workbook(&path).unwrap();
+    let sheets = ["Summary", "Controls", "Findings", "Waivers", "Attestations", "Gaps", "Sources"];
+    assert_eq!(book.sheet_names(), sheets);
+    let findings = book.worksheet_range("Findings").unwrap();
+    assert_eq!(findings.height(), bundle.items.findings.len() + 1);
+    let column = |name: &str| {
+        let heads = findings.rows().next().unwrap();
+        heads.iter().position(|head| *head == Data::String(name.into())).unwrap()
+    };
+    let (outcome, message) = (column("outcome"), column("message"));
+    let failing = findings.rows().filter(|row| row[outcome] == Data::String("fail".into()));
+    assert_eq!(failing.count(), outcomes(&bundle)["fail"]);
+    assert!(findings.rows().any(|row| row[message] == Data::String(FORMULA.into())));
+    let formulas = book.worksheet_formula("Findings").unwrap();
+    assert!(formulas.rows().flatten().all(String::is_empty), "a text became a formula");
+    let controls = book.worksheet_range("Controls").unwrap();
+    assert_eq!(controls.height(), bundle.items.controls.len() + 1);
+    let row = controls.rows().find(|row| row[1] == Data::String("4.1.2".into())).unwrap();
+    assert_eq!(row[3], Data::String("waived".into()));
+    assert_eq!(row[6], Data::Float(1.0));
+    let summary = book.worksheet_range("Summary").unwrap();
+    let date = summary.rows().flatten().find_map(|cell| match cell {
+        Data::DateTime(date) => Some(date.as_f64()),
+        _ => None,
+    });
+    // Days since the end of 1899.
+    assert!((date.unwrap() - 46_346.083_333).abs() < 0.001, "{date:?}");
+    assert_eq!(book.worksheet_range("Waivers").unwrap().height(), 2);
+}
+
+#[test]
+fn mitres_parser_reads_hdf_and_what_is_not_assessed_is_not_passed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let bundle = archive(folder);
+    let path = export(folder, "hdf", "evidence.hdf.json");
+    let document: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let profiles = document["profiles"].as_array().unwrap();
+    assert_eq!(profiles.len(), 2);
+    let mut seen = 0;
+    for control in profiles.iter().flat_map(|profile| profile["controls"].as_array().unwrap()) {
+        seen += 1;
+        let results = control["results"].as_array().unwrap();
+        let has = |status: &str| results.iter().any(|result| result["status"] == status);
+        match control["tags"]["status"].as_str().unwrap() {
+            "satisfied" => assert!(!has("failed") && !has("skipped")),
+            "not-satisfied" | "waived" => assert!(has("failed"), "{control:#}"),
+            // Heimdall calls a control with a skipped result and no failed one not reviewed.
+            _ => assert!(has("skipped"), "{control:#}"),
+        }
+        if control["tags"]["status"] == "waived" {
+            assert_eq!(control["waiver_data"]["expiration_date"], "2026-12-01");
+        }
+    }
+    assert!(bundle.items.controls.values().any(|item| item.status == Status::Waived));
+    assert_eq!(seen, bundle.items.controls.len());
+
+    let Some(parser) = crate::stock_tools::inspecjs() else { return };
+    let script = format!(
+        "const {{ Convert }} = require({:?});\n\
+         const text = require('fs').readFileSync('evidence.hdf.json', 'utf8');\n\
+         const read = Convert.toExecJSON(text);\n\
+         console.log(read.profiles.map(p => p.controls.length).join(' '));\n\
+         let refused = false;\n\
+         try {{ Convert.toExecJSON(text.replace('\"status\": \"failed\"', '\"status\": \"fine\"')); }} catch (e) {{ refused = true; }}\n\
+         console.log(refused);",
+        parser.join("lib/generated_parsers/v_1_0/exec-json.js")
+    );
+    let output = Command::new("node").args(["-e", &script]).current_dir(folder).output().unwrap();
+    assert_eq!(done(&output), "131 280\ntrue\n");
+}
+
+/// Two clusters' exports lie beside each other, as a fleet's do.
+#[test]
+fn duckdb_queries_the_parquet_of_a_fleet() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let bundle = archive(folder);
+    let fleet = export(folder, "parquet", "fleet");
+    let second = tempfile::tempdir().unwrap();
+    let config = workspace(second.path());
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("{ name: test }", "{ name: 'eu/west' }")).unwrap();
+    run(&config, "2026-11-21T02:00:00Z");
+    let arguments = ["export", "archive", "--format", "parquet", "--out", fleet.to_str().unwrap()];
+    let output = Command::new(env!("CARGO_BIN_EXE_affidavit"))
+        .args(arguments)
+        .args(["--now", "2026-11-21T03:00:00Z"])
+        .current_dir(second.path())
+        .output()
+        .unwrap();
+    done(&output);
+    assert_eq!(
+        crate::small_chain::files(&fleet),
+        [
+            "controls/cluster=eu%2Fwest/date=2026-11-21/bundle-0.parquet",
+            "controls/cluster=test/date=2026-11-20/bundle-0.parquet",
+            "findings/cluster=eu%2Fwest/date=2026-11-21/bundle-0.parquet",
+            "findings/cluster=test/date=2026-11-20/bundle-0.parquet",
+        ]
+    );
+    let Some(python) = crate::stock_tools::python() else { return };
+    let script = "import duckdb, json\n\
+        q = lambda sql: [[str(v) for v in row] for row in duckdb.sql(sql).fetchall()]\n\
+        f = \"read_parquet('fleet/findings/**/*.parquet', hive_partitioning = true)\"\n\
+        c = \"read_parquet('fleet/controls/**/*.parquet', hive_partitioning = true)\"\n\
+        print(json.dumps({\n\
+          'outcomes': q(f\"SELECT outcome, count(*) FROM {f} WHERE cluster = 'test' GROUP BY outcome ORDER BY outcome\"),\n\
+          'clusters': q(f\"SELECT cluster, date, count(*) FILTER (status = 'not-satisfied') FROM {c} GROUP BY ALL ORDER BY cluster\"),\n\
+          'types': q(f\"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {c})\"),\n\
+          'at': q(f\"SELECT DISTINCT epoch(run_at), origin, bundle FROM {f} WHERE cluster = 'test'\"),\n\
+        }))";
+    let output = Command::new(python).args(["-c", script]).current_dir(folder).output().unwrap();
+    let found: Value = serde_json::from_str(&done(&output)).unwrap();
+    let expected: Vec<Value> = outcomes(&bundle)
+        .into_iter()
+        .map(|(outcome, count)| json!([outcome, count.to_string()]))
+        .collect();
+    assert_eq!(found["outcomes"], json!(expected));
+    let failing = |bundle: &Bundle| {
+        let statuses = bundle.items.controls.values().map(|control| control.status.as_str());
+        statuses.filter(|status| *status == "not-satisfied").count().to_string()
+    };
+    let other = Bundle::read(&Directory::new(second.path().join("archive")), None).unwrap();
+    assert_eq!(
+        found["clusters"],
+        json!([
+            ["eu/west", "2026-11-21", failing(&other)],
+            ["test", "2026-11-20", failing(&bundle)],
+        ])
+    );
+    let types: BTreeMap<&str, &str> = found["types"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row[0].as_str().unwrap(), row[1].as_str().unwrap()))
+        .collect();
+    assert_eq!(types["run_at"], "TIMESTAMP WITH TIME ZONE");
+    assert_eq!((types["failing"], types["status"], types["date"]), ("BIGINT", "VARCHAR", "DATE"));
+    assert_eq!(found["at"], json!([["1795140000.0", "evidence.example.com/test", "0"]]));
+}
+
+#[test]
+fn open_reports_are_divided_and_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = archive(folder.path());
+    let path = export(folder.path(), "openreports", "openreports.json");
+    let list: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let reports = list["items"].as_array().unwrap();
+    let results = |report: &Value| report["results"].as_array().unwrap().len();
+    assert_eq!(reports.iter().map(results).sum::<usize>(), bundle.items.findings.len());
+    assert!(reports.iter().all(|report| results(report) <= 500));
+    assert!(reports.iter().all(|report| report.to_string().len() < 1_000_000));
+    let parts: Vec<_> = reports
+        .iter()
+        .filter(|report| report["kind"] == "Report")
+        .map(|report| report["metadata"]["annotations"]["affidavit/part"].as_str().unwrap())
+        .collect();
+    assert_eq!(parts, ["1 of 3", "2 of 3", "3 of 3"]);
+    let failing = bundle.items.findings.iter().filter(|f| f.outcome == Outcome::Fail).count();
+    let said: u64 = reports.iter().map(|report| report["summary"]["fail"].as_u64().unwrap()).sum();
+    assert_eq!(said, u64::try_from(failing).unwrap());
+}

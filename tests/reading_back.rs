@@ -165,6 +165,13 @@ fn every_template_prints_the_totals_that_a_replay_recomputes() {
         for word in ["compliant", "certified", "does not add up"] {
             assert!(!text.to_lowercase().contains(word), "{template}: `{word}`");
         }
+        // It is told from the same by another template.
+        let same = ["report", "archive", "--template", template, "--check", name];
+        let said = stdout(&affidavit(folder, &same));
+        assert!(said.contains(name), "{said}");
+        let other = if template == "framework" { "executive" } else { "framework" };
+        let other = ["report", "archive", "--template", other, "--check", name];
+        error(&affidavit(folder, &other), 6);
     }
 }
 

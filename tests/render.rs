@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use affidavit::render::model::Report;
-use affidavit::render::{self, Attachment, Document, RenderError, Template};
+use affidavit::render::{self, Attachment, Document, RenderError, Template, printed};
 
 const ATTACHMENT: &[u8] = b"{\"controls\":[],\"text\":\"\xe6\xbc\xa2\"}\n";
 
@@ -230,6 +230,25 @@ fn altered_texts_are_counted() {
     let text = text.replace('\n', " ");
     assert!(text.contains("In 1 text, characters that no font"), "{text}");
     assert!(text.contains("1 text of more than 600 characters is cut"), "{text}");
+}
+
+/// What `report --check` does for the report of another version: it reads the pages.
+#[test]
+fn printed_totals_are_read_back_and_others_are_missed() {
+    for report in [sample::sample(), sample::of(&["hipaa-security-rule"]), sample::empty()] {
+        let totals = printed::totals(&report);
+        let pdf = render(&report);
+        assert_eq!(printed::missing(&pdf, &totals), Some(Vec::new()));
+        assert_eq!(printed::missing(b"%PDF-1.7 no pages", &totals), None);
+        let mut other = report.clone();
+        other.totals.findings += 1;
+        for framework in &mut other.frameworks {
+            framework.counts.not_satisfied += 1;
+        }
+        let missing = printed::missing(&pdf, &printed::totals(&other)).unwrap();
+        // The findings, and of each framework the sentence and the row of counts.
+        assert_eq!(missing.len(), 1 + 2 * report.frameworks.len(), "{missing:#?}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::render::annex::Annex;
 use crate::render::build::{self, ChainFacts};
 use crate::render::html::html;
 use crate::render::model::{Report, Tool};
-use crate::render::{self, Document, SEALED, Template, history};
+use crate::render::{self, Document, SEALED, Template, history, printed};
 use crate::sealed::Bundle;
 use crate::verify::Archive;
 
@@ -74,6 +74,7 @@ pub(super) struct Arguments {
     annex: Option<PathBuf>,
 
     /// Is this the report that the bundle sealed?
+    /// With --template, --framework or --since: is it what these make of the sealed data?
     #[arg(long, value_name = "FILE", group = "what", conflicts_with_all = ["out", "annex"])]
     check: Option<PathBuf>,
 }
@@ -96,7 +97,7 @@ pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, F
     }
     let bundle = Bundle::read(&*archive, arguments.bundle).map_err(unsealed)?;
     if let Some(path) = &arguments.check {
-        return check(path, &bundle, &*archive, context);
+        return check(arguments, path, &bundle, &*archive, context);
     }
     let mut report = model(&bundle, &*archive)?;
     if let (Format::Html, Some(path)) = (arguments.format, &arguments.out) {
@@ -112,9 +113,7 @@ pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, F
         annex(folder, &bundle, &report, context)?;
     }
     let Some(path) = &arguments.out else { return Ok(Exit::Done) };
-    let name = arguments.template.as_deref().unwrap_or(SEALED);
-    let is_sealed = name == SEALED && arguments.framework.is_none() && arguments.since.is_none();
-    if is_sealed {
+    if is_sealed_form(arguments) {
         let sealed = bundle.file(&*archive, layout::REPORT_PDF).map_err(unsealed)?;
         let bytes = pdf(&report, &Template::sealed(), &bundle, &*archive)?;
         let (bytes, text) = if sealed == bytes {
@@ -130,13 +129,31 @@ pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, F
         write(path, &bytes)?;
         context.output.note(format!("{}: {text}", path.display()));
     } else {
-        let template = Template::find(name).map_err(|error| usage(error.into()))?;
-        let report = chosen(arguments, report, &bundle, &*archive)?;
-        write(path, &pdf(&report, &template, &bundle, &*archive)?)?;
+        write(path, &other_form(arguments, report, &bundle, &*archive)?)?;
         let text = "made from sealed data, and not itself sealed";
         context.output.note(format!("{}: {text}", path.display()));
     }
     Ok(Exit::Done)
+}
+
+/// Is the report asked for that a run seals?
+fn is_sealed_form(arguments: &Arguments) -> bool {
+    arguments.template.as_deref().is_none_or(|name| name == SEALED)
+        && arguments.framework.is_none()
+        && arguments.since.is_none()
+}
+
+/// A report that no bundle seals, by its template and arguments.
+fn other_form(
+    arguments: &Arguments,
+    report: Report,
+    bundle: &Bundle,
+    archive: &dyn Archive,
+) -> Result<Vec<u8>, Failure> {
+    let name = arguments.template.as_deref().unwrap_or(SEALED);
+    let template = Template::find(name).map_err(|error| usage(error.into()))?;
+    let report = chosen(arguments, report, bundle, archive)?;
+    pdf(&report, &template, bundle, archive)
 }
 
 /// The period that is asked for.
@@ -293,30 +310,11 @@ fn is_html(bytes: &[u8]) -> bool {
     bytes.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"<!doctype"))
 }
 
-/// No bundle seals HTML: what can be seen is whether this version makes the same of the sealed data.
-fn check_html(
-    path: &Path,
-    given: &[u8],
-    bundle: &Bundle,
-    archive: &dyn Archive,
-    context: &Context,
-) -> Result<Exit, Failure> {
-    let name = format!("bundle {} of {}", bundle.seq(), bundle.statement.predicate.chain.origin);
-    if html(&model(bundle, archive)?, &bundle.items) == given {
-        let text =
-            format!("{} is what this version makes of the sealed data of {name}", path.display());
-        context.output.line(text);
-        return Ok(Exit::Done);
-    }
-    let text =
-        format!("{} is not what this version makes of the sealed data of {name}", path.display());
-    let failure = Failure::new(Exit::NotVerified, anyhow!(text));
-    Err(failure.help("another version, another bundle or one framework alone gives other bytes; write it again with --format html"))
-}
-
-/// A report is the sealed one when its bytes are. Whether its figures are those of the data is seen by
-/// rendering the data again, which the same version of the program does in the same bytes.
+/// Is a file what it is said to be? A report is the sealed one when its bytes are. Whether its figures are
+/// those of the data is seen by rendering the data again, which the same version of the program does in
+/// the same bytes; for a report of another version, by reading its pages.
 fn check(
+    arguments: &Arguments,
     path: &Path,
     bundle: &Bundle,
     archive: &dyn Archive,
@@ -324,17 +322,32 @@ fn check(
 ) -> Result<Exit, Failure> {
     let given = std::fs::read(path).with_context(|| path.display().to_string());
     let given = given.map_err(not_finished)?;
-    if is_html(&given) {
-        return check_html(path, &given, bundle, archive, context);
+    let name = format!("bundle {} of {}", bundle.seq(), bundle.statement.predicate.chain.origin);
+    let file = path.display();
+    let refused = |text: String, help: &'static str| {
+        Err(Failure::new(Exit::NotVerified, anyhow!(text)).help(help))
+    };
+    let model = model(bundle, archive)?;
+    if is_html(&given) || !is_sealed_form(arguments) {
+        let made = if is_html(&given) {
+            html(&model, &bundle.items)
+        } else {
+            other_form(arguments, model, bundle, archive)?
+        };
+        if made == given {
+            let text = "is what this version makes of the sealed data of";
+            context.output.line(format!("{file} {text} {name}"));
+            return Ok(Exit::Done);
+        }
+        let text = format!("{file} is not what this version makes of the sealed data of {name}");
+        return refused(text, "another version, another bundle or other options give other bytes");
     }
     let sealed = bundle.file(archive, layout::REPORT_PDF).map_err(unsealed)?;
-    let name = format!("bundle {} of {}", bundle.seq(), bundle.statement.predicate.chain.origin);
     if given != sealed {
-        let text = format!("{} is not the report that {name} sealed", path.display());
-        let failure = Failure::new(Exit::NotVerified, anyhow!(text));
-        return Err(failure.help("ask for the report of the bundle, or write it with --out"));
+        let text = format!("{file} is not the report that {name} sealed");
+        return refused(text, "ask for the report of the bundle, or write it with --out");
     }
-    context.output.line(format!("{} is the report that {name} sealed", path.display()));
+    context.output.line(format!("{file} is the report that {name} sealed"));
     match pades::check(&sealed) {
         Ok(None) => {}
         Ok(Some(signature)) => context.output.line(format!(
@@ -342,21 +355,34 @@ fn check(
              deserves trust was not asked.",
             signature.subject
         )),
-        Err(fault) => {
-            let text = format!("the signature in {}: {fault}", path.display());
-            return Err(Failure::new(Exit::NotVerified, anyhow!(text)));
-        }
+        Err(fault) => return refused(format!("the signature in {file}: {fault}"), ""),
     }
-    let rendered = pdf(&model(bundle, archive)?, &Template::sealed(), bundle, archive)?;
+    let rendered = pdf(&model, &Template::sealed(), bundle, archive)?;
     if rendered == sealed || is_signed_form(&sealed, &rendered) {
         context
             .output
             .line("Rendering the sealed data again gives the same bytes, figures included.");
-    } else {
-        context.output.line(
-            "This version of the program renders the sealed data in other bytes: whether the \
-             report's figures are those of the data was not checked.",
-        );
+        return Ok(Exit::Done);
+    }
+    let totals = printed::totals(&model);
+    match printed::missing(&sealed, &totals) {
+        Some(missing) if missing.is_empty() => context.output.line(format!(
+            "This version of the program renders the sealed data in other bytes; all {} totals that it \
+             computes are printed in the report.",
+            totals.len()
+        )),
+        Some(missing) => {
+            let text = format!(
+                "{} of {} totals of the sealed data are not printed in {file}: {}",
+                missing.len(),
+                totals.len(),
+                missing.join("; ")
+            );
+            return refused(text, "");
+        }
+        None => {
+            return refused(format!("the pages of {file} cannot be read"), "");
+        }
     }
     Ok(Exit::Done)
 }

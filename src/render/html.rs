@@ -9,6 +9,7 @@ use super::annex::{Annex, CheckPart};
 use super::decisions::named;
 use super::figures::{self, Extra};
 use super::model::{Control, Count, Framework, Mapping, Population, Report, Source};
+use super::printed::number;
 use super::text;
 use crate::assessment::{Status, StatusCounts};
 use crate::evidence::digest::Digest;
@@ -70,18 +71,6 @@ fn stamp(text: &str) -> String {
         _ if text.is_empty() => "not stated".to_owned(),
         _ => text.to_owned(),
     }
-}
-
-fn number(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn counted(counts: &[Count]) -> String {

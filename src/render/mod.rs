@@ -10,6 +10,7 @@ mod figures;
 pub mod history;
 pub mod html;
 pub mod model;
+pub mod printed;
 mod template;
 mod text;
 mod world;

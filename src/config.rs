@@ -115,6 +115,8 @@ struct WrittenReport {
 struct WrittenSignature {
     key: PathBuf,
     certificate: PathBuf,
+    #[serde(default)]
+    timestamp_authority: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -200,6 +202,8 @@ pub struct ReportSignature {
     pub key: PathBuf,
     /// File with its certificate, and those of its issuers.
     pub certificate: PathBuf,
+    /// Address of an authority that stamps the signature (RFC 3161).
+    pub timestamp_authority: Option<String>,
 }
 
 /// A declared source.
@@ -367,6 +371,7 @@ impl Written {
             report_signature: self.report.signature.map(|signature| ReportSignature {
                 key: resolve(&signature.key),
                 certificate: resolve(&signature.certificate),
+                timestamp_authority: signature.timestamp_authority,
             }),
             keys: Keys {
                 signer,

@@ -195,6 +195,8 @@ pub struct RunOutcome {
     pub incomplete: bool,
     /// Fingerprints of the root keys.
     pub roots: Vec<KeyId>,
+    /// Why the report's signature has no timestamp though one was wanted.
+    pub without_timestamp: Option<String>,
 }
 
 /// Runs once: collects, assesses, reports, seals and archives. `strict` stops before anything is
@@ -290,6 +292,7 @@ pub fn run_with(
             outcome.statement = statement;
             outcome.bundle = format!("bundles/{sums}");
             outcome.pin = Some(pin);
+            outcome.without_timestamp = draft.without_timestamp;
             return Ok(outcome);
         }
     }
@@ -363,9 +366,10 @@ impl Keys {
         })?;
         let report = match &config.report_signature {
             None => None,
-            Some(ReportSignature { key, certificate }) => {
+            Some(ReportSignature { key, certificate, timestamp_authority }) => {
                 let passphrase = secrets(config)?.passphrase;
-                Some(ReportSigner::open(key, certificate, passphrase.as_ref(), now)?)
+                let authority = timestamp_authority.as_deref();
+                Some(ReportSigner::open(key, certificate, passphrase.as_ref(), authority, now)?)
             }
         };
         let secret = DisclosureSecret::new(*secret.as_bytes());
@@ -557,6 +561,7 @@ struct Draft<'a> {
     payload: Payload,
     input_digests: BTreeMap<String, Digest>,
     items: ItemFacts,
+    without_timestamp: Option<String>,
 }
 
 struct ItemFacts {
@@ -605,9 +610,12 @@ impl<'a> Draft<'a> {
         let attachments = build::attachments(controls.clone(), &sealed);
         drop(sealed);
         let pdf = render::pdf(Document::Bundle(&report), &Template::sealed(), &attachments)?;
-        let pdf = match &keys.report {
-            Some(signer) => signer.sign(&pdf, prepared.run.at().unwrap_or_default())?,
-            None => pdf,
+        let (pdf, without_timestamp) = match &keys.report {
+            Some(by) => {
+                let report = by.sign(&pdf, prepared.run.at().unwrap_or_default())?;
+                (report.pdf, report.without_timestamp)
+            }
+            None => (pdf, None),
         };
 
         let mut payload: Payload = prepared.rules.clone();
@@ -617,7 +625,17 @@ impl<'a> Draft<'a> {
         payload.insert(layout::REPORT_PDF.to_owned(), pdf);
         let input_digests =
             evaluation.inputs().iter().map(|input| (input.path.clone(), input.sha256)).collect();
-        Ok(Self { config, evaluation, prepared, keys, place, payload, input_digests, items })
+        Ok(Self {
+            config,
+            evaluation,
+            prepared,
+            keys,
+            place,
+            payload,
+            input_digests,
+            items,
+            without_timestamp,
+        })
     }
 
     fn statement(&self, sums: Digest, files: u64) -> Statement {
@@ -805,5 +823,6 @@ fn outcome(config: &Config, evaluation: &Evaluation, keys: &Keys, store: &dyn St
         findings: evaluation.findings(),
         incomplete: evaluation.is_incomplete(),
         roots: keys.roots.clone(),
+        without_timestamp: None,
     }
 }

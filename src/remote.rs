@@ -2,19 +2,29 @@
 //! for credentials, and what went wrong in words.
 
 use std::error::Error;
+use std::time::Duration;
 
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig, environment, profile};
+use aws_sdk_kms::config::http::HttpRequest;
 use aws_sdk_s3::config::HttpClient;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_http_client::Builder as HttpBuilder;
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::HttpConnector as _;
+use tokio::runtime::Builder;
 
 /// How many times a request is tried.
 pub(crate) const ATTEMPTS: u32 = 3;
+
+/// Time for [`post`], and the longest answer that it takes.
+const TIME: Duration = Duration::from_secs(20);
+const LONGEST: usize = 1 << 20;
 
 /// The one TLS stack.
 pub(crate) const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
@@ -49,6 +59,50 @@ pub(crate) async fn aws(
         loader = loader.endpoint_url(endpoint);
     }
     loader.load().await
+}
+
+/// Posts something and gives the answer's body.
+///
+/// # Errors
+/// What went wrong, with the address.
+pub(crate) fn post(
+    url: &str,
+    content_type: &'static str,
+    body: Vec<u8>,
+) -> Result<Vec<u8>, String> {
+    let failed = |reason: String| format!("{url}: {reason}");
+    let connector = if url.starts_with("http:") {
+        Connector::builder().build_http()
+    } else {
+        Connector::builder().tls_provider(TLS).build()
+    };
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let exchange = async {
+        let mut request = HttpRequest::empty();
+        request.set_method("POST").map_err(|error| error.to_string())?;
+        request.set_uri(url.to_owned()).map_err(|error| error.to_string())?;
+        let headers = request.headers_mut();
+        headers.try_insert("content-type", content_type).map_err(|error| error.to_string())?;
+        *request.body_mut() = body.into();
+        let response = connector.call(request).await.map_err(|error| causes(&error))?;
+        let status = response.status().as_u16();
+        let mut stream = ByteStream::new(response.into_body());
+        let mut bytes = Vec::new();
+        while let Some(part) = stream.try_next().await.map_err(|error| error.to_string())? {
+            bytes.extend_from_slice(&part);
+            if bytes.len() > LONGEST {
+                return Err(format!("longer than {LONGEST} bytes"));
+            }
+        }
+        if (200..300).contains(&status) { Ok(bytes) } else { Err(format!("HTTP status {status}")) }
+    };
+    runtime
+        .block_on(async {
+            let late = |_| format!("no answer within {} s", TIME.as_secs());
+            tokio::time::timeout(TIME, exchange).await.map_err(late)?
+        })
+        .map_err(failed)
 }
 
 /// What went wrong with a service of AWS, for people.

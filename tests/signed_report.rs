@@ -15,6 +15,7 @@ use affidavit::verify::{self, FailureCode, Level, Policy};
 use crate::browser::{Browser, Input};
 use crate::forge::{Forge, InMemory};
 use crate::small_chain::{Silent, at, root, run, workspace};
+use crate::timestamps::Workshop;
 
 const NOW: &str = "2026-11-20T02:00:00Z";
 
@@ -98,6 +99,7 @@ fn programs_of_others_accept_the_signature() {
             );
             assert!(text.contains("The signature is judged VALID."), "{mechanism}: {text}");
             assert!(text.contains("The signature is cryptographically sound."), "{text}");
+            assert!(text.contains("The signature covers the entire file."), "{text}");
             assert!(text.to_lowercase().contains(mechanism), "{text}");
         }
         done(&tool("qpdf", folder, &["--check", "report.pdf"]));
@@ -316,4 +318,92 @@ fn the_key_may_be_under_a_passphrase() {
     .unwrap();
     run(&config, &later());
     assert!(pades::check(&report(&folder.join("archive")).1).unwrap().is_some());
+}
+
+/// An authority on a free port: answers one request by `openssl ts`.
+fn authority(workshop: Workshop) -> (String, std::thread::JoinHandle<Workshop>) {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream);
+        let (mut length, mut is_query) = (0, false);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let line = line.trim().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            is_query |= line == "content-type: application/timestamp-query";
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        assert!(is_query);
+        let mut request = vec![0; length];
+        reader.read_exact(&mut request).unwrap();
+        let answer = workshop.reply("tsa", &request, "");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/timestamp-reply\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            answer.len()
+        );
+        let stream = reader.get_mut();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&answer).unwrap();
+        workshop
+    });
+    (url, served)
+}
+
+#[test]
+fn an_authority_stamps_the_signature_and_its_silence_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = signing(folder, P256);
+    let (url, served) = authority(Workshop::with_tsa());
+    let text = fs::read_to_string(&config).unwrap();
+    let certificate = "certificate: report.crt.pem";
+    let with = text.replace(certificate, &format!("{certificate}, timestamp_authority: '{url}'"));
+    fs::write(&config, with).unwrap();
+    let outcome = run(&config, &later());
+    assert_eq!(outcome.without_timestamp, None);
+    let workshop = served.join().unwrap();
+    let (_, pdf) = report(&folder.join("archive"));
+    assert!(pades::check(&pdf).unwrap().is_some());
+    fs::write(folder.join("report.pdf"), &pdf).unwrap();
+    if let Some(python) = crate::stock_tools::python() {
+        let root = workshop.path("root.pem");
+        let arguments = [
+            "-m",
+            "pyhanko",
+            "sign",
+            "validate",
+            "--pretty-print",
+            "--trust",
+            "report.crt.pem",
+            "--trust",
+            root.to_str().unwrap(),
+            "report.pdf",
+        ];
+        let said = tool(&python, folder, &arguments);
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(text.contains("The signature is judged VALID."), "{text}");
+        for part in
+            ["The timestamp token is cryptographically sound.", "The TSA certificate is trusted."]
+        {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+    // The authority is gone.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_affidavit"));
+    let next = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_hours(2)).unwrap();
+    let next = affidavit::evidence::instant::format(next);
+    let config = config.to_str().unwrap();
+    let said = done(&child.args(["run", "--config", config, "--now", &next]).output().unwrap());
+    assert!(said.contains(&format!("its signature has no timestamp: {url}")), "{said}");
+    let (bundle, pdf) = report(&folder.join("archive"));
+    assert_eq!(bundle.seq(), 1);
+    assert!(pades::check(&pdf).unwrap().is_some());
 }

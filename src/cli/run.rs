@@ -119,6 +119,9 @@ fn print_text(outcome: &RunOutcome, output: Output) {
     output.line(format!("archive   {}", outcome.archive));
     output.line(format!("bundle    {}#{}  {}", outcome.origin, outcome.seq, outcome.bundle));
     output.line(format!("report    {}/report.pdf", outcome.bundle));
+    if let Some(reason) = &outcome.without_timestamp {
+        output.line(format!("          its signature has no timestamp: {reason}"));
+    }
     if let Some(pin) = &outcome.pin {
         output.line(format!("head      {}", output.paint(Paint::Bold, &pin.line())));
         output.note("");
@@ -171,5 +174,6 @@ fn print_json(outcome: &RunOutcome, context: &Context) {
         "sources": sources,
         "frameworks": frameworks,
         "rootFingerprints": outcome.roots,
+        "reportWithoutTimestamp": outcome.without_timestamp,
     }));
 }

@@ -21,6 +21,8 @@ const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113
 const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
 const SIGNING_CERTIFICATE_V2: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
+const SIGNATURE_TIME_STAMP: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.14");
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
@@ -53,6 +55,15 @@ pub type Fault = &'static str;
 pub struct Signature {
     /// Subject of the certificate, for people. Nobody has said that it deserves trust.
     pub subject: String,
+}
+
+/// A signature, maybe with a timestamp over it.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// In the form of its algorithm: DER for ECDSA.
+    pub signature: Vec<u8>,
+    /// DER `TimeStampToken` over the signature (RFC 3161): it shows that the signature was there by then.
+    pub token: Option<Vec<u8>>,
 }
 
 /// A PDF with room for a signature.
@@ -139,8 +150,7 @@ impl Prepared {
         Ok(Self { bytes, hole })
     }
 
-    /// Signs. `sign` gets the bytes to sign and gives the signature in the form of the algorithm (DER
-    /// for ECDSA); `certificates` are DER, the signer's own first.
+    /// Signs. `sign` gets the bytes to sign; `certificates` are DER, the signer's own first.
     ///
     /// # Errors
     /// What `sign` says, or [`PlaceError`] for more certificates than there is room for.
@@ -148,7 +158,7 @@ impl Prepared {
         mut self,
         certificates: &[Vec<u8>],
         algorithm: Algorithm,
-        sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+        sign: impl FnOnce(&[u8]) -> Result<Signed, E>,
     ) -> Result<Vec<u8>, E> {
         let digest = algorithm.hash().of(&covered(&self.bytes, &self.hole));
         let cms = cms(certificates, algorithm, &digest, sign)?;
@@ -278,8 +288,9 @@ fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OCTETS: u8 = 0x04;
-/// `[0]`, constructed.
+/// `[0]` and `[1]`, constructed.
 const CONTEXT_0: u8 = 0xa0;
+const CONTEXT_1: u8 = 0xa1;
 
 fn oid(id: ObjectIdentifier) -> Vec<u8> {
     tlv(0x06, &[id.as_bytes()])
@@ -290,7 +301,7 @@ fn cms<E>(
     certificates: &[Vec<u8>],
     algorithm: Algorithm,
     digest: &[u8],
-    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+    sign: impl FnOnce(&[u8]) -> Result<Signed, E>,
 ) -> Result<Vec<u8>, E> {
     let own = certificates.first().map(Vec::as_slice).unwrap_or_default();
     let (hash_id, signature_id) = match algorithm {
@@ -309,7 +320,9 @@ fn cms<E>(
     ];
     attributes.sort();
     let attributes: Vec<&[u8]> = attributes.iter().map(Vec::as_slice).collect();
-    let signature = sign(&tlv(SET, &attributes))?;
+    let Signed { signature, token } = sign(&tlv(SET, &attributes))?;
+    let unsigned = token
+        .map_or_else(Vec::new, |token| tlv(CONTEXT_1, &[&attribute(SIGNATURE_TIME_STAMP, &token)]));
     let (issuer, serial) = issuer_and_serial(own).unwrap_or_default();
     let signer = tlv(
         SEQUENCE,
@@ -320,6 +333,7 @@ fn cms<E>(
             &tlv(CONTEXT_0, &attributes),
             &tlv(SEQUENCE, &[&oid(signature_id)]),
             &tlv(OCTETS, &[&signature]),
+            &unsigned,
         ],
     );
     let mut sorted: Vec<&[u8]> = certificates.iter().map(Vec::as_slice).collect();

@@ -313,6 +313,28 @@ pub fn verify(
     })
 }
 
+/// The token of a DER `TimeStampResp` over `message`, as it stands in a signature that it belongs to (RFC
+/// 3161 appendix A). Whether its authority deserves trust is not looked at.
+///
+/// # Errors
+/// [`TimestampError`]: it was not granted, or is over something else.
+pub fn token_over(response: &[u8], message: &[u8]) -> Result<Vec<u8>, TimestampError> {
+    const MALFORMED: TimestampError = TimestampError::Malformed("not a DER `TimeStampResp`");
+    if response.len() > MAX_RESPONSE {
+        return Err(TimestampError::TooLong { found: response.len() });
+    }
+    let parsed: TimeStampResp<'_> = read(response, "not a DER `TimeStampResp`")?;
+    if parsed.status.status > 1 {
+        return Err(TimestampError::NotGranted { status: parsed.status.status });
+    }
+    let token = parsed.token.ok_or(TimestampError::Malformed("it has no token"))?;
+    let data: SignedData<'_> = token.content.decode_as().map_err(|_| MALFORMED)?;
+    let info: TstInfo<'_> =
+        read(data.content.content.as_bytes(), "the token's content is not DER `TSTInfo`")?;
+    check_info(&info, message)?;
+    token.to_der().map_err(|_| MALFORMED)
+}
+
 fn read<'a, T: Decode<'a>>(bytes: &'a [u8], fault: &'static str) -> Result<T, TimestampError> {
     T::from_der(bytes).map_err(|_| TimestampError::Malformed(fault))
 }

@@ -12,7 +12,9 @@ use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef, SecretDocument};
 
 use super::file::{file_error, read_private};
 use super::{Passphrase, SignError};
-use crate::evidence::pades::{self, Algorithm, PlaceError, Prepared};
+use crate::evidence::pades::{self, Algorithm, PlaceError, Prepared, Signed};
+use crate::evidence::timestamp;
+use crate::remote;
 
 const P256: pkcs8::ObjectIdentifier = pkcs8::ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const EC_PUBLIC_KEY: pkcs8::ObjectIdentifier =
@@ -25,6 +27,16 @@ pub struct ReportSigner {
     /// DER, its own first.
     certificates: Vec<Vec<u8>>,
     path: PathBuf,
+    /// Address of a timestamping authority.
+    authority: Option<String>,
+}
+
+/// A signed report.
+pub struct SignedReport {
+    /// The PDF.
+    pub pdf: Vec<u8>,
+    /// Why the signature has no timestamp though one was wanted.
+    pub without_timestamp: Option<String>,
 }
 
 enum Key {
@@ -54,6 +66,7 @@ impl ReportSigner {
         key: &Path,
         certificate: &Path,
         passphrase: Option<&Passphrase>,
+        authority: Option<&str>,
         at: Timestamp,
     ) -> Result<Self, SignError> {
         let (key, public) = read_key(key, passphrase)?;
@@ -79,33 +92,51 @@ impl ReportSigner {
         if at.as_second() > seconds(&validity.not_after) {
             return Err(file_error(certificate, "it is not valid any more"));
         }
-        Ok(Self { key, certificates, path: certificate.to_owned() })
+        let authority = authority.map(ToOwned::to_owned);
+        Ok(Self { key, certificates, path: certificate.to_owned(), authority })
     }
 
-    /// Signs a PDF that this program rendered. Equal input gives equal bytes: Ed25519 and ECDSA as RFC
-    /// 6979 has it draw no random numbers.
+    /// Signs a PDF that this program rendered. Without a timestamp, equal input gives equal bytes: Ed25519
+    /// and ECDSA as RFC 6979 has it draw no random numbers. An authority that does not answer does not
+    /// keep evidence from being sealed.
     ///
     /// # Errors
     /// [`SignError::File`].
-    pub fn sign(&self, pdf: &[u8], at: Timestamp) -> Result<Vec<u8>, SignError> {
+    pub fn sign(&self, pdf: &[u8], at: Timestamp) -> Result<SignedReport, SignError> {
         let failed = |error: PlaceError| file_error(&self.path, error);
         let prepared = Prepared::new(pdf, at).map_err(failed)?;
         let algorithm = match self.key {
             Key::P256(_) => Algorithm::EcdsaP256,
             Key::Ed25519(_) => Algorithm::Ed25519,
         };
-        prepared
-            .sign(&self.certificates, algorithm, |message| {
-                Ok(match &self.key {
-                    Key::P256(key) => {
-                        let signature: p256::ecdsa::Signature = key.sign(message);
-                        signature.to_der().as_bytes().to_vec()
-                    }
-                    Key::Ed25519(key) => key.sign(message).to_bytes().to_vec(),
-                })
-            })
-            .map_err(failed)
+        let mut without_timestamp = None;
+        let pdf = prepared.sign(&self.certificates, algorithm, |message| {
+            let signature = match &self.key {
+                Key::P256(key) => {
+                    let signature: p256::ecdsa::Signature = key.sign(message);
+                    signature.to_der().as_bytes().to_vec()
+                }
+                Key::Ed25519(key) => key.sign(message).to_bytes().to_vec(),
+            };
+            let token = match self.authority.as_deref().map(|url| stamp(url, &signature)) {
+                None => None,
+                Some(Ok(token)) => Some(token),
+                Some(Err(reason)) => {
+                    without_timestamp = Some(reason);
+                    None
+                }
+            };
+            Ok(Signed { signature, token })
+        });
+        Ok(SignedReport { pdf: pdf.map_err(failed)?, without_timestamp })
     }
+}
+
+/// A timestamp over a signature.
+fn stamp(url: &str, signature: &[u8]) -> Result<Vec<u8>, String> {
+    let request = timestamp::request(signature, None);
+    let answer = remote::post(url, "application/timestamp-query", request)?;
+    timestamp::token_over(&answer, signature).map_err(|error| format!("{url}: {error}"))
 }
 
 /// The key and its public half as certificates write it.

@@ -171,6 +171,7 @@ fn rules_that_change_are_told_from_the_cluster() {
     .unwrap();
     run(&config, "2026-11-21T02:00:00Z");
     let (report, text) = reported(folder.path(), "2026-11-21T03:00:00Z", &["--period", "2026-11"]);
+    crate::stock_tools::validate(folder.path(), &["period.pdf"]);
     let rules = report["rules"].as_array().unwrap();
     assert_eq!(rules.len(), 1);
     assert_eq!(rules[0]["seq"], 1);

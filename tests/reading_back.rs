@@ -182,6 +182,7 @@ fn the_annex_has_every_finding_once_under_the_number_that_the_report_gives_it() 
     let name = out.path().join("annex");
     stdout(&affidavit(folder, &["report", "archive", "--annex", name.to_str().unwrap()]));
     assert_eq!(crate::small_chain::files(&name), ["annex-1.pdf"]);
+    crate::stock_tools::validate(&name, &["annex-1.pdf"]);
     let Some(text) = pdf_text(&name.join("annex-1.pdf")) else { return };
     let bundle = small_chain_bundle();
     assert!(text.contains(&format!("All {} findings", bundle.items.findings.len())), "{text}");

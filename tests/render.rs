@@ -131,6 +131,23 @@ fn a_report_is_archival_accessible_and_well_formed() {
     with_file(&pdf, |_, path| run("qpdf", &["--check", path]));
 }
 
+/// By the validator of others, for every template and for hostile text.
+#[test]
+fn verapdf_finds_every_template_archival_and_accessible() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut names = Vec::new();
+    let report = sample::with_history(sample::sample());
+    let hostile = sample::everywhere(sample::HOSTILE[3]);
+    let all = OF_A_BUNDLE.map(|template| (template, &report));
+    for (template, report) in all.into_iter().chain([("executive", &hostile)]) {
+        let name = format!("{}.pdf", names.len());
+        std::fs::write(folder.path().join(&name), render_by(report, template).unwrap()).unwrap();
+        names.push(name);
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    crate::stock_tools::validate(folder.path(), &names);
+}
+
 #[test]
 fn the_attachment_comes_back_byte_for_byte() {
     with_file(&render(&sample::empty()), |folder, path| {

@@ -103,6 +103,7 @@ fn programs_of_others_accept_the_signature() {
             assert!(text.to_lowercase().contains(mechanism), "{text}");
         }
         done(&tool("qpdf", folder, &["--check", "report.pdf"]));
+        crate::stock_tools::validate(folder, &["report.pdf"]);
         // What the file was before stands in it unchanged: it is still what it claims to be.
         let text = String::from_utf8_lossy(&pdf);
         assert!(text.contains("<pdfaid:part>3") && text.contains("<pdfuaid:part>1"));

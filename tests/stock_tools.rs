@@ -44,6 +44,32 @@ pub fn openreports() -> Option<PathBuf> {
     installed("openreports-v0.2.1")
 }
 
+/// Validates PDFs as PDF/A-3a and PDF/UA-1 by veraPDF (the industry's own validator).
+pub fn validate(folder: &Path, pdfs: &[&str]) {
+    let Some(jars) = installed("verapdf") else { return };
+    for flavour in ["3a", "ua1"] {
+        let output = Command::new("java")
+            .args([
+                "-cp",
+                &format!("{}/*", jars.display()),
+                "org.verapdf.apps.GreenfieldCliWrapper",
+            ])
+            .args(["--flavour", flavour, "--format", "text"])
+            .args(pdfs)
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        let said = stdout_of(&output);
+        let passed = said.lines().filter(|line| line.starts_with("PASS ")).count();
+        assert_eq!(passed, pdfs.len(), "{flavour}: {said}");
+    }
+}
+
+fn stdout_of(output: &Output) -> String {
+    let error = String::from_utf8_lossy(&output.stderr);
+    format!("{}{error}", String::from_utf8_lossy(&output.stdout))
+}
+
 /// The script of axe-core (Deque), which looks for what keeps people out of a page.
 pub fn axe() -> Option<PathBuf> {
     let python = installed("python")?;

@@ -181,49 +181,141 @@ fn a_workbook_opens_with_typed_cells_and_text_that_stays_text() {
     });
     // Days since the end of 1899.
     assert!((date.unwrap() - 46_346.083_333).abs() < 0.001, "{date:?}");
-    assert_eq!(book.worksheet_range("Waivers").unwrap().height(), 2);
+    let waivers = book.worksheet_range("Waivers").unwrap();
+    assert_eq!(waivers.height(), 2);
+    let Data::DateTime(until) = &waivers[(1, 7)] else { panic!("{:?}", waivers[(1, 7)]) };
+    assert!((until.as_f64() - 46_357.0).abs() < 1e-9, "{until:?}");
+    let waived: Vec<_> = findings
+        .rows()
+        .filter(|row| row[column("waivers")] == Data::String("W-1".into()))
+        .collect();
+    assert_eq!(waived.len(), 1);
+    assert_eq!(waived[0][outcome], Data::String("fail".into()));
+
+    // openpyxl, which comes with compliance-trestle.
+    let Some(python) = crate::stock_tools::python() else { return };
+    let script = "import datetime, json, openpyxl\n\
+        b = openpyxl.load_workbook('evidence.xlsx')\n\
+        w = b['Waivers']\n\
+        print(json.dumps({'rows': {s.title: s.max_row for s in b}, 'until': w['H2'].value.isoformat(),\n\
+          'frozen': sorted({s.freeze_panes for s in b}), 'filter': b['Findings'].auto_filter.ref,\n\
+          'formulas': sum(c.data_type == 'f' for s in b for r in s.iter_rows() for c in r),\n\
+          'created': b.properties.created.isoformat()}))";
+    let output =
+        Command::new(python).args(["-c", script]).current_dir(folder.path()).output().unwrap();
+    let read: Value = serde_json::from_str(&done(&output)).unwrap();
+    assert_eq!(read["rows"]["Findings"], bundle.items.findings.len() + 1);
+    assert_eq!(read["until"], "2026-12-01T00:00:00");
+    assert_eq!(read["frozen"], json!(["A2"]));
+    assert_eq!(read["filter"], format!("A1:N{}", bundle.items.findings.len() + 1));
+    // A formula's text is text here, too: openpyxl would take it for one only when it is asked to write.
+    assert_eq!(read["formulas"], 0);
+    assert_eq!(read["created"], "2026-11-20T02:00:00");
 }
 
-#[test]
-fn mitres_parser_reads_hdf_and_what_is_not_assessed_is_not_passed() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let bundle = archive(folder);
-    let path = export(folder, "hdf", "evidence.hdf.json");
+/// The archive of [`archive`], in which people also say that a control is not in place whose check
+/// passes, that one is in place at which no check looks, and that some do not apply.
+fn archive_with_people(folder: &Path) -> (PathBuf, Bundle) {
+    archive(folder);
+    let config = folder.join("affidavit.yaml");
+    let mut said = String::from("attestations:\n");
+    for (id, control, outcome) in [
+        ("A-1", "cis-kubernetes@1.12/4.1.1", "not-implemented"),
+        ("A-2", "cis-kubernetes@1.12/3.1.1", "implemented"),
+        ("A-3", "pci-dss@4.0.1/9.*", "not-applicable"),
+    ] {
+        writeln!(
+            said,
+            "- {{ id: {id}, controls: ['{control}'], outcome: {outcome}, by: Jo Field, role: auditor, statement: seen, date: 2026-11-01, until: 2026-12-31 }}"
+        )
+        .unwrap();
+    }
+    fs::write(folder.join("attestations.yaml"), said).unwrap();
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}attestations: [attestations.yaml]\n")).unwrap();
+    run(&config, "2026-11-20T02:30:00Z");
+    (config, Bundle::read(&Directory::new(folder.join("archive")), None).unwrap())
+}
+
+/// What Heimdall shows for a control of that status. It never shows more than the evidence has.
+fn in_heimdall(status: &str) -> &'static [&'static str] {
+    match status {
+        "satisfied" => &["Passed"],
+        // A waiver takes nothing from a failure.
+        "not-satisfied" | "waived" => &["Failed"],
+        "not-applicable" => &["Not Applicable"],
+        "supported" => &["Not Reviewed"],
+        // A scanner that could not tell is an error there; a waived failure beside what waits for a
+        // person stays a failure.
+        "manual" | "not-assessed" => &["Not Reviewed", "Profile Error", "Failed"],
+        other => panic!("{other}"),
+    }
+}
+
+/// Exports HDF of the newest bundle and has MITRE's code say what Heimdall shows: how often each pair
+/// of our status and its word. Stops at a control that looks better or worse there.
+fn read_by_heimdall(folder: &Path, bundle: &Bundle) -> Option<BTreeMap<(String, String), usize>> {
+    let name = format!("evidence-{}.hdf.json", bundle.seq());
+    let path = export(folder, "hdf", &name);
     let document: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let profiles = document["profiles"].as_array().unwrap();
-    assert_eq!(profiles.len(), 2);
-    let mut seen = 0;
-    for control in profiles.iter().flat_map(|profile| profile["controls"].as_array().unwrap()) {
-        seen += 1;
-        let results = control["results"].as_array().unwrap();
-        let has = |status: &str| results.iter().any(|result| result["status"] == status);
-        match control["tags"]["status"].as_str().unwrap() {
-            "satisfied" => assert!(!has("failed") && !has("skipped")),
-            "not-satisfied" | "waived" => assert!(has("failed"), "{control:#}"),
-            // Heimdall calls a control with a skipped result and no failed one not reviewed.
-            _ => assert!(has("skipped"), "{control:#}"),
-        }
+    let profiles = document["profiles"].as_array().unwrap().iter();
+    for control in profiles.flat_map(|profile| profile["controls"].as_array().unwrap()) {
         if control["tags"]["status"] == "waived" {
             assert_eq!(control["waiver_data"]["expiration_date"], "2026-12-01");
         }
     }
-    assert!(bundle.items.controls.values().any(|item| item.status == Status::Waived));
-    assert_eq!(seen, bundle.items.controls.len());
-
-    let Some(parser) = crate::stock_tools::inspecjs() else { return };
+    let parser = crate::stock_tools::inspecjs()?;
     let script = format!(
         "const {{ Convert }} = require({:?});\n\
-         const text = require('fs').readFileSync('evidence.hdf.json', 'utf8');\n\
+         const {{ ExecControl }} = require({:?});\n\
+         const text = require('fs').readFileSync('{name}', 'utf8');\n\
          const read = Convert.toExecJSON(text);\n\
-         console.log(read.profiles.map(p => p.controls.length).join(' '));\n\
          let refused = false;\n\
          try {{ Convert.toExecJSON(text.replace('\"status\": \"failed\"', '\"status\": \"fine\"')); }} catch (e) {{ refused = true; }}\n\
-         console.log(refused);",
-        parser.join("lib/generated_parsers/v_1_0/exec-json.js")
+         console.log(JSON.stringify({{ refused, controls: read.profiles.flatMap(p => p.controls.map(c =>\n\
+           [p.name + '/' + c.id, c.tags.status, new ExecControl(c).status])) }}));",
+        parser.join("lib/generated_parsers/v_1_0/exec-json.js"),
+        parser.join("lib/compat_impl/compat_inspec_1_0.js"),
     );
     let output = Command::new("node").args(["-e", &script]).current_dir(folder).output().unwrap();
-    assert_eq!(done(&output), "131 280\ntrue\n");
+    let read: Value = serde_json::from_str(&done(&output)).unwrap();
+    assert_eq!(read["refused"], true);
+    let read = read["controls"].as_array().unwrap();
+    assert_eq!(read.len(), bundle.items.controls.len());
+    let mut wrong = Vec::new();
+    let mut shown = BTreeMap::new();
+    for control in read {
+        let [id, status, heimdall] = [0, 1, 2].map(|place| control[place].as_str().unwrap());
+        assert_eq!(bundle.items.controls[id].status.as_str(), status, "{id}");
+        *shown.entry((status.to_owned(), heimdall.to_owned())).or_default() += 1;
+        if !in_heimdall(status).contains(&heimdall) {
+            wrong.push(format!("{id}: {status} is shown as {heimdall}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{shown:?}\n{}", wrong.join("\n"));
+    Some(shown)
+}
+
+#[test]
+fn heimdall_shows_no_control_better_than_the_evidence_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (config, bundle) = archive_with_people(folder);
+    let attested = &bundle.items.controls["cis-kubernetes@1.12/4.1.1"];
+    assert_eq!((attested.status, attested.passing), (Status::NotSatisfied, 1));
+    let Some(shown) = read_by_heimdall(folder, &bundle) else { return };
+    for status in Status::ALL {
+        assert!(shown.keys().any(|(ours, _)| ours == status.as_str()), "{status:?}: {shown:?}");
+    }
+    // A part of what was declared is not there: what the rest says is no pass.
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text.replacen("['inputs/*.json']", "['inputs/*.json'], expect_files: 2", 1);
+    fs::write(&config, text).unwrap();
+    run(&config, "2026-11-20T02:45:00Z");
+    let bundle = Bundle::read(&Directory::new(folder.join("archive")), None).unwrap();
+    let incomplete = &bundle.items.controls["cis-kubernetes@1.12/4.2.1"];
+    assert_eq!((incomplete.status, incomplete.passing), (Status::NotAssessed, 1));
+    read_by_heimdall(folder, &bundle);
 }
 
 /// Two clusters' exports lie beside each other, as a fleet's do.
@@ -264,6 +356,9 @@ fn duckdb_queries_the_parquet_of_a_fleet() {
           'outcomes': q(f\"SELECT outcome, count(*) FROM {f} WHERE cluster = 'test' GROUP BY outcome ORDER BY outcome\"),\n\
           'clusters': q(f\"SELECT cluster, date, count(*) FILTER (status = 'not-satisfied') FROM {c} GROUP BY ALL ORDER BY cluster\"),\n\
           'types': q(f\"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {c})\"),\n\
+          'statuses': q(f\"SELECT status, count(*) FROM {c} WHERE cluster = 'test' GROUP BY status ORDER BY status\"),\n\
+          'waived': q(f\"SELECT outcome, waivers, usable FROM {f} WHERE waivers <> ''\"),\n\
+          'columns': q(f\"SELECT column_name FROM (DESCRIBE SELECT * FROM {f})\"),\n\
           'at': q(f\"SELECT DISTINCT epoch(run_at), origin, bundle FROM {f} WHERE cluster = 'test'\"),\n\
         }))";
     let output = Command::new(python).args(["-c", script]).current_dir(folder).output().unwrap();
@@ -285,6 +380,23 @@ fn duckdb_queries_the_parquet_of_a_fleet() {
             ["test", "2026-11-20", failing(&bundle)],
         ])
     );
+    let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
+    for control in bundle.items.controls.values() {
+        *statuses.entry(control.status.as_str()).or_default() += 1;
+    }
+    let statuses: Vec<Value> =
+        statuses.into_iter().map(|(status, count)| json!([status, count.to_string()])).collect();
+    assert_eq!(found["statuses"], json!(statuses));
+    // A waived failure is a failure, with its waiver.
+    assert_eq!(found["waived"], json!([["fail", "W-1", "True"]]));
+    // The page on exports names every column.
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/exports.md"));
+    let page = page.unwrap();
+    let columns = [&found["columns"], &found["types"]].map(|rows| rows.as_array().unwrap());
+    for row in columns.into_iter().flatten() {
+        let name = format!("`{}`", row[0].as_str().unwrap());
+        assert!(page.contains(&name), "docs/exports.md does not name {name}");
+    }
     let types: BTreeMap<&str, &str> = found["types"]
         .as_array()
         .unwrap()
@@ -313,6 +425,10 @@ fn open_reports_are_divided_and_lose_nothing() {
         .map(|report| report["metadata"]["annotations"]["affidavit/part"].as_str().unwrap())
         .collect();
     assert_eq!(parts, ["1 of 3", "2 of 3", "3 of 3"]);
+    let waived = reports.iter().flat_map(|report| report["results"].as_array().unwrap());
+    let waived: Vec<_> = waived.filter(|r| r["properties"]["waivers"] == "W-1").collect();
+    assert_eq!(waived.len(), 1);
+    assert_eq!(waived[0]["result"], "fail");
     let failing = bundle.items.findings.iter().filter(|f| f.outcome == Outcome::Fail).count();
     let said: u64 = reports.iter().map(|report| report["summary"]["fail"].as_u64().unwrap()).sum();
     assert_eq!(said, u64::try_from(failing).unwrap());

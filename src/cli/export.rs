@@ -41,7 +41,7 @@ pub(super) fn export(arguments: &Arguments, context: &Context) -> Result<Exit, F
         .ok_or_else(|| usage(anyhow!("there is no format `{}`", arguments.format)))?;
     let archive = open_verified(&arguments.place, &arguments.trust, context)?;
     let bundle = Bundle::read(&*archive, arguments.bundle).map_err(unsealed)?;
-    let files = format.files(&bundle);
+    let files = format.files(&bundle).map_err(not_finished)?;
     let out = &arguments.out;
     match files.as_slice() {
         [file] if out.as_os_str() == "-" => {

@@ -3,7 +3,7 @@
 //! Texts of scanners may begin like a formula; a spreadsheet would run it. Such a cell gets an
 //! apostrophe in front (OWASP, CSV injection).
 
-use super::{ExportFile, Format, controls};
+use super::{ExportError, ExportFile, Format, controls};
 use crate::sealed::{Bundle, Items};
 
 pub(super) struct Csv;
@@ -13,16 +13,16 @@ impl Format for Csv {
         "csv"
     }
 
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError> {
         let file = |name: &str, table: Table| ExportFile {
             name: name.to_owned(),
             bytes: table.0.into_bytes(),
         };
-        vec![
+        Ok(vec![
             file("controls.csv", controls_table(bundle)),
             ExportFile { name: "findings.csv".to_owned(), bytes: findings(&bundle.items) },
             file("sources.csv", sources_table(bundle)),
-        ]
+        ])
     }
 }
 

@@ -1,15 +1,18 @@
 //! Heimdall Data Format (MITRE SAF; the `exec-json` form of InSpec): a profile per framework, its controls
 //! with a result for each finding that bears on them.
 //!
-//! HDF derives a control's status from its results, so a control without one that failed must not look
-//! passed: what is not assessed, or waits for a person, has a skipped result that says so. Every control
-//! carries its own status as a tag. What a waiver covers stays failed, and names the waiver.
+//! Heimdall derives a control's status from its results, in this order: any `error` is a profile error, an
+//! impact of 0 is not applicable, any `failed` has failed, any `passed` has passed, else any `skipped` is not
+//! reviewed. So one passed result would show a control as passed that is supported, waits for a person
+//! or is not assessed: results are `passed` only where the control is satisfied or has a failed one as well,
+//! and what a skipped one has found is in its message. Every control carries its own status as a tag. What a
+//! waiver covers stays failed, and names the waiver.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{ExportFile, Format, controls, json_file, status_text};
+use super::{ExportError, ExportFile, Format, controls, json_file, status_text};
 use crate::assessment::Status;
 use crate::evidence::digest::Digest;
 use crate::finding::{Outcome, Severity};
@@ -24,8 +27,8 @@ impl Format for Hdf {
         "hdf"
     }
 
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
-        vec![json_file("evidence.hdf.json", &document(bundle))]
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError> {
+        Ok(vec![json_file("evidence.hdf.json", &document(bundle))])
     }
 }
 
@@ -96,21 +99,7 @@ fn control(
         .collect();
     let findings: Vec<&FindingItem> =
         checks.iter().filter_map(|check| by_check.get(check)).flatten().copied().collect();
-    let mut results: Vec<Value> = findings.iter().map(|finding| result(bundle, finding)).collect();
-    let created = &bundle.run.created;
-    if !matches!(item.status, Status::NotSatisfied | Status::Waived | Status::Satisfied) {
-        results.push(json!({
-            "status": "skipped", "code_desc": format!("status {}", status_text(item)),
-            "skip_message": item.explanation, "start_time": created,
-        }));
-    } else if results.is_empty() {
-        // A person's statement stands in for results.
-        results.push(json!({
-            "status": if item.status == Status::Satisfied { "passed" } else { "failed" },
-            "code_desc": format!("attested by {}", item.attestations.join(", ")),
-            "message": item.explanation, "start_time": created,
-        }));
-    }
+    let results = results(bundle, item, &findings);
     let mut tags = json!({
         "status": item.status.as_str(),
         "basis": item.basis.as_str(),
@@ -155,31 +144,68 @@ fn impact(item: &ControlItem, findings: &[&FindingItem]) -> f64 {
     }
 }
 
-fn result(bundle: &Bundle, finding: &FindingItem) -> Value {
+/// The results of a control. What Heimdall makes of them is never better than the status of the control.
+fn results(bundle: &Bundle, item: &ControlItem, findings: &[&FindingItem]) -> Vec<Value> {
+    let failed = |finding: &&FindingItem| {
+        finding.outcome == Outcome::Fail && bundle.items.is_usable(finding)
+    };
+    let has_failed = item.status == Status::NotSatisfied || findings.iter().any(failed);
+    let may_pass = item.status == Status::Satisfied || has_failed;
+    // An error would hide what has failed, or that the control does not apply.
+    let may_err = !has_failed && item.status != Status::NotApplicable;
+    let mut results: Vec<Value> =
+        findings.iter().map(|finding| result(bundle, finding, may_pass, may_err)).collect();
+    let has = |status: &str| results.iter().any(|result| result["status"] == status);
+    let of_control = match item.status {
+        // A person's statement stands in for results, or against them.
+        Status::NotSatisfied if !has("failed") => Some("failed"),
+        Status::Satisfied if !has("passed") => Some("passed"),
+        Status::Satisfied | Status::NotSatisfied | Status::Waived => None,
+        _ => Some("skipped"),
+    };
+    if let Some(status) = of_control {
+        let mut code = format!("status {}", status_text(item));
+        if !item.attestations.is_empty() {
+            code = format!("{code}, attested by {}", item.attestations.join(", "));
+        }
+        results.push(json!({
+            "status": status,
+            "code_desc": code,
+            (message_field(status)): item.explanation,
+            "start_time": bundle.run.created,
+        }));
+    }
+    results
+}
+
+fn result(bundle: &Bundle, finding: &FindingItem, may_pass: bool, may_err: bool) -> Value {
     let usable = bundle.items.is_usable(finding);
     let status = match finding.outcome {
-        Outcome::Pass if usable => "passed",
+        Outcome::Pass if usable && may_pass => "passed",
         Outcome::Fail if usable => "failed",
-        Outcome::Error => "error",
+        Outcome::Error if may_err => "error",
         _ => "skipped",
     };
     let mut said = finding.message.clone();
     if !usable {
         said = format!("{}, but its input is not usable. {said}", finding.outcome.as_str());
+    } else if status == "skipped" {
+        said = format!("{}. {said}", finding.outcome.as_str());
     }
     let what = format!("{} {} at {}", finding.check, finding.rule, finding.resource);
-    let mut result = json!({
+    json!({
         "status": status,
         "code_desc": what.split_whitespace().collect::<Vec<_>>().join(" "),
         "start_time": bundle.run.created,
         "resource": finding.resource.kind,
         "resource_id": finding.id,
-    });
-    if let Value::Object(fields) = &mut result {
-        let name = if status == "skipped" { "skip_message" } else { "message" };
-        fields.insert(name.to_owned(), said.into());
-    }
-    result
+        (message_field(status)): said.trim_end(),
+    })
+}
+
+/// Where a result of that status has its text.
+fn message_field(status: &str) -> &'static str {
+    if status == "skipped" { "skip_message" } else { "message" }
 }
 
 fn waiver(bundle: &Bundle, item: &ControlItem) -> Value {

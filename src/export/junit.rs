@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::{ExportFile, Format, controls, name_of, status_text};
+use super::{ExportError, ExportFile, Format, controls, name_of, status_text};
 use crate::assessment::{Reason, Status};
 use crate::record::ControlItem;
 use crate::sealed::Bundle;
@@ -18,8 +18,8 @@ impl Format for Junit {
         "junit"
     }
 
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
-        vec![ExportFile { name: "junit.xml".to_owned(), bytes: document(bundle).into_bytes() }]
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError> {
+        Ok(vec![ExportFile { name: "junit.xml".to_owned(), bytes: document(bundle).into_bytes() }])
     }
 }
 

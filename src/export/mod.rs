@@ -16,9 +16,11 @@ mod sarif;
 #[cfg(feature = "pipeline")]
 mod xlsx;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::assessment::Status;
 use crate::framework::{Control, Framework};
-use crate::record::ControlItem;
+use crate::record::{ControlItem, FindingItem};
 use crate::sealed::Bundle;
 
 /// A file of an export.
@@ -36,7 +38,20 @@ pub trait Format: Sync {
     fn id(&self) -> &'static str;
 
     /// The files of a bundle's export. Equal bundles give equal bytes.
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile>;
+    ///
+    /// # Errors
+    /// [`ExportError`], of formats with limits. Nothing is left out in silence.
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError>;
+}
+
+/// Why a bundle cannot be written in a format.
+#[derive(Debug, thiserror::Error)]
+#[error("the bundle cannot be written as {format}")]
+pub struct ExportError {
+    /// Name of the format.
+    pub format: &'static str,
+    /// Why.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// Every format, in alphabetical order of id.
@@ -71,6 +86,21 @@ fn controls<'b>(
         let id = format!("{key}/{}", control.id);
         Some((control, bundle.items.controls.get(&id)?))
     })
+}
+
+/// Waivers in force by the finding that they cover, for one control at least.
+fn waivers(bundle: &Bundle) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut waivers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (finding, waiver) in bundle.items.controls.values().flat_map(|control| &control.waived) {
+        waivers.entry(finding).or_default().insert(waiver);
+    }
+    waivers
+}
+
+/// Ids of the waivers of a finding, in one text; empty when there is none.
+fn waivers_text(waivers: &BTreeMap<&str, BTreeSet<&str>>, finding: &FindingItem) -> String {
+    let ids = waivers.get(finding.id.as_str()).into_iter().flatten().copied();
+    ids.collect::<Vec<_>>().join(", ")
 }
 
 /// A file of JSON. A [`Value`](serde_json::Value) can always be written.

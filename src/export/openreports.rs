@@ -6,17 +6,20 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{ExportFile, Format, json_file};
+use super::{ExportError, ExportFile, Format, json_file, waivers, waivers_text};
 use crate::evidence::digest::Digest;
 use crate::evidence::instant;
 use crate::finding::{Outcome, Severity};
 use crate::record::FindingItem;
 use crate::sealed::Bundle;
 
-/// Results of one object: with the longest messages some 700 KiB, half of what etcd takes by default.
+/// Most results of one object.
 const RESULTS: usize = 500;
-/// Longest message, in characters.
-const MESSAGE: usize = 1_000;
+/// Most bytes of an object's results, as the API server stores them: half of what etcd takes by default.
+/// A single result that is longer has an object of its own.
+const BYTES: usize = 750_000;
+/// Longest message, in characters: at most 300 000 bytes.
+const MESSAGE: usize = 50_000;
 
 pub(super) struct OpenReports;
 
@@ -25,13 +28,14 @@ impl Format for OpenReports {
         "openreports"
     }
 
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError> {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": reports(bundle)});
-        vec![json_file("openreports.json", &list)]
+        Ok(vec![json_file("openreports.json", &list)])
     }
 }
 
 fn reports(bundle: &Bundle) -> Vec<Value> {
+    let waivers = waivers(bundle);
     let mut places: BTreeMap<(&str, &str), Vec<&FindingItem>> = BTreeMap::new();
     for finding in &bundle.items.findings {
         let source = bundle.items.source_of(finding);
@@ -39,26 +43,71 @@ fn reports(bundle: &Bundle) -> Vec<Value> {
     }
     let mut reports = Vec::new();
     for ((namespace, source), findings) in places {
-        let parts = findings.chunks(RESULTS);
+        let results = findings
+            .iter()
+            .map(|finding| result(bundle, source, finding, &waivers_text(&waivers, finding)));
+        let parts = divided(results);
         let of = parts.len();
-        for (index, part) in parts.enumerate() {
-            reports.push(report(bundle, namespace, source, part, (index + 1, of)));
+        for (index, part) in (1..).zip(parts) {
+            reports.push(report(bundle, namespace, source, part, (index, of)));
         }
     }
     reports
+}
+
+/// In parts that fit an object.
+fn divided(results: impl Iterator<Item = Value>) -> Vec<Vec<Value>> {
+    let mut parts: Vec<Vec<Value>> = Vec::new();
+    let mut bytes = 0;
+    for result in results {
+        let size = stored(&result);
+        match parts.last_mut() {
+            Some(part) if part.len() < RESULTS && bytes + size <= BYTES => {
+                part.push(result);
+                bytes += size;
+            }
+            _ => {
+                parts.push(vec![result]);
+                bytes = size;
+            }
+        }
+    }
+    parts
+}
+
+/// Bytes in the server's store. Go writes `<`, `>`, `&` and two separators of lines as `\u003c`.
+fn stored(result: &Value) -> usize {
+    let text = result.to_string();
+    let longer = |c: char| match c {
+        '<' | '>' | '&' => 5,
+        '\u{2028}' | '\u{2029}' => 3,
+        _ => 0,
+    };
+    text.len() + text.chars().map(longer).sum::<usize>() + 1
+}
+
+/// Can it be the name of a namespace (RFC 1123)? One that cannot would have the whole list refused.
+fn is_namespace(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&text.len())
+        && text.chars().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 fn report(
     bundle: &Bundle,
     namespace: &str,
     source: &str,
-    findings: &[&FindingItem],
+    results: Vec<Value>,
     (part, of): (usize, usize),
 ) -> Value {
     let mut summary: BTreeMap<&str, usize> =
         ["pass", "fail", "warn", "error", "skip"].map(|word| (word, 0)).into();
-    for finding in findings {
-        *summary.entry(word(bundle, finding)).or_default() += 1;
+    for word in results.iter().filter_map(|result| result["result"].as_str()) {
+        if let Some(count) = summary.get_mut(word) {
+            *count += 1;
+        }
     }
     let chain = &bundle.statement.predicate.chain;
     let mut metadata = json!({
@@ -71,19 +120,20 @@ fn report(
             "affidavit/part": format!("{part} of {of}"),
         },
     });
+    let namespaced = is_namespace(namespace);
     let mut report = json!({
         "apiVersion": "openreports.io/v1alpha1",
-        "kind": if namespace.is_empty() { "ClusterReport" } else { "Report" },
+        "kind": if namespaced { "Report" } else { "ClusterReport" },
         "source": source,
         "summary": summary,
-        "results": findings.iter().map(|f| result(bundle, source, f)).collect::<Vec<_>>(),
+        "results": results,
     });
-    if let (Value::Object(fields), false) = (&mut metadata, namespace.is_empty()) {
+    if let (Value::Object(fields), true) = (&mut metadata, namespaced) {
         fields.insert("namespace".to_owned(), namespace.into());
     }
     if let Value::Object(fields) = &mut report {
         fields.insert("metadata".to_owned(), metadata);
-        if !namespace.is_empty() {
+        if namespaced {
             let scope = json!({"apiVersion": "v1", "kind": "Namespace", "name": namespace});
             fields.insert("scope".to_owned(), scope);
         }
@@ -108,7 +158,7 @@ fn word(bundle: &Bundle, finding: &FindingItem) -> &'static str {
     }
 }
 
-fn result(bundle: &Bundle, source: &str, finding: &FindingItem) -> Value {
+fn result(bundle: &Bundle, source: &str, finding: &FindingItem, waivers: &str) -> Value {
     let seconds = instant::parse(&bundle.run.created).map_or(0, jiff::Timestamp::as_second);
     let message: String = finding.message.chars().take(MESSAGE).collect();
     let resource = &finding.resource;
@@ -125,11 +175,18 @@ fn result(bundle: &Bundle, source: &str, finding: &FindingItem) -> Value {
         }
     }
     let mut properties = json!({"item": finding.id, "outcome": finding.outcome.as_str()});
-    if message.len() < finding.message.len()
-        && let Value::Object(fields) = &mut properties
-    {
-        let said = format!("cut after {MESSAGE} characters; the sealed item has all of it");
-        fields.insert("message".to_owned(), said.into());
+    if let Value::Object(fields) = &mut properties {
+        if message.len() < finding.message.len() {
+            let said = format!("cut after {MESSAGE} characters; the sealed item has all of it");
+            fields.insert("message".to_owned(), said.into());
+        }
+        if !bundle.items.is_usable(finding) {
+            fields.insert("usable".to_owned(), "no: its input is stale or unreadable".into());
+        }
+        // What it covers stays a failure.
+        if !waivers.is_empty() {
+            fields.insert("waivers".to_owned(), waivers.into());
+        }
     }
     let mut result = json!({
         "source": source,
@@ -150,4 +207,33 @@ fn result(bundle: &Bundle, source: &str, finding: &FindingItem) -> Value {
         }
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{BYTES, MESSAGE, divided, is_namespace, stored};
+
+    #[test]
+    fn the_longest_messages_are_divided_by_what_the_server_stores() {
+        for long in ["<", "\u{1}", "界", "\u{1f600}", "\"", "x"] {
+            let result = json!({"message": long.repeat(MESSAGE), "result": "fail"});
+            let parts = divided(std::iter::repeat_n(result.clone(), 40));
+            assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), 40);
+            for part in &parts {
+                assert!(part.iter().map(stored).sum::<usize>() <= BYTES, "{long}");
+            }
+        }
+        // Three bytes each in a text, and six as Go writes them.
+        assert_eq!(stored(&json!("<\u{2028}")), 2 + 6 + 6 + 1);
+        assert!(divided(std::iter::empty()).is_empty());
+    }
+
+    #[test]
+    fn only_what_can_be_a_namespace_is_one() {
+        assert!(is_namespace("payments-2"));
+        let not = ["", "-a", "a-", "A", "a.b", "a/b", "é", &"a".repeat(64)];
+        assert!(not.iter().all(|text| !is_namespace(text)));
+    }
 }

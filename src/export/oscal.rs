@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{ExportFile, Format, controls, json_file, name_of, status_text};
+use super::{ExportError, ExportFile, Format, controls, json_file, name_of, status_text};
 use crate::assessment::Status;
 use crate::evidence::digest::Digest;
 use crate::finding::Outcome;
@@ -29,8 +29,8 @@ impl Format for Oscal {
         "oscal"
     }
 
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
-        vec![json_file("assessment-results.json", &document(bundle))]
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError> {
+        Ok(vec![json_file("assessment-results.json", &document(bundle))])
     }
 }
 

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::oscal::{line, metadata, property, token, uuid};
-use super::{ExportFile, Format, json_file};
+use super::{ExportError, ExportFile, Format, json_file};
 use crate::sealed::Bundle;
 
 pub(super) struct OscalAp;
@@ -14,8 +14,8 @@ impl Format for OscalAp {
         "oscal-ap"
     }
 
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
-        vec![json_file("assessment-plan.json", &document(bundle))]
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError> {
+        Ok(vec![json_file("assessment-plan.json", &document(bundle))])
     }
 }
 

@@ -7,7 +7,7 @@ use super::oscal::{
     Observations, add_lists, control_uuid, finding, is_failing, line, metadata, property, risk,
     uuid,
 };
-use super::{ExportFile, Format, controls, json_file, status_text};
+use super::{ExportError, ExportFile, Format, controls, json_file, status_text};
 use crate::assessment::Status;
 use crate::framework::Control;
 use crate::record::ControlItem;
@@ -20,8 +20,8 @@ impl Format for OscalPoam {
         "oscal-poam"
     }
 
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
-        vec![json_file("poam.json", &document(bundle))]
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError> {
+        Ok(vec![json_file("poam.json", &document(bundle))])
     }
 }
 

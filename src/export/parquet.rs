@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use ::parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as PhysicalType};
-use ::parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::KeyValue;
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::{Type, TypePtr};
 
-use super::{ExportFile, Format, controls};
+use super::{ExportError, ExportFile, Format, controls, waivers, waivers_text};
 use crate::evidence::instant;
 use crate::sealed::Bundle;
 
@@ -25,15 +25,19 @@ impl Format for Parquet {
         "parquet"
     }
 
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError> {
         let day = bundle.run.created.get(..10).unwrap_or("unknown");
         let cluster = partition(&bundle.run.cluster.name);
-        let file = |table: &str, columns: Vec<Column>| ExportFile {
-            name: format!("{table}/cluster={cluster}/date={day}/bundle-{}.parquet", bundle.seq()),
-            // Fails for columns of unequal length, which these are not.
-            bytes: write(table, bundle, &columns).unwrap_or_default(),
+        let file = |table: &str, columns: Vec<Column>| {
+            let bytes = write(table, bundle, &columns)
+                .map_err(|error| ExportError { format: self.id(), source: error.into() })?;
+            let folder = format!("{table}/cluster={cluster}/date={day}");
+            Ok(ExportFile { name: format!("{folder}/bundle-{}.parquet", bundle.seq()), bytes })
         };
-        vec![file("controls", control_columns(bundle)), file("findings", finding_columns(bundle))]
+        Ok(vec![
+            file("controls", control_columns(bundle))?,
+            file("findings", finding_columns(bundle))?,
+        ])
     }
 }
 
@@ -59,6 +63,7 @@ struct Column {
 enum Values {
     Text(Vec<ByteArray>),
     Count(Vec<i64>),
+    Flag(Vec<bool>),
     /// Microseconds since 1970, UTC.
     Instant(Vec<i64>),
 }
@@ -67,6 +72,7 @@ impl Values {
     fn len(&self) -> usize {
         match self {
             Self::Text(values) => values.len(),
+            Self::Flag(values) => values.len(),
             Self::Count(values) | Self::Instant(values) => values.len(),
         }
     }
@@ -124,6 +130,9 @@ fn control_columns(bundle: &Bundle) -> Vec<Column> {
 
 fn finding_columns(bundle: &Bundle) -> Vec<Column> {
     let rows = &bundle.items.findings;
+    let waivers = waivers(bundle);
+    let waivers: Vec<String> = rows.iter().map(|finding| waivers_text(&waivers, finding)).collect();
+    let usable = rows.iter().map(|finding| bundle.items.is_usable(finding)).collect();
     let mut columns = of_bundle(bundle, rows.len());
     columns.extend([
         text("item", rows.iter().map(|finding| finding.id.as_str())),
@@ -136,6 +145,8 @@ fn finding_columns(bundle: &Bundle) -> Vec<Column> {
         text("namespace", rows.iter().map(|finding| finding.resource.namespace.as_str())),
         text("name", rows.iter().map(|finding| finding.resource.name.as_str())),
         text("part", rows.iter().map(|finding| finding.resource.part.as_str())),
+        text("waivers", waivers.iter().map(String::as_str)),
+        Column { name: "usable", values: Values::Flag(usable) },
         text("message", rows.iter().map(|finding| finding.message.as_str())),
     ]);
     columns
@@ -168,6 +179,10 @@ fn write(table: &str, bundle: &Bundle, columns: &[Column]) -> Result<Vec<u8>, Pa
                     let values = values.get(range.clone()).unwrap_or_default();
                     to.typed::<ByteArrayType>().write_batch(values, None, None)?;
                 }
+                Values::Flag(values) => {
+                    let values = values.get(range.clone()).unwrap_or_default();
+                    to.typed::<BoolType>().write_batch(values, None, None)?;
+                }
                 Values::Count(values) | Values::Instant(values) => {
                     let values = values.get(range.clone()).unwrap_or_default();
                     to.typed::<Int64Type>().write_batch(values, None, None)?;
@@ -185,6 +200,7 @@ fn field(column: &Column) -> Result<TypePtr, ParquetError> {
     let (physical, logical) = match column.values {
         Values::Text(_) => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
         Values::Count(_) => (PhysicalType::INT64, None),
+        Values::Flag(_) => (PhysicalType::BOOLEAN, None),
         Values::Instant(_) => {
             (PhysicalType::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS)))
         }

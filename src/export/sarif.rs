@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{ExportFile, Format, json_file, name_of};
+use super::{ExportError, ExportFile, Format, json_file, name_of};
 use crate::finding::{Outcome, Severity};
 use crate::record::FindingItem;
 use crate::sealed::Bundle;
@@ -17,8 +17,8 @@ impl Format for Sarif {
         "sarif"
     }
 
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
-        vec![json_file("evidence.sarif", &log(bundle))]
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError> {
+        Ok(vec![json_file("evidence.sarif", &log(bundle))])
     }
 }
 

@@ -5,7 +5,7 @@ use rust_xlsxwriter::{
     DocProperties, ExcelDateTime, Format as CellFormat, Workbook, Worksheet, XlsxError,
 };
 
-use super::{ExportFile, Format, controls};
+use super::{ExportError, ExportFile, Format, controls, waivers, waivers_text};
 use crate::assessment::{Status, StatusCounts};
 use crate::evidence::instant;
 use crate::sealed::Bundle;
@@ -23,10 +23,10 @@ impl Format for Xlsx {
         "xlsx"
     }
 
-    fn files(&self, bundle: &Bundle) -> Vec<ExportFile> {
-        // Fails for names and sizes of sheets that do not occur here.
-        let bytes = workbook(bundle).unwrap_or_default();
-        vec![ExportFile { name: "evidence.xlsx".to_owned(), bytes }]
+    fn files(&self, bundle: &Bundle) -> Result<Vec<ExportFile>, ExportError> {
+        let bytes = workbook(bundle)
+            .map_err(|error| ExportError { format: self.id(), source: error.into() })?;
+        Ok(vec![ExportFile { name: "evidence.xlsx".to_owned(), bytes }])
     }
 }
 
@@ -36,6 +36,8 @@ enum Cell {
     Number(f64),
     /// RFC 3339; text where it is no instant.
     Instant(String),
+    /// `2026-12-01`; text where it is no day.
+    Day(String),
 }
 
 fn text(value: impl Into<String>) -> Cell {
@@ -95,6 +97,8 @@ fn workbook(bundle: &Bundle) -> Result<Vec<u8>, XlsxError> {
             ("namespace", 20),
             ("name", 34),
             ("part", 18),
+            ("waivers", 18),
+            ("usable", 8),
             ("message", 80),
             ("input", 34),
         ],
@@ -147,8 +151,8 @@ fn people(book: &mut Workbook, bundle: &Bundle) -> Result<(), XlsxError> {
                 text(&waiver.reason),
                 text(&waiver.approver),
                 text(&waiver.ticket),
-                text(&waiver.from),
-                text(&waiver.expires),
+                Cell::Day(waiver.from.clone()),
+                Cell::Day(waiver.expires.clone()),
                 number(usize::try_from(waiver.findings).unwrap_or(usize::MAX)),
             ]
         }),
@@ -177,8 +181,8 @@ fn people(book: &mut Workbook, bundle: &Bundle) -> Result<(), XlsxError> {
                 text(&stated.statement),
                 text(&stated.by),
                 text(&stated.role),
-                text(&stated.date),
-                text(&stated.until),
+                Cell::Day(stated.date.clone()),
+                Cell::Day(stated.until.clone()),
                 text(&stated.evidence),
             ]
         }),
@@ -234,7 +238,8 @@ fn control_rows(bundle: &Bundle) -> Vec<Vec<Cell>> {
 }
 
 fn finding_rows(bundle: &Bundle) -> impl Iterator<Item = Vec<Cell>> {
-    bundle.items.findings.iter().map(|finding| {
+    let waivers = waivers(bundle);
+    bundle.items.findings.iter().map(move |finding| {
         let resource = &finding.resource;
         vec![
             text(&finding.id),
@@ -247,6 +252,9 @@ fn finding_rows(bundle: &Bundle) -> impl Iterator<Item = Vec<Cell>> {
             text(&resource.namespace),
             text(&resource.name),
             text(&resource.part),
+            text(waivers_text(&waivers, finding)),
+            // What a stale or unreadable input says counts for nothing.
+            text(if bundle.items.is_usable(finding) { "yes" } else { "no" }),
             text(&finding.message),
             text(&finding.input),
         ]
@@ -289,13 +297,10 @@ fn add(
 fn write(sheet: &mut Worksheet, row: u32, column: u16, cell: &Cell) -> Result<(), XlsxError> {
     match cell {
         Cell::Number(number) => sheet.write_number(row, column, *number)?,
-        Cell::Instant(instant) => match date(instant) {
-            Some(date) => {
-                let format = CellFormat::new().set_num_format("yyyy-mm-dd hh:mm:ss");
-                sheet.write_datetime_with_format(row, column, &date, &format)?
-            }
-            None => sheet.write_string(row, column, instant)?,
-        },
+        Cell::Instant(instant) => dated(sheet, (row, column), instant, date(instant))?,
+        Cell::Day(day) => {
+            dated(sheet, (row, column), day, ExcelDateTime::parse_from_str(day).ok())?
+        }
         Cell::Text(text) if text.is_empty() => sheet,
         Cell::Text(text) if text.encode_utf16().count() > CELL => {
             // A character takes at most two of the units that are counted.
@@ -305,6 +310,20 @@ fn write(sheet: &mut Worksheet, row: u32, column: u16, cell: &Cell) -> Result<()
         Cell::Text(text) => sheet.write_string(row, column, text)?,
     };
     Ok(())
+}
+
+/// A date as one, and as it is written where it is none.
+fn dated<'s>(
+    sheet: &'s mut Worksheet,
+    (row, column): (u32, u16),
+    said: &str,
+    date: Option<ExcelDateTime>,
+) -> Result<&'s mut Worksheet, XlsxError> {
+    let Some(date) = date.filter(|_| !said.is_empty()) else {
+        return sheet.write_string(row, column, said);
+    };
+    let format = if said.contains('T') { "yyyy-mm-dd hh:mm:ss" } else { "yyyy-mm-dd" };
+    sheet.write_datetime_with_format(row, column, &date, &CellFormat::new().set_num_format(format))
 }
 
 fn date(at: &str) -> Option<ExcelDateTime> {

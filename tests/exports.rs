@@ -61,6 +61,20 @@ pub fn archive(folder: &Path) -> Bundle {
     Bundle::read(&Directory::new(folder.join("archive")), None).unwrap()
 }
 
+/// The archive of [`archive`], and in the namespace `long` 600 results whose messages take many bytes
+/// for their characters, most of all as the API server writes them.
+pub fn archive_with_long_messages(folder: &Path) -> Bundle {
+    archive(folder);
+    let long = "<界".repeat(500);
+    let text = policies("long", 600).replace("rule passed", &long);
+    fs::write(folder.join("kyverno-long.json"), text).unwrap();
+    let config = folder.join("affidavit.yaml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("['kyverno.json']", "['kyverno*.json']")).unwrap();
+    run(&config, "2026-11-20T02:30:00Z");
+    Bundle::read(&Directory::new(folder.join("archive")), None).unwrap()
+}
+
 fn affidavit(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_affidavit"))
         .args(arguments)

@@ -49,7 +49,7 @@ fn reports(bundle: &Bundle) -> Vec<Value> {
         let parts = divided(results);
         let of = parts.len();
         for (index, part) in (1..).zip(parts) {
-            reports.push(report(bundle, namespace, source, part, (index, of)));
+            reports.push(report(bundle, namespace, source, &part, (index, of)));
         }
     }
     reports
@@ -99,7 +99,7 @@ fn report(
     bundle: &Bundle,
     namespace: &str,
     source: &str,
-    results: Vec<Value>,
+    results: &[Value],
     (part, of): (usize, usize),
 ) -> Value {
     let mut summary: BTreeMap<&str, usize> =

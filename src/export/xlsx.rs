@@ -268,6 +268,16 @@ fn add(
     heads: &[(&str, u16)],
     rows: impl IntoIterator<Item = Vec<Cell>>,
 ) -> Result<(), XlsxError> {
+    add_sheets(book, name, heads, rows, ROWS)
+}
+
+fn add_sheets(
+    book: &mut Workbook,
+    name: &str,
+    heads: &[(&str, u16)],
+    rows: impl IntoIterator<Item = Vec<Cell>>,
+    most: usize,
+) -> Result<(), XlsxError> {
     let mut rows = rows.into_iter().peekable();
     for number in 1.. {
         let sheet = book.add_worksheet();
@@ -280,7 +290,7 @@ fn add(
         }
         sheet.set_freeze_panes(1, 0)?;
         let mut written = 0;
-        for (line, row) in (1..).zip(rows.by_ref().take(ROWS)) {
+        for (line, row) in (1..).zip(rows.by_ref().take(most)) {
             for (column, cell) in (0..).zip(&row) {
                 write(sheet, line, column, cell)?;
             }
@@ -328,4 +338,61 @@ fn dated<'s>(
 
 fn date(at: &str) -> Option<ExcelDateTime> {
     ExcelDateTime::from_timestamp(instant::parse(at)?.as_second()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use calamine::{Data, Reader as _, Xlsx};
+    use rust_xlsxwriter::Workbook;
+
+    use super::{CELL, CUT, Cell, ROWS, add_sheets, text};
+
+    fn read(heads: usize, rows: Vec<Vec<Cell>>, most: usize) -> Xlsx<Cursor<Vec<u8>>> {
+        let mut book = Workbook::new();
+        let heads = vec![("head", 10); heads];
+        add_sheets(&mut book, "Findings", &heads, rows, most).unwrap();
+        Xlsx::new(Cursor::new(book.save_to_buffer().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn what_does_not_fit_a_sheet_goes_on_in_the_next() {
+        let rows = (0..25).map(|row| vec![text(format!("row {row}"))]).collect();
+        let mut book = read(1, rows, 10);
+        assert_eq!(book.sheet_names(), ["Findings", "Findings 2", "Findings 3"]);
+        let mut all = Vec::new();
+        for name in book.sheet_names() {
+            let sheet = book.worksheet_range(&name).unwrap();
+            assert_eq!(sheet[(0, 0)], Data::String("head".into()));
+            all.extend(sheet.rows().skip(1).map(|row| row[0].to_string()));
+        }
+        assert_eq!(all, (0..25).map(|row| format!("row {row}")).collect::<Vec<_>>());
+        // A full last sheet has none after it, and an empty table has its heads.
+        let full = (0..10).map(|_| vec![text("x")]).collect();
+        assert_eq!(read(1, full, 10).sheet_names(), ["Findings"]);
+        assert_eq!(read(1, Vec::new(), ROWS).worksheet_range("Findings").unwrap().height(), 1);
+    }
+
+    #[test]
+    fn texts_that_do_not_fit_a_cell_say_so_and_others_stay_as_they_are() {
+        let texts = ["x".repeat(CELL), "x".repeat(CELL + 1), "\u{1f600}".repeat(CELL)];
+        let odd = ["=1+1", "_x0041_", "a\u{1b}[1m\r\n", " <&\"> ", "2026-13-40"];
+        let mut row: Vec<Cell> = texts.iter().chain(&odd.map(str::to_owned)).map(text).collect();
+        row.push(Cell::Day("2026-13-40".into()));
+        row.push(Cell::Day(String::new()));
+        let mut book = read(row.len(), vec![row], ROWS);
+        let sheet = book.worksheet_range("Findings").unwrap();
+        let cell = |column| sheet[(1, column)].to_string();
+        assert_eq!(cell(0), texts[0]);
+        for column in [1, 2] {
+            assert!(cell(column).ends_with(CUT));
+            assert!(cell(column).encode_utf16().count() <= CELL);
+        }
+        for (column, odd) in (3..).zip(odd) {
+            assert_eq!(sheet[(1, column)], Data::String(odd.into()));
+        }
+        assert_eq!(sheet[(1, 8)], Data::String("2026-13-40".into()));
+        assert!(sheet.get((1, 9)).is_none_or(|cell| *cell == Data::Empty));
+    }
 }

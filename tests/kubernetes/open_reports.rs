@@ -19,8 +19,9 @@ fn the_api_server_takes_open_reports_and_gives_them_back() {
         cluster.run(&["wait", "--for=condition=Established", "--timeout=60s", &definition]);
     }
     cluster.run(&["create", "namespace", "payments"]);
+    cluster.run(&["create", "namespace", "long"]);
     let folder = tempfile::tempdir().unwrap();
-    let bundle = exports::archive(folder.path());
+    let bundle = exports::archive_with_long_messages(folder.path());
     let path = exports::export(folder.path(), "openreports", "openreports.json");
     let list = fs::read_to_string(&path).unwrap();
     // Server-side: kubectl's own way keeps a second copy in an annotation, for which these are too long.

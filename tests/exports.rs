@@ -280,18 +280,22 @@ fn read_by_heimdall(folder: &Path, bundle: &Bundle) -> Option<BTreeMap<(String, 
     }
     let parser = crate::stock_tools::inspecjs()?;
     let script = format!(
-        "const {{ Convert }} = require({:?});\n\
-         const {{ ExecControl }} = require({:?});\n\
+        "const {{ Convert }} = require(process.argv[1]);\n\
+         const {{ ExecControl }} = require(process.argv[2]);\n\
          const text = require('fs').readFileSync('{name}', 'utf8');\n\
          const read = Convert.toExecJSON(text);\n\
          let refused = false;\n\
          try {{ Convert.toExecJSON(text.replace('\"status\": \"failed\"', '\"status\": \"fine\"')); }} catch (e) {{ refused = true; }}\n\
          console.log(JSON.stringify({{ refused, controls: read.profiles.flatMap(p => p.controls.map(c =>\n\
            [p.name + '/' + c.id, c.tags.status, new ExecControl(c).status])) }}));",
-        parser.join("lib/generated_parsers/v_1_0/exec-json.js"),
-        parser.join("lib/compat_impl/compat_inspec_1_0.js"),
     );
-    let output = Command::new("node").args(["-e", &script]).current_dir(folder).output().unwrap();
+    let output = Command::new("node")
+        .args(["-e", &script])
+        .arg(parser.join("lib/generated_parsers/v_1_0/exec-json.js"))
+        .arg(parser.join("lib/compat_impl/compat_inspec_1_0.js"))
+        .current_dir(folder)
+        .output()
+        .unwrap();
     let read: Value = serde_json::from_str(&done(&output)).unwrap();
     assert_eq!(read["refused"], true);
     let read = read["controls"].as_array().unwrap();

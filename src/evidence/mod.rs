@@ -5,6 +5,7 @@
 
 pub mod canonical;
 pub mod checkpoint;
+mod cms;
 pub mod cosignature;
 pub mod digest;
 pub mod disclosure;

@@ -8,19 +8,17 @@
 
 use std::ops::Range;
 
-use der::asn1::{Any, AnyRef, ObjectIdentifier, OctetString, SetOfVec};
-use der::{Decode as _, Encode as _, Reader as _, Sequence, SliceReader};
+use der::asn1::ObjectIdentifier;
+use der::{Decode as _, Encode as _, Reader as _, SliceReader};
 use jiff::Timestamp;
-use x509_cert::spki::AlgorithmIdentifier;
 
-use super::x509::{self, Certificate, Hash};
+use super::cms::{
+    CONTENT_TYPE, CertificateHash, ContentInfo, IssuerAndSerialNumber, MESSAGE_DIGEST, SIGNED_DATA,
+    SIGNING_CERTIFICATE_V2, SignedAttributes, SignedData, SignerInfo,
+};
+use super::x509::{self, Hash};
 
 const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
-const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
-const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
-const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
-const SIGNING_CERTIFICATE_V2: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
 const SIGNATURE_TIME_STAMP: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.14");
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
@@ -358,47 +356,6 @@ fn issuer_and_serial(certificate: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((fields.issuer().to_der().ok()?, fields.serial_number().to_der().ok()?))
 }
 
-#[derive(Sequence)]
-struct ContentInfo<'a> {
-    content_type: ObjectIdentifier,
-    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
-    content: AnyRef<'a>,
-}
-
-#[derive(Sequence)]
-struct SignedData<'a> {
-    version: u8,
-    digest_algorithms: SetOfVec<AnyRef<'a>>,
-    content: AnyRef<'a>,
-    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
-    certificates: Option<SetOfVec<AnyRef<'a>>>,
-    signers: SetOfVec<AnyRef<'a>>,
-}
-
-#[derive(Sequence)]
-struct SignerInfo<'a> {
-    version: u8,
-    signer: IssuerAndSerialNumber<'a>,
-    digest_algorithm: AlgorithmIdentifier<Any>,
-    signed_attributes: AnyRef<'a>,
-    signature_algorithm: AlgorithmIdentifier<Any>,
-    signature: OctetString,
-    #[asn1(optional = "true")]
-    unsigned_attributes: Option<AnyRef<'a>>,
-}
-
-#[derive(Sequence)]
-struct IssuerAndSerialNumber<'a> {
-    issuer: AnyRef<'a>,
-    serial: AnyRef<'a>,
-}
-
-#[derive(Sequence)]
-struct Attribute<'a> {
-    kind: ObjectIdentifier,
-    values: SetOfVec<AnyRef<'a>>,
-}
-
 /// Reads certificates in PEM, as DER: the signer's own first.
 ///
 /// # Errors
@@ -480,6 +437,7 @@ fn check_cms(bytes: &[u8], content: &[u8]) -> Result<String, Fault> {
     let signer: SignerInfo<'_> = signer.decode_as().map_err(|_| MALFORMED)?;
     // What no signature covers has one form only.
     let is_plain = data.version == 1
+        && data.revocation.is_none()
         && signer.version == 1
         && data.content.to_der().is_ok_and(|content| content == tlv(SEQUENCE, &[&oid(DATA)]))
         && matches!(data.digest_algorithms.as_slice(), [one]
@@ -487,69 +445,25 @@ fn check_cms(bytes: &[u8], content: &[u8]) -> Result<String, Fault> {
     if !is_plain {
         return Err(MALFORMED);
     }
-    let certificates = data.certificates.as_ref().map(SetOfVec::as_slice).unwrap_or_default();
-    let read = |encoded: &AnyRef<'_>| Certificate::from_der(&encoded.to_der().ok()?).ok();
-    let certificates: Vec<Certificate> = certificates.iter().filter_map(read).collect();
+    let named: IssuerAndSerialNumber<'_> = signer.signer.decode_as().map_err(|_| MALFORMED)?;
+    let certificates = data.certificates();
     let certificate = certificates
         .iter()
-        .find(|certificate| certificate.is(signer.signer.issuer, signer.signer.serial))
+        .find(|certificate| certificate.is(named.issuer, named.serial))
         .ok_or("the certificate of its signer is not in it")?;
     let hash = Hash::named(&signer.digest_algorithm).ok_or(MALFORMED)?;
-    let attributes = Attributes::read(signer.signed_attributes).ok_or(MALFORMED)?;
-    if attributes.content_type != DATA {
+    let attributes =
+        SignedAttributes::read(signer.signed_attributes, DATA, MALFORMED).map_err(|_| MALFORMED)?;
+    let [(CertificateHash::Default, _)] = attributes.certificate_hashes.as_slice() else {
         return Err(MALFORMED);
-    }
+    };
     if attributes.message_digest != hash.of(content) {
         return Err("its bytes are not those that were signed");
     }
-    if attributes.certificate_sha256 != Hash::Sha256.of(certificate.as_der()) {
+    if !attributes.names(certificate) {
         return Err("its signature names another certificate");
     }
     let signature = signer.signature.as_bytes();
     certificate.signed(&signer.signature_algorithm, Some(hash), &attributes.bytes, signature)?;
     Ok(certificate.subject())
-}
-
-fn attribute<'a>(encoded: &AnyRef<'a>) -> Option<Attribute<'a>> {
-    encoded.decode_as().ok()
-}
-
-/// What the signer signed.
-struct Attributes {
-    /// As they are hashed (RFC 5652 section 5.4).
-    bytes: Vec<u8>,
-    content_type: ObjectIdentifier,
-    message_digest: Vec<u8>,
-    certificate_sha256: Vec<u8>,
-}
-
-impl Attributes {
-    /// `[0] IMPLICIT SET OF Attribute`; each of the three that `PAdES` wants, once.
-    fn read(encoded: AnyRef<'_>) -> Option<Self> {
-        let mut bytes = encoded.to_der().ok()?;
-        *bytes.first_mut()? = SET;
-        let signed = bytes.clone();
-        let set = SetOfVec::<AnyRef<'_>>::from_der(&bytes).ok()?;
-        let set: Vec<Attribute<'_>> = set.iter().map(attribute).collect::<Option<_>>()?;
-        let value = |kind: ObjectIdentifier| -> Option<AnyRef<'_>> {
-            let mut all = set.iter().filter(|attribute| attribute.kind == kind);
-            let (Some(attribute), None) = (all.next(), all.next()) else { return None };
-            let [value] = attribute.values.as_slice() else { return None };
-            Some(*value)
-        };
-        let content_type = value(CONTENT_TYPE)?.decode_as().ok()?;
-        let message_digest: OctetString = value(MESSAGE_DIGEST)?.decode_as().ok()?;
-        // SigningCertificateV2 → certs → ESSCertIDv2 → certHash, by SHA-256 where no other is named.
-        let first = |der: &[u8]| -> Option<Vec<u8>> {
-            let mut reader = SliceReader::new(der).ok()?;
-            AnyRef::decode(&mut reader).ok()?.to_der().ok()
-        };
-        let named = value(SIGNING_CERTIFICATE_V2)?;
-        let certs = first(named.value())?;
-        let entry = first(AnyRef::from_der(&certs).ok()?.value())?;
-        let hash = first(AnyRef::from_der(&entry).ok()?.value())?;
-        let certificate_sha256 = OctetString::from_der(&hash).ok()?.as_bytes().to_vec();
-        let message_digest = message_digest.as_bytes().to_vec();
-        Some(Self { content_type, message_digest, certificate_sha256, bytes: signed })
-    }
 }

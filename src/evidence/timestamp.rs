@@ -1,22 +1,21 @@
 //! Timestamps (RFC 3161, RFC 5816): the request, and what a response proves.
 //!
 //! A token says that its authority saw the hash of a message at a time. All is checked as of that
-//! time, so an authority's certificate may have expired since. The structures of CMS (RFC 5652)
-//! are read here, and not by a library, because what was signed must be hashed as it stands.
+//! time, so an authority's certificate may have expired since.
 
-use std::collections::BTreeSet;
-
-use der::asn1::{Any, AnyRef, ObjectIdentifier, OctetString, SetOfVec, Uint};
+use der::asn1::{Any, AnyRef, ObjectIdentifier, OctetString, Uint};
 use der::oid::AssociatedOid as _;
 use der::{Decode, Encode as _, Sequence, Tag, TagNumber, Tagged as _};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use sha2::Digest as _;
-use x509_cert::attr::Attribute;
 use x509_cert::ext::Extension;
 use x509_cert::spki::AlgorithmIdentifier;
 
+use super::cms::{
+    ContentInfo, IssuerAndSerialNumber, SIGNED_DATA, SignedAttributes, SignedData, SignerInfo,
+};
 use super::x509::{self, Certificate, Hash, check_path};
 
 /// Longest response that is read, in bytes. Real ones have 1 to 10 KiB.
@@ -24,14 +23,7 @@ pub const MAX_RESPONSE: usize = 64 << 10;
 /// Most certificates in a token that are looked at: it bounds the signatures to check.
 const MAX_CERTIFICATES: usize = 16;
 
-const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
-const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
-const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
-const SIGNING_CERTIFICATE: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.12");
-const SIGNING_CERTIFICATE_V2: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
 
 /// Certificates that the caller trusts: of CAs, or of timestamp authorities themselves.
 #[derive(Clone, Debug)]
@@ -140,49 +132,10 @@ struct PkiStatusInfo<'a> {
 }
 
 #[derive(Sequence)]
-struct ContentInfo<'a> {
-    content_type: ObjectIdentifier,
-    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
-    content: AnyRef<'a>,
-}
-
-#[derive(Sequence)]
-struct SignedData<'a> {
-    version: u8,
-    digest_algorithms: SetOfVec<AnyRef<'a>>,
-    content: EncapsulatedContentInfo,
-    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
-    certificates: Option<SetOfVec<AnyRef<'a>>>,
-    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
-    revocation: Option<SetOfVec<AnyRef<'a>>>,
-    signers: SetOfVec<AnyRef<'a>>,
-}
-
-#[derive(Sequence)]
 struct EncapsulatedContentInfo {
     content_type: ObjectIdentifier,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
     content: OctetString,
-}
-
-#[derive(Sequence)]
-struct SignerInfo<'a> {
-    version: u8,
-    /// `IssuerAndSerialNumber`, or `[0] SubjectKeyIdentifier`.
-    signer: AnyRef<'a>,
-    digest_algorithm: AlgorithmIdentifier<Any>,
-    /// `[0] IMPLICIT SET OF Attribute`: always there in a token (RFC 5652 section 5.3).
-    signed_attributes: AnyRef<'a>,
-    signature_algorithm: AlgorithmIdentifier<Any>,
-    signature: OctetString,
-    #[asn1(optional = "true")]
-    unsigned_attributes: Option<AnyRef<'a>>,
-}
-
-#[derive(Sequence)]
-struct IssuerAndSerialNumber<'a> {
-    issuer: AnyRef<'a>,
-    serial: AnyRef<'a>,
 }
 
 #[derive(Sequence)]
@@ -265,10 +218,14 @@ pub fn verify(
         .content
         .decode_as()
         .map_err(|_| TimestampError::Malformed("the token is not DER `SignedData`"))?;
-    if data.content.content_type != TST_INFO {
+    let encapsulated: EncapsulatedContentInfo = data
+        .content
+        .decode_as()
+        .map_err(|_| TimestampError::Malformed("the token is not DER `SignedData`"))?;
+    if encapsulated.content_type != TST_INFO {
         return Err(TimestampError::Malformed("the token's content is not `TSTInfo`"));
     }
-    let content = data.content.content.as_bytes();
+    let content = encapsulated.content.as_bytes();
     let info: TstInfo<'_> = read(content, "the token's content is not DER `TSTInfo`")?;
     let time = check_info(&info, message)?;
 
@@ -279,7 +236,9 @@ pub fn verify(
         .decode_as()
         .map_err(|_| TimestampError::Malformed("the signer is not DER `SignerInfo`"))?;
     let certificates = certificates(&data)?;
-    let attributes = SignedAttributes::read(signer.signed_attributes)?;
+    let other = "the signed content type is not `TSTInfo`";
+    let attributes = SignedAttributes::read(signer.signed_attributes, TST_INFO, other)
+        .map_err(TimestampError::Malformed)?;
     let hash = Hash::named(&signer.digest_algorithm)
         .ok_or(TimestampError::Malformed("the signer's digest is not SHA-256, 384 or 512"))?;
     if attributes.message_digest != hash.of(content) {
@@ -329,8 +288,9 @@ pub fn token_over(response: &[u8], message: &[u8]) -> Result<Vec<u8>, TimestampE
     }
     let token = parsed.token.ok_or(TimestampError::Malformed("it has no token"))?;
     let data: SignedData<'_> = token.content.decode_as().map_err(|_| MALFORMED)?;
+    let content: EncapsulatedContentInfo = data.content.decode_as().map_err(|_| MALFORMED)?;
     let info: TstInfo<'_> =
-        read(data.content.content.as_bytes(), "the token's content is not DER `TSTInfo`")?;
+        read(content.content.as_bytes(), "the token's content is not DER `TSTInfo`")?;
     check_info(&info, message)?;
     token.to_der().map_err(|_| MALFORMED)
 }
@@ -390,14 +350,11 @@ impl Accuracy {
     }
 }
 
-/// The certificates of the token that can be read; others (attribute certificates) are not needed.
 fn certificates(data: &SignedData<'_>) -> Result<Vec<Certificate>, TimestampError> {
-    let set = data.certificates.as_ref().map(SetOfVec::as_slice).unwrap_or_default();
-    if set.len() > MAX_CERTIFICATES {
+    if data.certificates.as_ref().is_some_and(|set| set.len() > MAX_CERTIFICATES) {
         return Err(TimestampError::Malformed("the token has more than 16 certificates"));
     }
-    let read = |encoded: &AnyRef<'_>| Certificate::from_der(&encoded.to_der().ok()?).ok();
-    Ok(set.iter().filter_map(read).collect())
+    Ok(data.certificates())
 }
 
 /// Does the `SignerIdentifier` name this certificate?
@@ -409,119 +366,6 @@ fn identifies(signer: AnyRef<'_>, certificate: &Certificate) -> bool {
     signer
         .decode_as::<IssuerAndSerialNumber<'_>>()
         .is_ok_and(|named| certificate.is(named.issuer, named.serial))
-}
-
-/// What the signer signed: attributes, which hold the digest of the content.
-struct SignedAttributes {
-    /// As they are hashed (RFC 5652 section 5.4).
-    bytes: Vec<u8>,
-    message_digest: Vec<u8>,
-    /// Hashes of the signer's certificate; at least one.
-    certificate_hashes: Vec<(CertificateHash, Vec<u8>)>,
-}
-
-#[derive(Clone, Copy)]
-enum CertificateHash {
-    /// Of version 1 of the attribute (RFC 2634 section 5.4).
-    Sha1,
-    /// Of version 2 (RFC 5035 section 3).
-    Sha2(Hash),
-}
-
-/// Both versions: the first certificate is the signer's.
-#[derive(Sequence)]
-struct SigningCertificate<'a> {
-    certificates: Vec<AnyRef<'a>>,
-    #[asn1(optional = "true")]
-    policies: Option<AnyRef<'a>>,
-}
-
-#[derive(Sequence)]
-struct EssCertId<'a> {
-    hash: OctetString,
-    #[asn1(optional = "true")]
-    issuer_serial: Option<AnyRef<'a>>,
-}
-
-#[derive(Sequence)]
-struct EssCertIdV2<'a> {
-    /// SHA-256 when absent.
-    #[asn1(optional = "true")]
-    hash_algorithm: Option<AlgorithmIdentifier<Any>>,
-    hash: OctetString,
-    #[asn1(optional = "true")]
-    issuer_serial: Option<AnyRef<'a>>,
-}
-
-impl SignedAttributes {
-    fn read(encoded: AnyRef<'_>) -> Result<Self, TimestampError> {
-        const MALFORMED: TimestampError =
-            TimestampError::Malformed("the signed attributes are not a DER set");
-        if encoded.tag() != (Tag::ContextSpecific { constructed: true, number: TagNumber(0) }) {
-            return Err(TimestampError::Malformed("the signer has no signed attributes"));
-        }
-        let set = AnyRef::new(Tag::Set, encoded.value()).map_err(|_| MALFORMED)?;
-        let bytes = set.to_der().map_err(|_| MALFORMED)?;
-        let attributes: SetOfVec<Attribute> = set.decode_as().map_err(|_| MALFORMED)?;
-        let mut seen = BTreeSet::new();
-        let mut content_type = None;
-        let mut message_digest = None;
-        let mut certificate_hashes = Vec::new();
-        for attribute in attributes.iter() {
-            if !seen.insert(attribute.oid) {
-                return Err(TimestampError::Malformed("a signed attribute is there twice"));
-            }
-            let [value] = attribute.values.as_slice() else { continue };
-            match attribute.oid {
-                CONTENT_TYPE => content_type = value.decode_as::<ObjectIdentifier>().ok(),
-                MESSAGE_DIGEST => message_digest = value.decode_as::<OctetString>().ok(),
-                SIGNING_CERTIFICATE => certificate_hashes.push(certificate_hash(value, 1)?),
-                SIGNING_CERTIFICATE_V2 => certificate_hashes.push(certificate_hash(value, 2)?),
-                _ => {}
-            }
-        }
-        if content_type != Some(TST_INFO) {
-            return Err(TimestampError::Malformed("the signed content type is not `TSTInfo`"));
-        }
-        let message_digest = message_digest
-            .ok_or(TimestampError::Malformed("the signed attributes have no message digest"))?;
-        if certificate_hashes.is_empty() {
-            return Err(TimestampError::Malformed("the signed attributes name no certificate"));
-        }
-        Ok(Self { bytes, message_digest: message_digest.as_bytes().to_vec(), certificate_hashes })
-    }
-
-    /// Is this the certificate that they name?
-    fn names(&self, certificate: &Certificate) -> bool {
-        let der = certificate.as_der();
-        self.certificate_hashes.iter().all(|(hash, value)| match hash {
-            CertificateHash::Sha1 => sha1::Sha1::digest(der).as_slice() == value,
-            CertificateHash::Sha2(hash) => hash.of(der) == *value,
-        })
-    }
-}
-
-/// The hash of the signer's certificate in a `SigningCertificate` or `SigningCertificateV2`.
-fn certificate_hash(
-    value: &Any,
-    version: u8,
-) -> Result<(CertificateHash, Vec<u8>), TimestampError> {
-    const MALFORMED: TimestampError =
-        TimestampError::Malformed("the signing certificate attribute is malformed");
-    let list: SigningCertificate<'_> = value.decode_as().map_err(|_| MALFORMED)?;
-    let first = list.certificates.first().ok_or(MALFORMED)?;
-    if version == 1 {
-        let id: EssCertId<'_> = first.decode_as().map_err(|_| MALFORMED)?;
-        return Ok((CertificateHash::Sha1, id.hash.as_bytes().to_vec()));
-    }
-    let id: EssCertIdV2<'_> = first.decode_as().map_err(|_| MALFORMED)?;
-    let hash = match &id.hash_algorithm {
-        None => Hash::Sha256,
-        Some(algorithm) => Hash::named(algorithm).ok_or(TimestampError::Malformed(
-            "the signing certificate is not named by SHA-256, 384 or 512",
-        ))?,
-    };
-    Ok((CertificateHash::Sha2(hash), id.hash.as_bytes().to_vec()))
 }
 
 #[cfg(test)]

@@ -22,8 +22,10 @@ use tokio::runtime::Builder;
 /// How many times a request is tried.
 pub(crate) const ATTEMPTS: u32 = 3;
 
-/// Time for [`post`], and the longest answer that it takes.
+/// Time for [`post`].
 const TIME: Duration = Duration::from_secs(20);
+
+/// Longest answer that is read, in bytes.
 const LONGEST: usize = 1 << 20;
 
 /// The one TLS stack.
@@ -78,31 +80,53 @@ pub(crate) fn post(
     };
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-    let exchange = async {
-        let mut request = HttpRequest::empty();
-        request.set_method("POST").map_err(|error| error.to_string())?;
-        request.set_uri(url.to_owned()).map_err(|error| error.to_string())?;
-        let headers = request.headers_mut();
-        headers.try_insert("content-type", content_type).map_err(|error| error.to_string())?;
-        *request.body_mut() = body.into();
-        let response = connector.call(request).await.map_err(|error| causes(&error))?;
-        let status = response.status().as_u16();
-        let mut stream = ByteStream::new(response.into_body());
-        let mut bytes = Vec::new();
-        while let Some(part) = stream.try_next().await.map_err(|error| error.to_string())? {
-            bytes.extend_from_slice(&part);
-            if bytes.len() > LONGEST {
-                return Err(format!("longer than {LONGEST} bytes"));
-            }
-        }
-        if (200..300).contains(&status) { Ok(bytes) } else { Err(format!("HTTP status {status}")) }
-    };
-    runtime
+    let headers = [("content-type", content_type)];
+    let (status, answer) = runtime
         .block_on(async {
             let late = |_| format!("no answer within {} s", TIME.as_secs());
+            let exchange = exchange(&connector, "POST", url, &headers, body);
             tokio::time::timeout(TIME, exchange).await.map_err(late)?
         })
-        .map_err(failed)
+        .map_err(failed)?;
+    if (200..300).contains(&status) {
+        Ok(answer)
+    } else {
+        Err(failed(format!("HTTP status {status}")))
+    }
+}
+
+/// One request and its answer: status and body.
+///
+/// # Errors
+/// What went wrong before there was a whole answer. It repeats no header's value.
+pub(crate) async fn exchange(
+    connector: &Connector,
+    method: &str,
+    url: &str,
+    headers: &[(&'static str, &str)],
+    body: Vec<u8>,
+) -> Result<(u16, Vec<u8>), String> {
+    let mut request = HttpRequest::empty();
+    request.set_method(method).map_err(|error| error.to_string())?;
+    request.set_uri(url.to_owned()).map_err(|error| error.to_string())?;
+    for (name, value) in headers {
+        request
+            .headers_mut()
+            .try_insert(*name, (*value).to_owned())
+            .map_err(|_| format!("{name} holds what an HTTP header cannot hold"))?;
+    }
+    *request.body_mut() = body.into();
+    let response = connector.call(request).await.map_err(|error| causes(&error))?;
+    let status = response.status().as_u16();
+    let mut stream = ByteStream::new(response.into_body());
+    let mut bytes = Vec::new();
+    while let Some(part) = stream.try_next().await.map_err(|error| error.to_string())? {
+        bytes.extend_from_slice(&part);
+        if bytes.len() > LONGEST {
+            return Err(format!("longer than {LONGEST} bytes"));
+        }
+    }
+    Ok((status, bytes))
 }
 
 /// What went wrong with a service of AWS, for people.

@@ -9,11 +9,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aws_sdk_kms::config::http::HttpRequest;
-use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
-use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
@@ -26,7 +23,7 @@ use url::{Host, Url};
 use super::uri::{Attributes, shown};
 use super::{KeyStore, Secret, SignError, Signer};
 use crate::evidence::key::PublicKey;
-use crate::remote::{ATTEMPTS, TLS, causes};
+use crate::remote::{self, ATTEMPTS, TLS, causes};
 
 /// What may stand in the query.
 const QUERY: [&str; 7] =
@@ -37,9 +34,6 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// Pause before the second attempt; doubled before each further one.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// Longest answer that is read.
-const LONGEST: usize = 1 << 20;
 
 /// Where Kubernetes puts a service account's token.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -288,13 +282,6 @@ impl Api {
     }
 
     async fn once(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Fault> {
-        let transport = |error: &dyn ToString| Fault::Transport(error.to_string());
-        let mut request = HttpRequest::empty();
-        request.set_method(method).map_err(|error| transport(&error))?;
-        request.set_uri(format!("{}/v1/{path}", self.origin)).map_err(|error| transport(&error))?;
-        if let Some(body) = body {
-            *request.body_mut() = body.to_string().into();
-        }
         // Vault's proxies demand the second one, as a guard against forged requests.
         let mut headers = vec![("content-type", "application/json"), ("x-vault-request", "true")];
         if let Some(namespace) = &self.namespace {
@@ -303,23 +290,10 @@ impl Api {
         if let Some(token) = &self.token {
             headers.push(("x-vault-token", token.expose()));
         }
-        for (name, value) in headers {
-            // The error would repeat the value.
-            request.headers_mut().try_insert(name, value.to_owned()).map_err(|_| {
-                Fault::Transport(format!("{name} holds what an HTTP header cannot hold"))
-            })?;
-        }
-        let response =
-            self.connector.call(request).await.map_err(|error| Fault::Transport(causes(&error)))?;
-        let status = response.status().as_u16();
-        let mut stream = ByteStream::new(response.into_body());
-        let mut bytes = Vec::new();
-        while let Some(part) = stream.try_next().await.map_err(|error| transport(&error))? {
-            bytes.extend_from_slice(&part);
-            if bytes.len() > LONGEST {
-                return Err(Fault::Transport(format!("longer than {LONGEST} bytes")));
-            }
-        }
+        let url = format!("{}/v1/{path}", self.origin);
+        let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let answer = remote::exchange(&self.connector, method, &url, &headers, body).await;
+        let (status, bytes) = answer.map_err(Fault::Transport)?;
         match status {
             200..=299 => serde_json::from_slice(&bytes)
                 .map_err(|_| Fault::Transport("not an answer of Vault".to_owned())),

@@ -2,7 +2,7 @@
 //! compared with the digest that the statement claims for it; whether the statement itself can be
 //! trusted is for [`crate::verify`] to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -97,6 +97,9 @@ pub struct Items {
     pub counts: BTreeMap<String, usize>,
 }
 
+/// Ids of the waivers in force by the finding that they cover, for one control at least.
+pub type WaiversByFinding<'i> = BTreeMap<&'i str, BTreeSet<&'i str>>;
+
 impl Items {
     /// Reads `items.jsonl`.
     ///
@@ -104,6 +107,16 @@ impl Items {
     /// [`SealedError::Item`].
     pub fn read(bytes: &[u8]) -> Result<Self, SealedError> {
         Self::read_kinds(bytes, |_| true)
+    }
+
+    /// Waivers in force by the finding that they cover.
+    #[must_use]
+    pub fn waivers_by_finding(&self) -> WaiversByFinding<'_> {
+        let mut waivers = WaiversByFinding::new();
+        for (finding, waiver) in self.controls.values().flat_map(|control| &control.waived) {
+            waivers.entry(finding).or_default().insert(waiver);
+        }
+        waivers
     }
 
     /// Reads the items of some kinds; `counts` has all of them.

@@ -16,12 +16,10 @@ mod sarif;
 #[cfg(feature = "pipeline")]
 mod xlsx;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::assessment::Status;
 use crate::framework::{Control, Framework};
 use crate::record::{ControlItem, FindingItem};
-use crate::sealed::Bundle;
+use crate::sealed::{Bundle, WaiversByFinding};
 
 /// A file of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,17 +86,8 @@ fn controls<'b>(
     })
 }
 
-/// Waivers in force by the finding that they cover, for one control at least.
-fn waivers(bundle: &Bundle) -> BTreeMap<&str, BTreeSet<&str>> {
-    let mut waivers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (finding, waiver) in bundle.items.controls.values().flat_map(|control| &control.waived) {
-        waivers.entry(finding).or_default().insert(waiver);
-    }
-    waivers
-}
-
 /// Ids of the waivers of a finding, in one text; empty when there is none.
-fn waivers_text(waivers: &BTreeMap<&str, BTreeSet<&str>>, finding: &FindingItem) -> String {
+fn waivers_text(waivers: &WaiversByFinding<'_>, finding: &FindingItem) -> String {
     let ids = waivers.get(finding.id.as_str()).into_iter().flatten().copied();
     ids.collect::<Vec<_>>().join(", ")
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{ExportError, ExportFile, Format, json_file, waivers, waivers_text};
+use super::{ExportError, ExportFile, Format, json_file, waivers_text};
 use crate::evidence::digest::Digest;
 use crate::evidence::instant;
 use crate::finding::{Outcome, Severity};
@@ -35,7 +35,7 @@ impl Format for OpenReports {
 }
 
 fn reports(bundle: &Bundle) -> Vec<Value> {
-    let waivers = waivers(bundle);
+    let waivers = bundle.items.waivers_by_finding();
     let mut places: BTreeMap<(&str, &str), Vec<&FindingItem>> = BTreeMap::new();
     for finding in &bundle.items.findings {
         let source = bundle.items.source_of(finding);

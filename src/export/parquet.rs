@@ -11,7 +11,7 @@ use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::{Type, TypePtr};
 
-use super::{ExportError, ExportFile, Format, controls, waivers, waivers_text};
+use super::{ExportError, ExportFile, Format, controls, waivers_text};
 use crate::evidence::instant;
 use crate::sealed::Bundle;
 
@@ -130,7 +130,7 @@ fn control_columns(bundle: &Bundle) -> Vec<Column> {
 
 fn finding_columns(bundle: &Bundle) -> Vec<Column> {
     let rows = &bundle.items.findings;
-    let waivers = waivers(bundle);
+    let waivers = bundle.items.waivers_by_finding();
     let waivers: Vec<String> = rows.iter().map(|finding| waivers_text(&waivers, finding)).collect();
     let usable = rows.iter().map(|finding| bundle.items.is_usable(finding)).collect();
     let mut columns = of_bundle(bundle, rows.len());

@@ -5,7 +5,7 @@ use rust_xlsxwriter::{
     DocProperties, ExcelDateTime, Format as CellFormat, Workbook, Worksheet, XlsxError,
 };
 
-use super::{ExportError, ExportFile, Format, controls, waivers, waivers_text};
+use super::{ExportError, ExportFile, Format, controls, waivers_text};
 use crate::assessment::{Status, StatusCounts};
 use crate::evidence::instant;
 use crate::sealed::Bundle;
@@ -238,7 +238,7 @@ fn control_rows(bundle: &Bundle) -> Vec<Vec<Cell>> {
 }
 
 fn finding_rows(bundle: &Bundle) -> impl Iterator<Item = Vec<Cell>> {
-    let waivers = waivers(bundle);
+    let waivers = bundle.items.waivers_by_finding();
     bundle.items.findings.iter().map(move |finding| {
         let resource = &finding.resource;
         vec![

@@ -11,7 +11,7 @@ use super::model::{Chain, Cluster, Conflict, Count, Report, Tool};
 use crate::assessment::OutcomeCounts;
 use crate::finding::Outcome;
 use crate::record::FindingItem;
-use crate::sealed::Items;
+use crate::sealed::{Items, WaiversByFinding};
 
 /// Rows of a volume: so many that one stays below 512 MiB while it is made.
 pub const ROWS: usize = 5_000;
@@ -217,7 +217,7 @@ pub struct Annex<'a> {
     /// Controls by check.
     controls: BTreeMap<&'a str, Vec<String>>,
     /// Waivers by item id.
-    waivers: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    waivers: WaiversByFinding<'a>,
 }
 
 impl<'a> Annex<'a> {
@@ -240,10 +240,6 @@ impl<'a> Annex<'a> {
                 }
             }
         }
-        let mut waivers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (finding, waiver) in items.controls.values().flat_map(|control| &control.waived) {
-            waivers.entry(finding).or_default().insert(waiver);
-        }
         let mut annex = Self {
             items,
             head: Head {
@@ -258,7 +254,7 @@ impl<'a> Annex<'a> {
             conflicts: &report.conflicts,
             order,
             controls,
-            waivers,
+            waivers: items.waivers_by_finding(),
         };
         annex.outcomes = annex.outcomes(1..=items.findings.len());
         annex.volumes = (1..=annex.order.volumes()).map(|number| annex.facts(number)).collect();

@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 
 use super::Context;
 use super::trust::{Place, Trust, not_finished, open_verified, unsealed, usage};
+use crate::disclose;
 use crate::evidence::digest::Digest;
 use crate::evidence::{instant, layout, pades};
 use crate::exit::Exit;
@@ -79,6 +80,9 @@ pub(super) struct Arguments {
     check: Option<PathBuf>,
 }
 
+/// Is said of every report that is not the one in the bundle.
+const NOT_SEALED: &str = "made from sealed data, and not itself sealed";
+
 /// What a report is written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
@@ -99,21 +103,12 @@ pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, F
     if let Some(path) = &arguments.check {
         return check(arguments, path, &bundle, &*archive, context);
     }
-    let mut report = model(&bundle, &*archive)?;
-    if let (Format::Html, Some(path)) = (arguments.format, &arguments.out) {
-        if let Some(wanted) = &arguments.framework {
-            keep_framework(&mut report.frameworks, wanted, |f| (&f.id, &f.version))?;
-        }
-        write(path, &html(&report, &bundle.items))?;
-        let text = "made from sealed data, and not itself sealed";
-        context.output.note(format!("{}: {text}", path.display()));
-        return Ok(Exit::Done);
-    }
+    let report = model(&bundle, &*archive)?;
     if let Some(folder) = &arguments.annex {
         annex(folder, &bundle, &report, context)?;
     }
     let Some(path) = &arguments.out else { return Ok(Exit::Done) };
-    if is_sealed_form(arguments) {
+    if arguments.format == Format::Pdf && is_sealed_form(arguments) {
         let sealed = bundle.file(&*archive, layout::REPORT_PDF).map_err(unsealed)?;
         let bytes = pdf(&report, &Template::sealed(), &bundle, &*archive)?;
         let (bytes, text) = if sealed == bytes {
@@ -129,9 +124,9 @@ pub(super) fn report(arguments: &Arguments, context: &Context) -> Result<Exit, F
         write(path, &bytes)?;
         context.output.note(format!("{}: {text}", path.display()));
     } else {
-        write(path, &other_form(arguments, report, &bundle, &*archive)?)?;
-        let text = "made from sealed data, and not itself sealed";
-        context.output.note(format!("{}: {text}", path.display()));
+        let bytes = other_form(arguments, arguments.format, report, &bundle, &*archive)?;
+        write(path, &bytes)?;
+        context.output.note(format!("{}: {NOT_SEALED}", path.display()));
     }
     Ok(Exit::Done)
 }
@@ -143,13 +138,20 @@ fn is_sealed_form(arguments: &Arguments) -> bool {
         && arguments.since.is_none()
 }
 
-/// A report that no bundle seals, by its template and arguments.
+/// A report that no bundle seals, by its format, template and arguments.
 fn other_form(
     arguments: &Arguments,
-    report: Report,
+    format: Format,
+    mut report: Report,
     bundle: &Bundle,
     archive: &dyn Archive,
 ) -> Result<Vec<u8>, Failure> {
+    if format == Format::Html {
+        if let Some(wanted) = &arguments.framework {
+            keep_framework(&mut report.frameworks, wanted, |f| (&f.id, &f.version))?;
+        }
+        return Ok(html(&report, &bundle.items));
+    }
     let name = arguments.template.as_deref().unwrap_or(SEALED);
     let template = Template::find(name).map_err(|error| usage(error.into()))?;
     let report = chosen(arguments, report, bundle, archive)?;
@@ -192,7 +194,8 @@ fn period(
         context.output.json(&over_time);
     }
     let Some(path) = &arguments.out else { return Ok(Exit::Done) };
-    let newest = Bundle::read(archive, None).map_err(unsealed)?;
+    let last = disclose::size(archive).map_err(not_finished)?.saturating_sub(1);
+    let newest = Bundle::read_without_findings(archive, last, &[]).map_err(unsealed)?;
     let facts = ChainFacts::of(&newest, archive).map_err(unsealed)?;
     let head = newest.head(archive).map_err(unsealed)?;
     let (name, version) = TOOL;
@@ -202,10 +205,7 @@ fn period(
     let report = build::period_report(&newest, &facts, &head, over_time, made);
     let bytes = render::pdf(Document::Period(&report), &template, &[]).map_err(not_finished)?;
     write(path, &bytes)?;
-    context.output.note(format!(
-        "{}: {present} of {expected} runs; made from sealed data, and not itself sealed",
-        path.display()
-    ));
+    context.output.note(format!("{}: {present} of {expected} runs; {NOT_SEALED}", path.display()));
     Ok(Exit::Done)
 }
 
@@ -329,12 +329,8 @@ fn check(
     };
     let model = model(bundle, archive)?;
     if is_html(&given) || !is_sealed_form(arguments) {
-        let made = if is_html(&given) {
-            html(&model, &bundle.items)
-        } else {
-            other_form(arguments, model, bundle, archive)?
-        };
-        if made == given {
+        let format = if is_html(&given) { Format::Html } else { Format::Pdf };
+        if other_form(arguments, format, model, bundle, archive)? == given {
             let text = "is what this version makes of the sealed data of";
             context.output.line(format!("{file} {text} {name}"));
             return Ok(Exit::Done);

@@ -1,15 +1,14 @@
 //! Periods that are reported on, and what an archive says about one.
 
+pub mod model;
 mod over_time;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan as _};
 
-pub use over_time::{
-    Attestation, Control, Day, Framework, Interval, Missed, OverTime, PeriodError, RuleChange, Run,
-    Waiver, over_time,
-};
+pub use model::OverTime;
+pub use over_time::{PeriodError, over_time};
 
 /// Longest period that is reported on, in years.
 const MOST_YEARS: i16 = 10;

@@ -75,14 +75,24 @@ impl Template {
         if !Self::names().contains(&name) {
             return None;
         }
-        let mut files = BTreeMap::new();
-        for (folder, prefix) in [(COMMON, "/common/"), (name, "/")] {
-            for file in FILES.get_dir(folder)?.files() {
-                let path = file.path().file_name()?.to_str()?;
-                files.insert(format!("{prefix}{path}"), file.contents().to_vec());
+        let mut template = Self::with_common();
+        template.add_builtin(name, "/");
+        Some(template)
+    }
+
+    /// What every template has.
+    fn with_common() -> Self {
+        let mut template = Self { files: BTreeMap::new() };
+        template.add_builtin(COMMON, "/common/");
+        template
+    }
+
+    fn add_builtin(&mut self, folder: &str, prefix: &str) {
+        for file in FILES.get_dir(folder).into_iter().flat_map(Dir::files) {
+            if let Some(name) = file.path().file_name().and_then(|name| name.to_str()) {
+                self.files.insert(format!("{prefix}{name}"), file.contents().to_vec());
             }
         }
-        Some(Self { files })
     }
 
     /// One of this program's own by its name, or a folder with a `main.typ`, which may use
@@ -98,12 +108,7 @@ impl Template {
         if !folder.is_dir() {
             return Err(TemplateError::Unknown { name: name.to_owned(), names: Self::names() });
         }
-        let mut template = Self { files: BTreeMap::new() };
-        for file in FILES.get_dir(COMMON).into_iter().flat_map(Dir::files) {
-            if let Some(name) = file.path().to_str() {
-                template.files.insert(format!("/{name}"), file.contents().to_vec());
-            }
-        }
+        let mut template = Self::with_common();
         let mut left = MAX_BYTES;
         template.add(folder, "/", &mut left)?;
         if !template.files.contains_key("/main.typ") {

@@ -14,6 +14,7 @@ use affidavit::sealed::Bundle;
 use calamine::{Data, Reader as _, Xlsx};
 use serde_json::{Value, json};
 
+use crate::command::{self, done};
 use crate::small_chain::{root, run, workspace};
 
 const NOW: &str = "2026-11-20T02:00:00Z";
@@ -76,18 +77,9 @@ pub fn archive_with_long_messages(folder: &Path) -> Bundle {
 }
 
 fn affidavit(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_affidavit"))
-        .args(arguments)
-        .args(["--now", "2026-11-20T03:00:00Z", "--root", &root().to_string()])
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
-fn done(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    text
+    let root = root().to_string();
+    let more = ["--now", "2026-11-20T03:00:00Z", "--root", &root];
+    command::affidavit(folder, &[arguments, &more].concat())
 }
 
 /// An export to `out`, which is the same each time.

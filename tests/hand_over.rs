@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::command::{self, done};
 use crate::forge::{Files, Forge, root_id};
 
 const NOW: &str = "2026-11-22T03:00:00Z";
@@ -29,18 +30,7 @@ fn write(folder: &Path, files: &Files) {
 }
 
 fn affidavit(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_affidavit"))
-        .args(arguments)
-        .args(["--now", NOW])
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    text
+    command::affidavit(folder, &[arguments, &["--now", NOW]].concat())
 }
 
 fn root() -> String {
@@ -54,12 +44,12 @@ fn an_export_is_the_same_each_time_and_verifies_as_it_stands() {
     for kind in ["tar", "zip"] {
         let (one, two) = (format!("one.{kind}"), format!("two.{kind}"));
         for name in [&one, &two] {
-            stdout(&affidavit(folder.path(), &["bundle", "export", "archive", "--file", name]));
+            done(&affidavit(folder.path(), &["bundle", "export", "archive", "--file", name]));
         }
         let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
         assert!(bytes(&one) == bytes(&two), "{kind}");
         let verify = ["verify", &one, "--root", &root(), "--pin", "pin.txt", "--replay"];
-        let text = stdout(&affidavit(folder.path(), &verify));
+        let text = done(&affidavit(folder.path(), &verify));
         assert!(text.contains("3 bundles assessed again: same items"), "{text}");
         assert!(text.ends_with("verdict   VERIFIED\n"), "{text}");
         // Cut off, it is refused or not verified, never less.
@@ -79,7 +69,7 @@ fn a_partial_export_says_so_and_misses_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     archive(folder.path());
     let export = ["bundle", "export", "archive", "--file", "part.zip", "--bundle", "1"];
-    stdout(&affidavit(folder.path(), &export));
+    done(&affidavit(folder.path(), &export));
     let verify = ["verify", "part.zip", "--root", &root(), "--pin", "pin.txt", "--strict"];
     let output = affidavit(folder.path(), &verify);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -96,11 +86,11 @@ fn one_finding_is_shown_and_the_others_stay_hidden() {
     let folder = tempfile::tempdir().unwrap();
     let (_, forge) = archive(folder.path());
     let disclose = ["disclose", "archive", "--item", "finding/0000002", "--file", "one.json"];
-    stdout(&affidavit(folder.path(), &disclose));
+    done(&affidavit(folder.path(), &disclose));
     let text = fs::read_to_string(folder.path().join("one.json")).unwrap();
     assert!(text.contains("4.1.2") && !text.contains("4.1.1"), "{text}");
     let proof = ["verify-proof", "one.json", "--root", &root(), "--pin", "pin.txt"];
-    let text = stdout(&affidavit(folder.path(), &proof));
+    let text = done(&affidavit(folder.path(), &proof));
     assert!(text.contains("checked   1 items; nothing is said of the others"), "{text}");
     assert!(text.ends_with("verdict   VERIFIED\n"), "{text}");
     // Every receipt of the archive is a pin, and every disclosure of it is whole.
@@ -125,7 +115,7 @@ fn a_sample_is_drawn_again_with_sha256sum() {
     let sample = |seed: &str, extra: &[&str]| {
         let start = ["sample", "archive", "--n", "1", "--seed", seed, "-o", "json"];
         let output = affidavit(folder.path(), &[&start, extra].concat());
-        serde_json::from_str::<serde_json::Value>(&stdout(&output)).unwrap()
+        serde_json::from_str::<serde_json::Value>(&done(&output)).unwrap()
     };
     let mut drawn = BTreeSet::new();
     for seed in ["a", "b", "c", "d", "e", "f"] {
@@ -149,7 +139,7 @@ fn a_sample_is_drawn_again_with_sha256sum() {
     let resources = sample("a", &["--population", "resources", "--slips", "slips"]);
     assert_eq!(resources["units"][0]["unit"], "Node/node-1");
     let slip = ["verify-proof", "slips/slip-001.json", "--root", &root(), "--pin", "pin.txt"];
-    assert!(stdout(&affidavit(folder.path(), &slip)).contains("checked   2 items"));
+    assert!(done(&affidavit(folder.path(), &slip)).contains("checked   2 items"));
     let list = fs::read_to_string(folder.path().join("slips/sample.md")).unwrap();
     assert!(list.contains("## 1. Node/node-1"), "{list}");
 }
@@ -183,5 +173,5 @@ fn the_verifier_needs_no_network_and_writes_nothing() {
         .current_dir("/")
         .output()
         .unwrap();
-    assert!(stdout(&output).ends_with("verdict   VERIFIED\n"));
+    assert!(done(&output).ends_with("verdict   VERIFIED\n"));
 }

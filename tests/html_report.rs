@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use affidavit::archive::Directory;
 use affidavit::finding::{Outcome, ResourceRef, Severity};
@@ -12,17 +12,15 @@ use affidavit::sealed::{Bundle, Items};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
+use crate::command;
 use crate::render::sample;
 use crate::small_chain::{root, small_chain};
 
 fn report(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_affidavit"))
-        .args(["report", "archive"])
-        .args(arguments)
-        .args(["--now", "2026-11-24T03:00:00Z", "--root", &root().to_string()])
-        .current_dir(small_chain().0.path())
-        .output()
-        .unwrap()
+    let root = root().to_string();
+    let more = ["--now", "2026-11-24T03:00:00Z", "--root", &root];
+    let folder = small_chain().0.path();
+    command::affidavit(folder, &[&["report", "archive"], arguments, &more].concat())
 }
 
 fn written(folder: &Path) -> PathBuf {

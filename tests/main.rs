@@ -23,6 +23,8 @@ mod timestamps;
 #[cfg(feature = "cli")]
 mod browser;
 #[cfg(feature = "cli")]
+mod command;
+#[cfg(feature = "cli")]
 mod forge;
 #[cfg(feature = "cli")]
 mod hand_over;

@@ -2,22 +2,19 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 
+use crate::command::{self, pdf_text};
 use crate::small_chain::{root, run, workspace};
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
 
 fn affidavit(folder: &Path, now: &str, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_affidavit"))
-        .args(arguments)
-        .args(["--now", now, "--root", &root().to_string()])
-        .current_dir(folder)
-        .output()
-        .unwrap()
+    let root = root().to_string();
+    command::affidavit(folder, &[arguments, &["--now", now, "--root", &root]].concat())
 }
 
 /// What the program says of a period of this archive, as JSON and as the text of its PDF.
@@ -26,16 +23,7 @@ fn reported(folder: &Path, now: &str, period: &[&str]) -> (Value, String) {
     arguments.extend(period);
     let output = affidavit(folder, now, &arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text =
-        Command::new("pdftotext").args(["-layout", "period.pdf", "-"]).current_dir(folder).output();
-    let text = text.map_or_else(
-        |error| {
-            assert!(std::env::var_os("CI").is_none(), "pdftotext: {error}");
-            String::new()
-        },
-        |output| String::from_utf8_lossy(&output.stdout).replace('\u{200b}', ""),
-    );
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = pdf_text(&folder.join("period.pdf")).unwrap_or_default();
     (serde_json::from_slice(&output.stdout).unwrap(), text)
 }
 

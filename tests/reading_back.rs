@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use affidavit::archive::Directory;
 use affidavit::assessment::StatusCounts;
@@ -10,27 +10,13 @@ use affidavit::sealed::Bundle;
 use quick_junit::{Report, TestCaseStatus};
 use serde_json::Value;
 
+use crate::command::{self, done, error, pdf_text};
 use crate::small_chain::{ORIGIN, root, run, small_chain, workspace};
 
-/// Runs this program in a folder; gives what it said.
 fn affidavit(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_affidavit"))
-        .args(arguments)
-        .args(["--now", "2026-11-24T03:00:00Z", "--root", &root().to_string()])
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    text
-}
-
-fn error(output: &Output, code: i32) -> String {
-    assert_eq!(output.status.code(), Some(code));
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    let root = root().to_string();
+    let more = ["--now", "2026-11-24T03:00:00Z", "--root", &root];
+    command::affidavit(folder, &[arguments, &more].concat())
 }
 
 fn small_chain_bundle() -> Bundle {
@@ -41,7 +27,7 @@ fn small_chain_bundle() -> Bundle {
 fn exported(format: &str) -> Vec<u8> {
     let arguments = ["export", "archive", "--format", format, "--out", "-"];
     let output = affidavit(small_chain().0.path(), &arguments);
-    stdout(&output);
+    done(&output);
     output.stdout
 }
 
@@ -53,11 +39,11 @@ fn a_report_is_rendered_again_in_the_same_bytes_and_another_is_told_apart() {
     let path = path.to_str().unwrap();
     for seq in ["0", "1"] {
         let output = affidavit(archive, &["report", "archive", "--bundle", seq, "--out", path]);
-        stdout(&output);
+        done(&output);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains("byte for byte the report that was sealed"), "{said}");
         let said =
-            stdout(&affidavit(archive, &["report", "archive", "--bundle", seq, "--check", path]));
+            done(&affidavit(archive, &["report", "archive", "--bundle", seq, "--check", path]));
         assert!(
             said.contains(&format!("is the report that bundle {seq} of {ORIGIN} sealed")),
             "{said}"
@@ -117,21 +103,6 @@ fn a_sealed_report_that_was_changed_is_not_taken_for_another_versions() {
     assert!(!folder.path().join("x.pdf").exists());
 }
 
-/// The text of a PDF by poppler, white space reduced; `None` where it is not installed.
-fn pdf_text(path: &Path) -> Option<String> {
-    let output = match Command::new("pdftotext").arg("-layout").arg(path).arg("-").output() {
-        Ok(output) => output,
-        Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "pdftotext: {error}");
-            eprintln!("pdftotext is not installed ({error}); nothing was tested with it");
-            return None;
-        }
-    };
-    assert!(output.status.success());
-    let text = String::from_utf8_lossy(&output.stdout).replace('\u{200b}', "");
-    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
 #[test]
 fn every_template_prints_the_totals_that_a_replay_recomputes() {
     let folder = small_chain().0.path();
@@ -157,7 +128,7 @@ fn every_template_prints_the_totals_that_a_replay_recomputes() {
     for template in ["executive", "framework", "full"] {
         let path = out.path().join(template).with_extension("pdf");
         let name = path.to_str().unwrap();
-        stdout(&affidavit(folder, &["report", "archive", "--template", template, "--out", name]));
+        done(&affidavit(folder, &["report", "archive", "--template", template, "--out", name]));
         let Some(text) = pdf_text(&path) else { return };
         assert!(text.contains(&said), "{template}: no `{said}` in\n{text}");
         let all = format!("satisfied {} supported {}", counts.satisfied, counts.supported);
@@ -167,7 +138,7 @@ fn every_template_prints_the_totals_that_a_replay_recomputes() {
         }
         // It is told from the same by another template.
         let same = ["report", "archive", "--template", template, "--check", name];
-        let said = stdout(&affidavit(folder, &same));
+        let said = done(&affidavit(folder, &same));
         assert!(said.contains(name), "{said}");
         let other = if template == "framework" { "executive" } else { "framework" };
         let other = ["report", "archive", "--template", other, "--check", name];
@@ -180,7 +151,7 @@ fn the_annex_has_every_finding_once_under_the_number_that_the_report_gives_it() 
     let folder = small_chain().0.path();
     let out = tempfile::tempdir().unwrap();
     let name = out.path().join("annex");
-    stdout(&affidavit(folder, &["report", "archive", "--annex", name.to_str().unwrap()]));
+    done(&affidavit(folder, &["report", "archive", "--annex", name.to_str().unwrap()]));
     assert_eq!(crate::small_chain::files(&name), ["annex-1.pdf"]);
     crate::stock_tools::validate(&name, &["annex-1.pdf"]);
     let Some(text) = pdf_text(&name.join("annex-1.pdf")) else { return };
@@ -209,7 +180,7 @@ fn templates_of_users_are_compiled_and_their_faults_are_placed() {
     let common = "#import \"/common/style.typ\": *\n#import \"/common/page.typ\": *\n#show: layout.with(title: \"Own\")\n";
     fs::write(&main, format!("{common}= Own\n#num(r.totals.findings) findings of #r.cluster.name"))
         .unwrap();
-    stdout(&affidavit(folder, &arguments));
+    done(&affidavit(folder, &arguments));
     if let Some(text) = pdf_text(&pdf) {
         assert!(text.contains("3 findings of test"), "{text}");
     }
@@ -309,8 +280,8 @@ fn valid_oscal(folder: &Path, format: &str, schema: &str) -> Value {
     let schema: Value = serde_json::from_slice(&fs::read(schema).unwrap()).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let arguments = ["export", "archive", "--format", format, "--out", "-"];
-    let text = stdout(&affidavit(folder, &arguments));
-    assert_eq!(text, stdout(&affidavit(folder, &arguments)));
+    let text = done(&affidavit(folder, &arguments));
+    assert_eq!(text, done(&affidavit(folder, &arguments)));
     let document: Value = serde_json::from_str(&text).unwrap();
     let errors = validator.iter_errors(&document);
     let errors: Vec<_> =
@@ -324,7 +295,7 @@ fn csv_is_what_others_read_and_its_totals_are_the_bundles() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let arguments = ["export", "archive", "--format", "csv", "--out", out.to_str().unwrap()];
-    stdout(&affidavit(small_chain().0.path(), &arguments));
+    done(&affidavit(small_chain().0.path(), &arguments));
     let rows = |name: &str| -> Vec<csv::StringRecord> {
         let mut reader = csv::Reader::from_path(out.join(name)).unwrap();
         reader.records().map(Result::unwrap).collect()
@@ -373,7 +344,7 @@ fn a_difference_keeps_the_cluster_and_the_rules_apart() {
 
     let difference = |before: &str, after: &str| -> Value {
         let arguments = ["diff", "archive", before, after, "--output", "json"];
-        let text = stdout(&affidavit(folder.path(), &arguments));
+        let text = done(&affidavit(folder.path(), &arguments));
         serde_json::from_str::<Value>(&text).unwrap()["difference"].take()
     };
     let cluster = difference("0", "1");
@@ -398,11 +369,11 @@ fn a_difference_keeps_the_cluster_and_the_rules_apart() {
     let said = rules["rules"].to_string();
     assert!(said.contains("mapping of pci-dss@4.0.1: new"), "{said}");
 
-    let text = stdout(&affidavit(folder.path(), &["diff", "archive", "0", "1"]));
+    let text = done(&affidavit(folder.path(), &["diff", "archive", "0", "1"]));
     assert!(text.contains("Cluster: failures closed: 1"), "{text}");
     assert!(text.contains("cis-kubernetes@1.12/4.1.2  not-satisfied → satisfied"), "{text}");
     assert!(text.contains("Rules and tools: 0"), "{text}");
-    let same = stdout(&affidavit(folder.path(), &["diff", "archive", "1", "1"]));
+    let same = done(&affidavit(folder.path(), &["diff", "archive", "1", "1"]));
     assert!(same.contains("Nothing changed."), "{same}");
     let said = error(&affidavit(folder.path(), &["diff", "archive", "0", "9"]), 2);
     assert!(said.contains("there is no bundle 9; the archive has 3"), "{said}");

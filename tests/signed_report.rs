@@ -13,6 +13,7 @@ use affidavit::sealed::Bundle;
 use affidavit::verify::{self, FailureCode, Level, Policy};
 
 use crate::browser::{Browser, Input};
+use crate::command::done;
 use crate::forge::{Forge, InMemory};
 use crate::small_chain::{Silent, at, root, run, workspace};
 use crate::timestamps::Workshop;
@@ -21,12 +22,6 @@ const NOW: &str = "2026-11-20T02:00:00Z";
 
 fn tool(program: impl AsRef<std::ffi::OsStr>, folder: &Path, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).current_dir(folder).output().unwrap()
-}
-
-fn done(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    text
 }
 
 /// A key and a self-signed certificate by openssl; `algorithm` as `openssl req` names it.

@@ -10,7 +10,7 @@ use crate::archive::{Location, LockMode};
 use crate::evidence::checkpoint::valid_origin;
 use crate::risk::Criticality;
 use crate::scanner::SCANNERS;
-use crate::schedule::{Schedule, ScheduleError};
+use crate::schedule::{self, Schedule, ScheduleError};
 
 /// Prefixes of check ids that a source may be declared to yield, in alphabetical order: those of the
 /// formats that are read. Trivy's compliance reports are Trivy's.
@@ -45,6 +45,8 @@ struct Written {
     report: WrittenReport,
     #[serde(default)]
     schedule: Option<String>,
+    #[serde(default)]
+    time_zone: Option<String>,
     frameworks: Vec<String>,
     sources: Vec<WrittenSource>,
     #[serde(default)]
@@ -337,9 +339,13 @@ impl Written {
         if self.frameworks.is_empty() {
             return fault("frameworks", "without a framework there is nothing to assess".into());
         }
-        let schedule = self.schedule.as_deref().map(Schedule::parse).transpose();
-        let schedule =
-            schedule.map_err(|error: ScheduleError| ("schedule".to_owned(), error.to_string()))?;
+        let zone = self.time_zone.as_deref().unwrap_or(schedule::UTC);
+        let schedule = self.schedule.as_deref().map(|text| Schedule::parse(text, zone)).transpose();
+        let schedule = schedule.map_err(|error| {
+            let field =
+                if matches!(error, ScheduleError::Zone(_)) { "time_zone" } else { "schedule" };
+            (field.to_owned(), error.to_string())
+        })?;
         let frameworks = self
             .frameworks
             .iter()

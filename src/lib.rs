@@ -34,8 +34,6 @@ pub mod verify;
 pub mod disclose;
 pub mod sealed;
 pub mod diff;
-#[cfg(feature = "cli")]
-pub mod period;
 pub mod sample;
 
 // Edges: each knows the core, none knows another edge.
@@ -45,6 +43,8 @@ mod remote;
 pub mod archive;
 #[cfg(feature = "pipeline")]
 pub mod schedule;
+#[cfg(feature = "pipeline")]
+pub mod period;
 #[cfg(feature = "pipeline")]
 pub mod config;
 #[cfg(feature = "pipeline")]

@@ -23,8 +23,8 @@ use crate::evidence::key::KeyId;
 use crate::evidence::keyring::{CheckedKeyring, KeyringError};
 use crate::evidence::layout;
 use crate::evidence::statement::{
-    Chain, DigestSet, FrameworkRef, Gap, Items, KeyringRef, Listing, PREDICATE_TYPE, Predicate,
-    SourceRef, Statement, Subject, TYPE, Time, Tool,
+    self, Chain, DigestSet, FrameworkRef, Gap, Items, KeyringRef, Listing, PREDICATE_TYPE,
+    Predicate, SourceRef, Statement, Subject, TYPE, Time, Tool,
 };
 use crate::framework::Framework;
 use crate::framework::builtin::{self, FindError};
@@ -508,44 +508,60 @@ struct Place {
     previous: Option<(DigestSet, Pin)>,
     period_start: String,
     period_end: String,
-    interval_seconds: u64,
+    schedule: Option<statement::Schedule>,
     gap: Option<Gap>,
 }
 
 impl Place {
     fn next(config: &Config, now: Timestamp, log: &Log) -> Self {
         let schedule = config.schedule.as_ref();
-        let interval_seconds = schedule.map_or(0, |schedule| schedule.interval_seconds(now));
         let end = instant::format(now);
-        let previous = log.newest.as_ref();
-        let previous_end =
-            previous.map(|newest| newest.statement.predicate.time.period_end.clone());
-        let before = i64::try_from(interval_seconds).unwrap_or(0);
-        let first_start = Timestamp::from_second(now.as_second() - before).unwrap_or(now);
-        let mut start = previous_end.clone().unwrap_or_else(|| instant::format(first_start));
-        let mut gap = None;
-        if let (Some(schedule), Some(from)) =
-            (schedule, previous_end.as_deref().and_then(instant::parse))
-        {
-            // One due time since the last run is this run's; more are runs that did not happen.
-            let due = schedule.due(from, now);
-            if let [.., before_last, _] = due.as_slice() {
-                let to = instant::format(*before_last);
-                gap = Some(Gap {
-                    from: start,
-                    to: to.clone(),
-                    reason: format!("{} scheduled runs did not take place", due.len() - 1),
-                });
-                start = to;
+        let before = log.newest.as_ref().map(|newest| &newest.statement.predicate.time);
+        let mut due = Vec::new();
+        let mut missed = Vec::new();
+        let start = match before {
+            Some(before) => {
+                let expected = before.schedule.as_ref().and_then(|s| instant::parse(&s.next));
+                let from = instant::parse(&before.period_end).unwrap_or(now);
+                due = schedule.map(|schedule| schedule.due(from, now)).unwrap_or_default();
+                missed.extend(due.split_last().map_or(&[][..], |(_, earlier)| earlier));
+                // What the schedule of that time expected, if it was another one.
+                missed.extend(expected.filter(|at| *at <= now && !due.contains(at)));
+                before.period_end.clone()
             }
-        }
+            None => {
+                let length = schedule.map_or(0, |schedule| schedule.interval_seconds(now));
+                let length = i64::try_from(length).unwrap_or(0);
+                instant::format(Timestamp::from_second(now.as_second() - length).unwrap_or(now))
+            }
+        };
+        // More due times than one since the last run are runs that did not happen.
+        let gap = missed.iter().max().map(|last| Gap {
+            from: start.clone(),
+            to: instant::format(*last),
+            reason: match missed.len() {
+                1 => "1 scheduled run did not take place".to_owned(),
+                more => format!("{more} scheduled runs did not take place"),
+            },
+        });
+        let period_start = gap.as_ref().map_or(start, |gap| gap.to.clone());
+        let schedule = schedule.and_then(|schedule| {
+            Some(statement::Schedule {
+                cron: schedule.cron.clone(),
+                time_zone: schedule.time_zone.clone(),
+                due: due.last().copied().map(instant::format),
+                next: instant::format(schedule.next(now)?),
+            })
+        });
         Self {
             seq: log.next_seq(),
-            previous: previous
+            previous: log
+                .newest
+                .as_ref()
                 .map(|newest| (DigestSet { sha256: newest.digest }, log.pin(&config.origin))),
-            period_start: start.min(end.clone()),
+            period_start: period_start.min(end.clone()),
             period_end: end,
-            interval_seconds,
+            schedule,
             gap,
         }
     }
@@ -659,7 +675,7 @@ impl<'a> Draft<'a> {
                     created: self.prepared.run.created.clone(),
                     period_start: self.place.period_start.clone(),
                     period_end: self.place.period_end.clone(),
-                    interval_seconds: self.place.interval_seconds,
+                    schedule: self.place.schedule.clone(),
                 },
                 items: Items {
                     file: layout::ITEMS.to_owned(),

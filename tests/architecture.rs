@@ -56,6 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "finding",
             "framework",
             "record",
+            "schedule",
             "sealed",
             "verify",
         ],
@@ -145,7 +146,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const CORE: &[&str] = &[
     "parallel",
     "population",
-    "period",
     "finding",
     "scanner",
     "framework",

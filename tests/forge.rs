@@ -20,7 +20,7 @@ use affidavit::evidence::manifest::Manifest;
 use affidavit::evidence::merkle::{RootBuilder, leaf_hash};
 use affidavit::evidence::statement::{
     Chain, DigestSet, FrameworkRef, Items, KeyringRef, Listing, PREDICATE_TYPE, Predicate,
-    SourceRef, Statement, Subject, TYPE, Time, Tool,
+    Schedule, SourceRef, Statement, Subject, TYPE, Time, Tool,
 };
 use affidavit::evidence::tlog_proof::TlogProof;
 use affidavit::framework::Framework;
@@ -134,7 +134,8 @@ pub struct Forge {
     previous: Option<Digest>,
     /// Number of the next day.
     pub today: u64,
-    pub interval_seconds: u64,
+    /// As the chain has it; without it no run is due.
+    pub cron: Option<&'static str>,
 }
 
 impl Forge {
@@ -163,7 +164,7 @@ impl Forge {
             tree: RootBuilder::default(),
             previous: None,
             today: 0,
-            interval_seconds: 86_400,
+            cron: Some("0 2 * * *"),
         };
         forge.publish(keyring, roots);
         forge
@@ -304,6 +305,7 @@ impl Forge {
 
     fn honest(&self, seq: u64) -> (Files, Statement) {
         let created = day(self.today);
+        let due = created.clone();
         let mut payload = rules_and_inputs();
         let run = run(&created);
         payload.insert(layout::RUN.to_owned(), run.to_bytes().unwrap());
@@ -338,7 +340,12 @@ impl Forge {
                     created: created.clone(),
                     period_start: before,
                     period_end: created,
-                    interval_seconds: self.interval_seconds,
+                    schedule: self.cron.map(|cron| Schedule {
+                        cron: cron.to_owned(),
+                        time_zone: "UTC".to_owned(),
+                        due: Some(due),
+                        next: day(self.today + 1),
+                    }),
                 },
                 items: Items {
                     file: layout::ITEMS.to_owned(),

@@ -387,7 +387,8 @@ fn statements_are_read_as_strictly() {
         "predicate": {
             "chain": {"origin": "example.com/a", "seq": 1, "prev": {"sha256": digest}},
             "time": {"created": "2026-11-20T02:00:00Z", "periodStart": "2026-11-19T02:00:00Z",
-                "periodEnd": "2026-11-20T02:00:00Z", "intervalSeconds": 86400},
+                "periodEnd": "2026-11-20T02:00:00Z", "schedule": {"cron": "0 2 * * *", "timeZone": "UTC",
+                    "due": "2026-11-20T02:00:00Z", "next": "2026-11-21T02:00:00Z"}},
             "items": {"file": "items.jsonl", "size": 3, "root": "cm9vdA=="},
             "files": 5,
             "keyring": {"version": 1, "sha256": digest},

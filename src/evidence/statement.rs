@@ -147,8 +147,25 @@ pub struct Time {
     pub period_start: String,
     /// End of the period.
     pub period_end: String,
-    /// How often a run is expected, in seconds; 0 for runs without a schedule.
-    pub interval_seconds: u64,
+    /// When runs are due; `null` for runs without a schedule.
+    #[serde(deserialize_with = "canonical::or_null")]
+    pub schedule: Option<Schedule>,
+}
+
+/// When runs are due. The two instants let a verifier hold a run against the next one without
+/// knowing what a cron expression means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Schedule {
+    /// Five fields of crontab(5).
+    pub cron: String,
+    /// Time zone in which it is meant (IANA).
+    pub time_zone: String,
+    /// The newest due time after the previous bundle and up to this run; `null` when none was due.
+    #[serde(deserialize_with = "canonical::or_null")]
+    pub due: Option<String>,
+    /// The first due time after this run.
+    pub next: String,
 }
 
 /// The Merkle leaves of a bundle.
@@ -387,12 +404,19 @@ impl Statement {
             return Err("the items file is not items.jsonl");
         }
         let time = &self.predicate.time;
-        let instants = [&time.created, &time.period_start, &time.period_end];
-        if !instants.iter().all(|text| instant::parse(text).is_some()) {
+        let schedule = time.schedule.as_ref();
+        let instants = [&time.created, &time.period_start, &time.period_end]
+            .into_iter()
+            .chain(schedule.map(|schedule| &schedule.next))
+            .chain(schedule.and_then(|schedule| schedule.due.as_ref()));
+        if !instants.into_iter().all(|text| instant::parse(text).is_some()) {
             return Err("a time is not of the form 2026-11-23T02:00:00Z");
         }
         if time.period_start > time.period_end {
             return Err("the period ends before it starts");
+        }
+        if schedule.is_some_and(|schedule| schedule.due.as_ref() >= Some(&schedule.next)) {
+            return Err("the next run is not due after this one");
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Sealed bundles → how each control stood over a period: share of time, failing intervals, missed
 //! runs, what the rules moved.
 //!
-//! A run speaks for the time from the run before it to itself; after runs that were missed, for one
-//! interval of its schedule only. Time for which no run speaks is nobody's success and stands apart.
+//! A run speaks for the time from the run before it to itself; after runs that were missed, from
+//! the last of them only. Time for which no run speaks is nobody's success and stands apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use crate::evidence::{instant, layout};
 use crate::finding::Outcome;
 use crate::framework;
 use crate::record::ControlItem;
+use crate::schedule::Schedule;
 use crate::sealed::{Bundle, SealedError};
 use crate::verify::Archive;
 
@@ -178,7 +179,8 @@ struct Track<'p> {
     /// Up to where runs speak.
     cursor: Timestamp,
     covered: u64,
-    interval: u64,
+    /// By which runs were due, the newest that was sealed.
+    schedule: Option<Schedule>,
     runs: Vec<Run>,
     gaps: Vec<Missed>,
     /// Days of runs that were missed.
@@ -200,7 +202,7 @@ impl<'p> Track<'p> {
             previous: None,
             cursor: period.from,
             covered: 0,
-            interval: 0,
+            schedule: None,
             runs: Vec::new(),
             gaps: Vec::new(),
             missed_days: BTreeSet::new(),
@@ -216,8 +218,8 @@ impl<'p> Track<'p> {
     fn add(&mut self, bundle: Bundle, place: Place) {
         let time = &bundle.statement.predicate.time;
         let (start, end) = span(time);
-        if time.interval_seconds > 0 {
-            self.interval = time.interval_seconds;
+        if let Some(sealed) = &time.schedule {
+            self.schedule = Schedule::parse(&sealed.cron, &sealed.time_zone).ok();
         }
         let declared = bundle.statement.predicate.gap.clone();
         let missed = declared.is_some_and(|gap| place != Place::Before && self.gap(&gap));
@@ -260,23 +262,10 @@ impl<'p> Track<'p> {
     }
 
     fn missed(&mut self, from: Timestamp, to: Timestamp, declared: &str) -> bool {
-        let step = i64::try_from(self.interval).unwrap_or(i64::MAX);
-        if step == 0 {
-            return false;
-        }
-        let mut runs = 0;
-        let mut due = from.as_second().saturating_add(step);
-        // The schedule itself is not sealed, only its longest interval.
-        while due <= to.as_second() {
-            if let Ok(at) = Timestamp::from_second(due)
-                && at > self.period.from
-                && at <= self.until
-            {
-                runs += 1;
-                self.missed_days.insert(day(at));
-            }
-            due = due.saturating_add(step);
-        }
+        let Some(schedule) = &self.schedule else { return false };
+        let due = schedule.due(from.max(self.period.from), to.min(self.until));
+        let runs = due.len() as u64;
+        self.missed_days.extend(due.into_iter().map(day));
         if runs > 0 {
             self.gaps.push(Missed {
                 from: instant::format(from.max(self.period.from)),

@@ -247,7 +247,7 @@ impl Verification<'_> {
         }
     }
 
-    /// A head older than its schedule allows: one whole interval may have gone wrong, not two.
+    /// Has the run that the newest bundle says is due next not left a bundle?
     fn check_freshness(&mut self, log: &Log) {
         // A displaced statement at the end is a fault of its own and makes nothing older.
         let dated =
@@ -255,13 +255,13 @@ impl Verification<'_> {
         let newest = dated.max_by_key(|(_, statement)| &statement.predicate.time.period_end);
         let Some((entry, statement)) = newest else { return };
         let time = &statement.predicate.time;
-        let Some(end) = instant::parse(&time.period_end) else { return };
-        let age = self.policy.now.as_second() - end.as_second();
-        let allowed = i64::try_from(time.interval_seconds.saturating_mul(2)).unwrap_or(i64::MAX);
-        if time.interval_seconds > 0 && age > allowed {
+        let Some(schedule) = &time.schedule else { return };
+        let Some(next) = instant::parse(&schedule.next) else { return };
+        let late = self.policy.now.as_second() - next.as_second();
+        if late > i64::try_from(self.policy.grace_seconds).unwrap_or(i64::MAX) {
             self.verdict
                 .report(FailureCode::StaleHead, layout::statement(entry.seq))
-                .expected(format!("a bundle every {} s", time.interval_seconds))
+                .expected(format!("a bundle of the run that was due {}", schedule.next))
                 .found(format!("the newest ends {}", time.period_end));
         }
     }

@@ -351,17 +351,26 @@ impl Verification<'_> {
                 .expected(format!("not before {}", before.period_end))
                 .found(&time.period_start);
         }
+        let gap = statement.predicate.gap.as_ref();
+        let declared = |until: &String| {
+            gap.is_some_and(|gap| gap.from <= before.period_end && gap.to >= *until)
+        };
         if time.period_start > before.period_end {
-            let declared =
-                statement.predicate.gap.as_ref().is_some_and(|gap| {
-                    gap.from <= before.period_end && gap.to >= time.period_start
-                });
-            let code = if declared {
+            let code = if declared(&time.period_start) {
                 FailureCode::PeriodGapDeclared
             } else {
                 FailureCode::PeriodGapUndeclared
             };
             self.verdict.report(code, path).expected(&before.period_end).found(&time.period_start);
+        } else if let Some(next) = before.schedule.as_ref().map(|schedule| &schedule.next)
+            && *next <= time.created
+            && time.schedule.as_ref().and_then(|schedule| schedule.due.as_ref()) != Some(next)
+            && !declared(next)
+        {
+            self.verdict
+                .report(FailureCode::PeriodGapUndeclared, path)
+                .expected(format!("a word on the run that was due {next}"))
+                .found("none");
         }
     }
 }

@@ -91,7 +91,12 @@ pub struct Policy {
     pub witnesses: Option<WitnessPolicy>,
     /// Whose timestamps are believed.
     pub authorities: Option<Authorities>,
+    /// Seconds after which a bundle that was due is late.
+    pub grace_seconds: u64,
 }
+
+/// [`Policy::grace_seconds`], unless the caller says otherwise: a run takes its time.
+pub const GRACE_SECONDS: u64 = 3600;
 
 impl Policy {
     /// Everything but what costs extra: trust in these root keys, at this time, files included.
@@ -105,6 +110,7 @@ impl Policy {
             replay: false,
             witnesses: None,
             authorities: None,
+            grace_seconds: GRACE_SECONDS,
         }
     }
 }

@@ -1164,21 +1164,21 @@ fn statements(cases: &mut Cases) {
         "invalid/statement-with-nan",
         &[46],
         "The signed statement has NaN for a number.",
-        &|t| t.replace(r#""intervalSeconds":86400"#, r#""intervalSeconds":NaN"#),
+        &|t| t.replace(r#""version":1}"#, r#""version":NaN}"#),
         "NON_CANONICAL_PAYLOAD",
     );
     bytes_case(
         "invalid/statement-with-exponent",
         &[46],
         "The signed statement has 1e400 for a number.",
-        &|t| t.replace(r#""intervalSeconds":86400"#, r#""intervalSeconds":1e400"#),
+        &|t| t.replace(r#""version":1}"#, r#""version":1e400}"#),
         "NON_CANONICAL_PAYLOAD",
     );
     bytes_case(
         "invalid/statement-with-unsafe-integer",
         &[46],
         "The signed statement has a number that not every reader keeps.",
-        &|t| t.replace(r#""intervalSeconds":86400"#, r#""intervalSeconds":9007199254740993"#),
+        &|t| t.replace(r#""version":1}"#, r#""version":9007199254740993}"#),
         "NON_CANONICAL_PAYLOAD",
     );
     bytes_case(
@@ -1406,6 +1406,23 @@ fn chains(cases: &mut Cases) {
         "Half a day is missing, and nobody says so.",
         statement(&|s| s.predicate.time.period_start = "2026-11-21T14:00:00Z".to_owned()),
         &["PERIOD_GAP_UNDECLARED log/0000000002.json"],
+    );
+    let mut forge = Forge::three();
+    forge.today += 1;
+    forge.bundle_with(&|_| {}, &|statement| statement.predicate.time.period_start = day(2));
+    cases.add(
+        "invalid/missed-run-unmentioned",
+        &[49],
+        "A run did not take place, and the next bundle claims its time without a word.",
+        Subject::of(&forge),
+        &["PERIOD_GAP_UNDECLARED log/0000000003.json"],
+    );
+    cases.add(
+        "invalid/next-run-not-later",
+        &[49],
+        "The next run is said to be due before this one.",
+        statement(&|s| s.predicate.time.schedule.as_mut().unwrap().next = day(1)),
+        &["STATEMENT_MALFORMED log/0000000002.json"],
     );
     cases.add(
         "invalid/same-second-twice",
@@ -1792,7 +1809,7 @@ fn keys(cases: &mut Cases) {
         now: "2027-12-01T00:00:00Z".to_owned(),
         ..Subject::of(&{
             let mut forge = Forge::new();
-            forge.interval_seconds = 0;
+            forge.cron = None;
             forge.bundle();
             forge
         })
@@ -1856,7 +1873,7 @@ fn keys(cases: &mut Cases) {
     // The thief makes the whole history anew, with other dates, and keeps the real keyrings.
     let real = revoked(&Forge::three(), 3, None);
     let mut forged = Forge::new();
-    forged.interval_seconds = 86_399;
+    forged.cron = Some("00 02 * * *");
     (0..3).for_each(|_| forged.bundle());
     let mut subject = Subject::of(&forged);
     subject.files.insert(second.to_owned(), real.files[second].clone());

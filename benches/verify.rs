@@ -38,7 +38,7 @@ use affidavit::evidence::manifest::Manifest;
 use affidavit::evidence::merkle::{RootBuilder, leaf_hash};
 use affidavit::evidence::statement::{
     Chain, DigestSet, FrameworkRef, Items, KeyringRef, Listing, PREDICATE_TYPE, Predicate,
-    SourceRef, Statement, Subject, Summary, TYPE, Time, Tool,
+    Schedule, SourceRef, Statement, Subject, Summary, TYPE, Time, Tool,
 };
 use affidavit::verify::{self, Archive, Entry, Policy, ReadFailure, Verdict};
 use base64::Engine as _;
@@ -335,7 +335,13 @@ impl LogWriter {
                     created: written(at),
                     period_start: written(at - self.interval),
                     period_end: written(at),
-                    interval_seconds: self.interval.unsigned_abs(),
+                    schedule: Some(Schedule {
+                        cron: if self.interval == 86_400 { "0 0 * * *" } else { "0 * * * *" }
+                            .to_owned(),
+                        time_zone: "UTC".to_owned(),
+                        due: Some(written(at)),
+                        next: written(at + self.interval),
+                    }),
                 },
                 items: Items {
                     file: layout::ITEMS.to_owned(),
@@ -369,6 +375,7 @@ impl LogWriter {
                     not_applicable: 0,
                 }]),
                 gap: None,
+                pruned: None,
                 tool: Tool { name: "affidavit".to_owned(), version: "0.1.0".to_owned() },
             },
         }

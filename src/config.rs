@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::archive::{Location, LockMode};
+use crate::archive::{Encryption, Location, LockMode};
 use crate::evidence::checkpoint::valid_origin;
 use crate::risk::Criticality;
 use crate::scanner::SCANNERS;
@@ -86,14 +86,47 @@ struct WrittenArchive {
     #[serde(default)]
     region: Option<String>,
     #[serde(default)]
+    retention: Option<WrittenRetention>,
+    #[serde(default)]
     object_lock: Option<WrittenLock>,
+    #[serde(default)]
+    legal_hold: bool,
+    #[serde(default)]
+    encryption: Option<WrittenEncryption>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRetention {
+    #[serde(default)]
+    rule: Option<RetentionRule>,
+    #[serde(default)]
+    days: Option<u32>,
+    #[serde(default)]
+    prune: bool,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenLock {
     mode: LockMode,
-    days: u32,
+    #[serde(default)]
+    days: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenEncryption {
+    by: EncryptionBy,
+    #[serde(default)]
+    key: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum EncryptionBy {
+    Aes256,
+    Kms,
 }
 
 #[derive(Debug, Deserialize)]
@@ -164,6 +197,8 @@ pub struct Config {
     pub origin: String,
     /// Where bundles go.
     pub archive: Location,
+    /// How long payloads are kept; `None`: for ever.
+    pub retention: Option<Retention>,
     /// Keys.
     pub keys: Keys,
     /// With what the report PDF is signed, if it is.
@@ -182,6 +217,47 @@ pub struct Config {
     pub waivers: Vec<PathBuf>,
     /// Attestation files.
     pub attestations: Vec<PathBuf>,
+}
+
+/// How long payloads are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Days after the end of a bundle's period.
+    pub days: u32,
+    /// Who asks for so long; may be empty.
+    pub rule: String,
+    /// Are payloads removed then?
+    pub prune: bool,
+}
+
+/// A standard that says how long evidence is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetentionRule {
+    /// 12 months: PCI DSS 4.0.1, requirement 10.5.1.
+    PciDss,
+    /// Six years: 45 CFR 164.316(b)(2)(i).
+    Hipaa,
+}
+
+impl RetentionRule {
+    /// Days that are never less than what the standard says, whatever leap days are among them.
+    #[must_use]
+    pub fn days(self) -> u32 {
+        match self {
+            Self::PciDss => 366,
+            Self::Hipaa => 6 * 365 + 2,
+        }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PciDss => "pci-dss",
+            Self::Hipaa => "hipaa",
+        }
+    }
 }
 
 /// Keys.
@@ -362,6 +438,7 @@ impl Written {
             }
             sources.push(source.mean(folder)?);
         }
+        let (archive, retention) = self.archive.mean(folder)?;
         let resolve = |path: &Path| folder.join(path);
         let signer = match self.keys.signer.strip_prefix("file:").unwrap_or(&self.keys.signer) {
             uri if uri.contains("://") || uri.starts_with("pkcs11:") => uri.to_owned(),
@@ -373,7 +450,8 @@ impl Written {
             cluster_uid: self.cluster.uid,
             access: self.kubernetes.mean(folder)?,
             origin: self.origin,
-            archive: self.archive.mean(folder)?,
+            archive,
+            retention,
             report_signature: self.report.signature.map(|signature| ReportSignature {
                 key: resolve(&signature.key),
                 certificate: resolve(&signature.certificate),
@@ -415,23 +493,79 @@ impl WrittenAccess {
     }
 }
 
+impl WrittenRetention {
+    fn mean(&self) -> Result<Retention, Fault> {
+        let fault = |reason: String| Err(("archive.retention".to_owned(), reason));
+        let days = match (self.rule, self.days) {
+            (Some(rule), None) => rule.days(),
+            // Longer than the standard asks is everybody's right.
+            (Some(rule), Some(days)) if days < rule.days() => {
+                return fault(format!("{} asks for {} days", rule.as_str(), rule.days()));
+            }
+            (_, Some(days)) => days,
+            (None, None) => return fault("`rule`, or `days`".to_owned()),
+        };
+        if days == 0 || days > MAX_LOCK_DAYS {
+            return Err(("archive.retention.days".into(), format!("1 to {MAX_LOCK_DAYS}")));
+        }
+        let rule = self.rule.map_or_else(String::new, |rule| rule.as_str().to_owned());
+        Ok(Retention { days, rule, prune: self.prune })
+    }
+}
+
 impl WrittenArchive {
-    fn mean(self, folder: &Path) -> Result<Location, Fault> {
+    fn mean(self, folder: &Path) -> Result<(Location, Option<Retention>), Fault> {
         let remote = self.uri.contains("://");
-        let lock = self.object_lock.map(|lock| (lock.mode, lock.days));
-        if !remote && lock.is_some() {
-            return Err(("archive.object_lock".into(), "a directory cannot be locked".into()));
+        let local_fault = |field: &str, what: &str| {
+            Err((format!("archive.{field}"), format!("a directory cannot be {what}")))
+        };
+        if !remote && self.object_lock.is_some() {
+            return local_fault("object_lock", "locked");
         }
-        if lock.is_some_and(|(_, days)| days == 0 || days > MAX_LOCK_DAYS) {
-            return Err(("archive.object_lock.days".into(), format!("1 to {MAX_LOCK_DAYS}")));
+        if !remote && self.legal_hold {
+            return local_fault("legal_hold", "put under a legal hold");
         }
-        Ok(Location {
+        if !remote && self.encryption.is_some() {
+            return local_fault("encryption", "encrypted");
+        }
+        let retention = self.retention.as_ref().map(WrittenRetention::mean).transpose()?;
+        let lock = match self.object_lock {
+            None => None,
+            Some(WrittenLock { mode, days }) => {
+                let at = || "archive.object_lock.days".to_owned();
+                let kept = retention.as_ref().map(|retention| retention.days);
+                let Some(days) = days.or(kept) else {
+                    return Err((at(), "missing, and there is no `archive.retention`".to_owned()));
+                };
+                if days == 0 || days > MAX_LOCK_DAYS {
+                    return Err((at(), format!("1 to {MAX_LOCK_DAYS}")));
+                }
+                if kept.is_some_and(|kept| days < kept) {
+                    return Err((at(), "shorter than `archive.retention`".to_owned()));
+                }
+                Some((mode, days))
+            }
+        };
+        let encryption = match self.encryption {
+            None => None,
+            Some(WrittenEncryption { by: EncryptionBy::Kms, key }) => Some(Encryption::Kms(key)),
+            Some(WrittenEncryption { by: EncryptionBy::Aes256, key: None }) => {
+                Some(Encryption::Aes256)
+            }
+            Some(_) => {
+                return Err(("archive.encryption.key".into(), "only with `by: kms`".into()));
+            }
+        };
+        let location = Location {
             uri: if remote { self.uri } else { folder.join(&self.uri).display().to_string() },
             endpoint: self.endpoint,
             path_style: self.path_style,
             region: self.region,
             lock,
-        })
+            legal_hold: self.legal_hold,
+            encryption,
+        };
+        Ok((location, retention))
     }
 }
 

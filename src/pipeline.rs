@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::archive::{self, Store, StoreError};
 use crate::assessment::{Basis, Reason, Status, StatusCounts};
 use crate::collect::{self, CollectError};
-use crate::config::{Config, ReportSignature};
+use crate::config::{Config, ReportSignature, Retention};
 use crate::evaluate::{EvaluateError, Evaluation, evaluate};
 use crate::evidence::canonical;
 use crate::evidence::digest::{Digest, Hasher};
@@ -24,14 +24,14 @@ use crate::evidence::keyring::{CheckedKeyring, KeyringError};
 use crate::evidence::layout;
 use crate::evidence::statement::{
     self, Chain, DigestSet, FrameworkRef, Gap, Items, KeyringRef, Listing, PREDICATE_TYPE,
-    Predicate, SourceRef, Statement, Subject, TYPE, Time, Tool,
+    Predicate, Pruned, SourceRef, Statement, Subject, TYPE, Time, Tool,
 };
 use crate::framework::Framework;
 use crate::framework::builtin::{self, FindError};
 use crate::render::build::{self, BuildError};
 use crate::render::{self, Document, RenderError, Template};
 use crate::run::{self, Run, RunError};
-use crate::seal::{Log, Payload, SealError, Sealed, Sealer};
+use crate::seal::{Log, Past, Payload, SealError, Sealed, Sealer};
 use crate::sealed::{self, SealedError};
 use crate::sign::report::ReportSigner;
 use crate::sign::{self, Secret, Secrets, SignError, Signer};
@@ -197,6 +197,10 @@ pub struct RunOutcome {
     pub roots: Vec<KeyId>,
     /// Why the report's signature has no timestamp though one was wanted.
     pub without_timestamp: Option<String>,
+    /// Bundles whose payloads were removed after their retention.
+    pub pruned: u64,
+    /// Why payloads that should go could not be removed.
+    pub not_pruned: Option<String>,
 }
 
 /// Runs once: collects, assesses, reports, seals and archives. `strict` stops before anything is
@@ -293,10 +297,27 @@ pub fn run_with(
             outcome.bundle = format!("bundles/{sums}");
             outcome.pin = Some(pin);
             outcome.without_timestamp = draft.without_timestamp;
+            prune(config, &sealer, &log, place.pruned.as_ref(), &mut outcome);
             return Ok(outcome);
         }
     }
     Err(RunFailure::Contended)
+}
+
+/// Removes the payloads that the tombstone just sealed allows to remove. What cannot be removed is no
+/// fault of the evidence: the run says so, and the next one tries again.
+fn prune(
+    config: &Config,
+    sealer: &Sealer<'_>,
+    log: &Log,
+    pruned: Option<&Pruned>,
+    outcome: &mut RunOutcome,
+) {
+    let Some(pruned) = pruned.filter(|_| pruning(config).is_some()) else { return };
+    match sealer.prune(log, pruned.before) {
+        Ok(removed) => outcome.pruned = removed,
+        Err(error) => outcome.not_pruned = Some(error.to_string()),
+    }
 }
 
 fn secrets(config: &Config) -> Result<Secrets, RunFailure> {
@@ -510,6 +531,7 @@ struct Place {
     period_end: String,
     schedule: Option<statement::Schedule>,
     gap: Option<Gap>,
+    pruned: Option<Pruned>,
 }
 
 impl Place {
@@ -519,21 +541,18 @@ impl Place {
         let before = log.newest.as_ref().map(|newest| &newest.statement.predicate.time);
         let mut due = Vec::new();
         let mut missed = Vec::new();
-        let start = match before {
-            Some(before) => {
-                let expected = before.schedule.as_ref().and_then(|s| instant::parse(&s.next));
-                let from = instant::parse(&before.period_end).unwrap_or(now);
-                due = schedule.map(|schedule| schedule.due(from, now)).unwrap_or_default();
-                missed.extend(due.split_last().map_or(&[][..], |(_, earlier)| earlier));
-                // What the schedule of that time expected, if it was another one.
-                missed.extend(expected.filter(|at| *at <= now && !due.contains(at)));
-                before.period_end.clone()
-            }
-            None => {
-                let length = schedule.map_or(0, |schedule| schedule.interval_seconds(now));
-                let length = i64::try_from(length).unwrap_or(0);
-                instant::format(Timestamp::from_second(now.as_second() - length).unwrap_or(now))
-            }
+        let start = if let Some(before) = before {
+            let expected = before.schedule.as_ref().and_then(|s| instant::parse(&s.next));
+            let from = instant::parse(&before.period_end).unwrap_or(now);
+            due = schedule.map(|schedule| schedule.due(from, now)).unwrap_or_default();
+            missed.extend(due.split_last().map_or(&[][..], |(_, earlier)| earlier));
+            // What the schedule of that time expected, if it was another one.
+            missed.extend(expected.filter(|at| *at <= now && !due.contains(at)));
+            before.period_end.clone()
+        } else {
+            let length = schedule.map_or(0, |schedule| schedule.interval_seconds(now));
+            let length = i64::try_from(length).unwrap_or(0);
+            instant::format(Timestamp::from_second(now.as_second() - length).unwrap_or(now))
         };
         // More due times than one since the last run are runs that did not happen.
         let gap = missed.iter().max().map(|last| Gap {
@@ -563,8 +582,36 @@ impl Place {
             period_end: end,
             schedule,
             gap,
+            pruned: pruned(config, now, log),
         }
     }
+}
+
+/// By which retention payloads are removed. A legal hold wins over every retention.
+fn pruning(config: &Config) -> Option<&Retention> {
+    config.retention.as_ref().filter(|retention| retention.prune && !config.archive.legal_hold)
+}
+
+/// The tombstone of the next statement: that of the one before it, or one that reaches further.
+fn pruned(config: &Config, now: Timestamp, log: &Log) -> Option<Pruned> {
+    let newest = log.newest.as_ref()?;
+    let known = newest.statement.predicate.pruned.clone();
+    let Some(retention) = pruning(config) else { return known };
+    let known_before = known.as_ref().map_or(0, |known| known.before);
+    let kept = SignedDuration::from_hours(24 * i64::from(retention.days));
+    let is_over = |past: &Past| {
+        past.period_end.and_then(|end| end.checked_add(kept).ok()).is_some_and(|end| end <= now)
+    };
+    let from = usize::try_from(known_before).unwrap_or(usize::MAX);
+    let over = log.past.iter().skip(from).take_while(|past| is_over(past)).count() as u64;
+    if over == 0 {
+        return known;
+    }
+    Some(Pruned {
+        before: known_before + over,
+        days: retention.days.into(),
+        rule: retention.rule.clone(),
+    })
 }
 
 /// A bundle about to be sealed.
@@ -704,6 +751,7 @@ impl<'a> Draft<'a> {
                         .collect(),
                 ),
                 gap: self.place.gap.clone(),
+                pruned: self.place.pruned.clone(),
                 tool: Tool { name: name.to_owned(), version: version.to_owned() },
             },
         }
@@ -840,5 +888,7 @@ fn outcome(config: &Config, evaluation: &Evaluation, keys: &Keys, store: &dyn St
         incomplete: evaluation.is_incomplete(),
         roots: keys.roots.clone(),
         without_timestamp: None,
+        pruned: 0,
+        not_pruned: None,
     }
 }

@@ -4,7 +4,7 @@
 //! a key never signs two statements for one place. Whatever step a run is cut off at, the next one
 //! finishes or repeats it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -131,9 +131,20 @@ pub struct Newest {
     pub digest: Digest,
 }
 
+/// What a statement says that pruning needs.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// Digest of its bundle's `SHA256SUMS`.
+    pub sums: Option<Digest>,
+    /// End of its period; `None` when it cannot be read.
+    pub period_end: Option<Timestamp>,
+}
+
 /// A log as it stands.
 pub struct Log {
     tree: RootBuilder,
+    /// One for each statement, in order.
+    pub past: Vec<Past>,
     /// The newest statement; `None` in an empty log.
     pub newest: Option<Newest>,
 }
@@ -246,7 +257,7 @@ impl<'a> Sealer<'a> {
     /// # Errors
     /// [`SealError`].
     pub fn log(&self) -> Result<Log, SealError> {
-        let mut log = Log { tree: RootBuilder::default(), newest: None };
+        let mut log = Log { tree: RootBuilder::default(), past: Vec::new(), newest: None };
         let mut newest_bytes = None;
         let mut before_newest = RootBuilder::default();
         let mut has_envelope = false;
@@ -264,6 +275,11 @@ impl<'a> Sealer<'a> {
             let statement = self.store.read(&layout::statement(seq))?;
             before_newest.clone_from(&log.tree);
             log.tree.push(leaf_hash(&statement));
+            let parsed = Statement::parse(&statement).ok();
+            log.past.push(Past {
+                sums: parsed.as_ref().and_then(Statement::sums),
+                period_end: parsed.and_then(|s| instant::parse(&s.predicate.time.period_end)),
+            });
             newest_bytes = Some(statement);
         }
         for entry in &entries {
@@ -339,6 +355,35 @@ impl<'a> Sealer<'a> {
         }
         let pin = self.finish(seq, &bytes, &log.tree)?;
         Ok(Sealed::Done { seq, statement: Digest::of(&bytes), sums, pin })
+    }
+
+    /// Removes the payloads of the bundles before a number, as the newest statement says. Each bundle's
+    /// `SHA256SUMS` goes last: what is still there can be checked. Gives how many bundles went.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then the next call goes on.
+    pub fn prune(&self, log: &Log, before: u64) -> Result<u64, StoreError> {
+        let split = usize::try_from(before).unwrap_or(usize::MAX).min(log.past.len());
+        let (old, kept) = log.past.split_at(split);
+        let kept: BTreeSet<Digest> = kept.iter().filter_map(|past| past.sums).collect();
+        let mut files: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for entry in self.store.list()? {
+            if let layout::Place::BundleFile(sums, _) = layout::place(&entry.path) {
+                files.entry(sums).or_default().push(entry.path);
+            }
+        }
+        let mut removed = 0;
+        for sums in old.iter().filter_map(|past| past.sums).filter(|sums| !kept.contains(sums)) {
+            let Some(paths) = files.remove(&sums) else { continue };
+            let sums_path = layout::bundle_file(&sums, layout::SHA256SUMS);
+            let (last, first): (Vec<_>, Vec<_>) =
+                paths.iter().partition(|path| **path == sums_path);
+            for path in first.into_iter().chain(last) {
+                self.store.remove(path)?;
+            }
+            removed += 1;
+        }
+        Ok(removed)
     }
 
     fn check_key(&self, seq: u64) -> Result<(), SealError> {

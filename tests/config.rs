@@ -29,15 +29,70 @@ fn the_configurations_that_we_ship_are_valid() {
 organisation: x
 cluster: { name: x, uid: u-1 }
 origin: a.example/b
-archive: { uri: 's3://b/p', endpoint: 'http://127.0.0.1:1', path_style: true, region: r, object_lock: { mode: compliance, days: 1 } }
+archive: { uri: 's3://b/p', endpoint: 'http://127.0.0.1:1', path_style: true, region: r, retention: { rule: hipaa, prune: true }, object_lock: { mode: compliance }, legal_hold: true, encryption: { by: kms, key: 'arn:aws:kms:x' } }
 keys: { signer: k, keyring: k, disclosure_secret: s, passphrase_file: p }
 schedule: '0 2 * * *'
+time_zone: Europe/Berlin
 frameworks: [pci-dss]
 sources: [{ name: a, scanner: trivy, files: [x], max_age: 1d, expect_files: 2, taken_at: '2026-01-01T00:00:00Z', subject: node-1 }]
 waivers: [w]
 attestations: [a]
 ";
     assert_eq!(both(all), (true, true));
+}
+
+#[test]
+fn retention_follows_its_rule_and_locks_last_as_long() {
+    let text = repository("examples/quickstart/affidavit.yaml");
+    let parse = |archive: &str| {
+        let text = text.replace("uri: archive", &format!("uri: 's3://b/p'\n{archive}"));
+        let schema = both(&text).0;
+        let config = Config::parse(&text, Path::new("a.yaml"), Path::new("."));
+        (schema, config.map_err(|error| error.to_string()))
+    };
+    for (archive, kept, locked) in [
+        ("  retention: { rule: pci-dss }", Some(366), None),
+        (
+            "  retention: { rule: hipaa }\n  object_lock: { mode: governance }",
+            Some(2192),
+            Some(2192),
+        ),
+        ("  retention: { rule: pci-dss, days: 400 }", Some(400), None),
+        (
+            "  retention: { days: 30 }\n  object_lock: { mode: governance, days: 31 }",
+            Some(30),
+            Some(31),
+        ),
+        ("  object_lock: { mode: compliance, days: 7 }", None, Some(7)),
+    ] {
+        let (schema, config) = parse(archive);
+        let config = config.unwrap();
+        assert!(schema, "{archive}");
+        assert_eq!(config.retention.map(|retention| retention.days), kept, "{archive}");
+        assert_eq!(config.archive.lock.map(|(_, days)| days), locked, "{archive}");
+    }
+    for (archive, said) in [
+        ("  retention: { rule: hipaa, days: 366 }", "hipaa asks for 2192 days"),
+        ("  retention: { prune: true }", "`rule`, or `days`"),
+        ("  object_lock: { mode: governance }", "archive.object_lock.days"),
+        (
+            "  retention: { days: 30 }\n  object_lock: { mode: governance, days: 29 }",
+            "shorter than",
+        ),
+        ("  encryption: { by: aes256, key: k }", "archive.encryption.key"),
+    ] {
+        let error = parse(archive).1.unwrap_err();
+        assert!(error.contains(said), "{error}");
+    }
+    for key in [
+        "legal_hold: true",
+        "encryption: { by: aes256 }",
+        "object_lock: { mode: governance, days: 1 }",
+    ] {
+        let text = text.replace("uri: archive", &format!("uri: archive\n  {key}"));
+        let error = Config::parse(&text, Path::new("a.yaml"), Path::new(".")).unwrap_err();
+        assert!(error.to_string().contains("a directory cannot be"), "{error}");
+    }
 }
 
 #[test]

@@ -53,6 +53,10 @@ impl Store for Faulty<'_> {
         self.write(layout::HEAD, || self.inner.put_head(bytes))?
     }
 
+    fn remove(&self, path: &str) -> Result<(), StoreError> {
+        self.write(path, || self.inner.remove(path))?
+    }
+
     fn probe(&self) -> Result<(), StoreError> {
         self.inner.probe()
     }

@@ -366,6 +366,7 @@ impl Forge {
                 }]),
                 summary: Listing::Here(vec![summary_of(&framework.key(), counts)]),
                 gap: None,
+                pruned: None,
                 tool: Tool { name: "affidavit".to_owned(), version: "1.0.0".to_owned() },
             },
         };

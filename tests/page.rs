@@ -397,6 +397,7 @@ fn statements_are_read_as_strictly() {
             "summary": [{"framework": "f@1", "pass": 1, "fail": 0, "notAssessed": 2, "supported": 0,
                 "waived": 0, "manual": 0, "notApplicable": 0}],
             "gap": {"from": "a", "to": "b", "reason": "c"},
+            "pruned": {"before": 1, "days": 366, "rule": "pci-dss"},
             "tool": {"name": "affidavit", "version": "1"},
         },
     });

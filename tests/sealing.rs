@@ -137,6 +137,92 @@ fn missed_runs_are_declared() {
     );
 }
 
+/// Codes of what was found apart from an unpinned head.
+fn codes(archive: &Path, now: &str) -> Vec<FailureCode> {
+    let policy = Policy { now: at(now), ..policy() };
+    let findings = verify_with(archive, &policy).findings;
+    findings.iter().map(|f| f.code).filter(|code| *code != FailureCode::HeadUnpinned).collect()
+}
+
+#[test]
+fn runs_are_missed_by_the_schedule_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = workspace(folder.path());
+    let archive = folder.path().join("archive");
+    let daily = fs::read_to_string(&config).unwrap();
+    let set = |cron: &str| fs::write(&config, daily.replace("0 2 * * *", cron)).unwrap();
+    // 2026-11-20 is a Friday: nothing is due on the weekend, and nothing is late before Monday.
+    set("0 2 * * 1-5");
+    run(&config, "2026-11-20T02:00:07Z");
+    assert_eq!(codes(&archive, "2026-11-23T02:59:00Z"), []);
+    assert_eq!(codes(&archive, "2026-11-23T03:00:01Z"), [FailureCode::StaleHead]);
+    run(&config, "2026-11-23T02:00:05Z");
+    assert_eq!(codes(&archive, "2026-11-23T03:30:00Z"), []);
+    // A run by hand takes nobody's place.
+    run(&config, "2026-11-23T12:00:00Z");
+    run(&config, "2026-11-24T02:00:05Z");
+    assert_eq!(codes(&archive, "2026-11-24T03:30:00Z"), []);
+    // From now on once a week; what was due on Wednesday by the old schedule is still accounted for.
+    set("0 2 * * 5");
+    run(&config, "2026-11-27T02:00:05Z");
+    assert_eq!(codes(&archive, "2026-11-27T03:30:00Z"), [FailureCode::PeriodGapDeclared]);
+    // Nothing is due any more, but the Friday after that was.
+    fs::write(&config, daily.replace("schedule: '0 2 * * *'\n", "")).unwrap();
+    run(&config, "2026-12-10T00:00:00Z");
+    let gaps = [FailureCode::PeriodGapDeclared; 2];
+    assert_eq!(codes(&archive, "2027-01-01T00:00:00Z"), gaps);
+}
+
+#[test]
+fn payloads_go_after_their_retention_and_no_sooner() {
+    let folder = tempfile::tempdir().unwrap();
+    let config_path = workspace(folder.path());
+    let archive = folder.path().join("archive");
+    let bundles = |path: &Path| fs::read_dir(path.join("bundles")).unwrap().count();
+    let text = fs::read_to_string(&config_path).unwrap();
+    let kept = text.replace("uri: archive", "uri: archive, retention: { days: 2, prune: true }");
+    fs::write(&config_path, &kept).unwrap();
+    for (day, left) in [(20, 1), (21, 2), (22, 2), (23, 2)] {
+        let outcome = run(&config_path, &format!("2026-11-{day}T02:00:00Z"));
+        assert_eq!((bundles(&archive), outcome.not_pruned), (left, None));
+    }
+    assert_eq!(codes(&archive, "2026-11-23T03:00:00Z"), [FailureCode::PayloadPruned]);
+
+    // A removal that is cut off anywhere is no fault of the archive, and is finished by the next run.
+    let before = folder.path().join("before");
+    copy_tree(&archive, &before);
+    let config = Config::load(&config_path).unwrap();
+    let signer = sign::open(&config.keys.signer, &Secrets::default()).unwrap();
+    let mut tried = 0;
+    for fail_at in 1.. {
+        fs::remove_dir_all(&archive).unwrap();
+        copy_tree(&before, &archive);
+        let directory = Directory::new(&archive);
+        let store = Faulty::new(&directory, fail_at, false);
+        let now = at("2026-11-24T02:00:00Z");
+        let Ok(outcome) = pipeline::run_with(&config, &store, &*signer, now, false, &Silent) else {
+            continue;
+        };
+        let found = codes(&archive, "2026-11-24T03:00:00Z");
+        assert_eq!(found, [FailureCode::PayloadPruned], "cut off at write {fail_at}");
+        if outcome.not_pruned.is_none() {
+            break;
+        }
+        tried += 1;
+        run(&config_path, "2026-11-24T02:30:00Z");
+        assert_eq!(bundles(&archive), 3);
+    }
+    assert!(tried >= 7, "{tried}");
+    eprintln!("cut off at {tried} removals: lost 0");
+
+    // Who does not prune any more keeps what is there, and says what is gone.
+    fs::write(&config_path, text).unwrap();
+    run(&config_path, "2026-11-30T02:00:00Z");
+    assert_eq!(bundles(&archive), 3);
+    let found = codes(&archive, "2026-11-30T03:00:00Z");
+    assert_eq!(found, [FailureCode::PeriodGapDeclared, FailureCode::PayloadPruned]);
+}
+
 #[test]
 fn nothing_is_added_to_an_archive_that_does_not_verify() {
     let folder = tempfile::tempdir().unwrap();

@@ -143,6 +143,25 @@ impl Store for Directory {
         File::open(&self.root).and_then(|root| root.sync_all()).map_err(failed)
     }
 
+    fn remove(&self, path: &str) -> Result<(), StoreError> {
+        let full = self.full(path);
+        match fs::remove_file(&full) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                let (path, reason) = (path.to_owned(), error.to_string());
+                return Err(StoreError::Remove { path, reason });
+            }
+        }
+        // Folders that are empty now go too; one with something in it stays by itself.
+        for folder in full.ancestors().skip(1).take_while(|folder| *folder != self.root) {
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn probe(&self) -> Result<(), StoreError> {
         // The same steps as a real write, on a name of its own.
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);

@@ -30,6 +30,19 @@ pub struct Location {
     /// Object Lock retention of everything that is written once: mode, and days from the run's
     /// time.
     pub lock: Option<(LockMode, u32)>,
+    /// Put everything that is written once under a legal hold (S3 Object Lock).
+    pub legal_hold: bool,
+    /// How the store is told to encrypt.
+    pub encryption: Option<Encryption>,
+}
+
+/// Encryption at rest, by the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// By keys of the store (SSE-S3).
+    Aes256,
+    /// By a key in AWS KMS: its id or ARN; without it, the account's own for S3.
+    Kms(Option<String>),
 }
 
 /// Object Lock mode.
@@ -94,6 +107,13 @@ pub trait Store: Archive + Sync {
     /// [`StoreError`].
     fn put_head(&self, bytes: &[u8]) -> Result<(), StoreError>;
 
+    /// Removes an object, all its versions if the store keeps several; one that is not there is no
+    /// error. Only for payloads whose retention is over and sealed to be so.
+    ///
+    /// # Errors
+    /// [`StoreError::Remove`]; a lock or a legal hold forbids it, for one.
+    fn remove(&self, path: &str) -> Result<(), StoreError>;
+
     /// Checks that the store keeps the promise of [`put_new`](Self::put_new), before anything is
     /// entrusted to it.
     ///
@@ -128,6 +148,14 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// The store does not remove it.
+    #[error("could not remove `{path}`: {reason}")]
+    Remove {
+        /// Path in the archive.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// What is there could not be read.
     #[error(transparent)]
     Read(#[from] ReadFailure),
@@ -154,6 +182,9 @@ impl StoreError {
         match self {
             Self::Write { .. } => {
                 "nothing was lost: run again when the store has room and accepts writes"
+            }
+            Self::Remove { .. } => {
+                "check permissions, locks and legal holds; the next run tries again"
             }
             Self::Read(_) => "check the path and the permissions",
             Self::NotConditional { .. } => {

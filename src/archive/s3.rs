@@ -3,7 +3,8 @@
 //! An object is written by one conditional PUT (`If-None-Match: *`) that carries its SHA-256: the
 //! store checks the bytes, makes the object whole or not at all, and answers 412 when the name is
 //! taken. A 412 also comes when a reply was lost and the client tried again, so what is there is
-//! compared before it is called another object.
+//! compared before it is called another object. A large one is written in parts, each with its SHA-256,
+//! and the condition is on the call that puts them together.
 //!
 //! Credentials come from where AWS tools look for them: environment, profile, web identity,
 //! container, instance. Keys below `.probe/` and the empty keys ending in `/` with which consoles
@@ -21,13 +22,17 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ObjectLockMode};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
+    ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
+    ServerSideEncryption,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
-use super::{Location, LockMode, Put, Store, StoreError};
+use super::{Encryption, Location, LockMode, Put, Store, StoreError};
 use crate::evidence::digest::{Digest, Hasher};
 use crate::evidence::layout;
 use crate::remote::{self, ATTEMPTS, deepest};
@@ -48,6 +53,10 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 /// Slowest upload that is waited for, in bytes per second.
 const SLOWEST: u64 = 128 << 10;
 
+/// Longest object that is written in one request, and the length of each part of a longer one. The digest
+/// that a store keeps of an object in parts depends on it, so it never changes.
+const PART: usize = 32 << 20;
+
 /// How many times a conditional write is tried that collides with others.
 const COLLISIONS: u32 = 8;
 
@@ -59,6 +68,29 @@ pub struct S3 {
     /// Empty, or ends in `/`.
     prefix: String,
     lock: Option<(ObjectLockMode, DateTime)>,
+    legal_hold: bool,
+    encryption: Option<Encryption>,
+}
+
+/// What protects an object from being removed.
+#[derive(Clone, Default)]
+struct Protection {
+    lock: Option<(ObjectLockMode, DateTime)>,
+    legal_hold: bool,
+}
+
+impl Protection {
+    fn mode(&self) -> Option<ObjectLockMode> {
+        self.lock.as_ref().map(|(mode, _)| mode.clone())
+    }
+
+    fn until(&self) -> Option<DateTime> {
+        self.lock.as_ref().map(|(_, until)| *until)
+    }
+
+    fn hold(&self) -> Option<ObjectLockLegalHoldStatus> {
+        self.legal_hold.then_some(ObjectLockLegalHoldStatus::On)
+    }
 }
 
 impl S3 {
@@ -89,21 +121,45 @@ impl S3 {
             .build()
             .map_err(|error| StoreError::Write { path: uri(), reason: error.to_string() })?;
         let client = runtime.block_on(client(location));
-        Ok(Self { runtime, client, bucket, prefix, lock })
+        Ok(Self {
+            runtime,
+            client,
+            bucket,
+            prefix,
+            lock,
+            legal_hold: location.legal_hold,
+            encryption: location.encryption.clone(),
+        })
     }
 
     fn key(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
     }
 
-    /// A PUT with everything but its condition and its lock.
+    fn protection(&self) -> Protection {
+        Protection { lock: self.lock.clone(), legal_hold: self.legal_hold }
+    }
+
+    /// Header and key of the encryption that is asked for.
+    fn encryption(&self) -> (Option<ServerSideEncryption>, Option<String>) {
+        match &self.encryption {
+            None => (None, None),
+            Some(Encryption::Aes256) => (Some(ServerSideEncryption::Aes256), None),
+            Some(Encryption::Kms(key)) => (Some(ServerSideEncryption::AwsKms), key.clone()),
+        }
+    }
+
+    /// A PUT with everything but its condition and its protection.
     fn put(&self, path: &str, bytes: &[u8], digest: &Digest) -> PutObjectFluentBuilder {
+        let (encryption, key) = self.encryption();
         self.client
             .put_object()
             .bucket(&self.bucket)
             .key(self.key(path))
             .content_type(content_type(path))
             .checksum_sha256(STANDARD.encode(digest.as_bytes()))
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(key)
             .body(ByteStream::from(bytes.to_vec()))
     }
 
@@ -112,42 +168,136 @@ impl S3 {
         &self,
         path: &str,
         bytes: &[u8],
-        lock: Option<&(ObjectLockMode, DateTime)>,
+        protection: &Protection,
     ) -> Result<(Put, Option<String>), StoreError> {
-        let failed = |reason| StoreError::Write { path: path.to_owned(), reason };
-        let digest = Digest::of(bytes);
         let mut pause = Duration::from_millis(50);
         let mut last = String::new();
         for _ in 0..COLLISIONS {
-            let put = self
-                .put(path, bytes, &digest)
-                .if_none_match("*")
-                .set_object_lock_mode(lock.map(|(mode, _)| mode.clone()))
-                .set_object_lock_retain_until_date(lock.map(|(_, until)| *until));
-            let error = match send(put, bytes.len()).await {
-                Ok(output) => return Ok((Put::Created, output.version_id)),
-                Err(error) => error,
+            let written = if bytes.len() > PART {
+                self.write_parts(path, bytes, protection).await
+            } else {
+                self.write_whole(path, bytes, protection).await
             };
-            match status(&error) {
-                Some(412) => match self.stored(path).await? {
-                    Some(there) if there == digest => return Ok((Put::Same, None)),
-                    Some(_) => return Ok((Put::Other, None)),
+            let refusal = match written {
+                Ok(version) => return Ok((Put::Created, version)),
+                Err(refusal) => refusal,
+            };
+            match refusal.status {
+                Some(412) => match self.stored(path, bytes).await? {
+                    Some(true) => return Ok((Put::Same, None)),
+                    Some(false) => return Ok((Put::Other, None)),
                     // It was removed in between.
                     None => {}
                 },
                 // Another write to this name is under way.
                 Some(409) => {}
-                _ => return Err(failed(reason(&error))),
+                _ => {
+                    let (path, reason) = (path.to_owned(), refusal.reason);
+                    return Err(StoreError::Write { path, reason });
+                }
             }
-            last = reason(&error);
+            last = refusal.reason;
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        Err(failed(format!("others keep writing it: {last}")))
+        let (path, reason) = (path.to_owned(), format!("others keep writing it: {last}"));
+        Err(StoreError::Write { path, reason })
     }
 
-    /// Digest of what is at a path; `None` when nothing is there.
-    async fn stored(&self, path: &str) -> Result<Option<Digest>, ReadFailure> {
+    async fn write_whole(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        protection: &Protection,
+    ) -> Result<Option<String>, Refusal> {
+        let put = self
+            .put(path, bytes, &Digest::of(bytes))
+            .if_none_match("*")
+            .set_object_lock_mode(protection.mode())
+            .set_object_lock_retain_until_date(protection.until())
+            .set_object_lock_legal_hold_status(protection.hold());
+        Ok(send(put, bytes.len()).await?.version_id)
+    }
+
+    async fn write_parts(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        protection: &Protection,
+    ) -> Result<Option<String>, Refusal> {
+        let (encryption, encryption_key) = self.encryption();
+        let upload = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.bucket)
+            .key(self.key(path))
+            .content_type(content_type(path))
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .checksum_type(ChecksumType::Composite)
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(encryption_key)
+            .set_object_lock_mode(protection.mode())
+            .set_object_lock_retain_until_date(protection.until())
+            .set_object_lock_legal_hold_status(protection.hold())
+            .send()
+            .await?;
+        let Some(upload) = upload.upload_id else {
+            let reason = "not an answer of S3: an upload without an id".to_owned();
+            return Err(Refusal { status: None, reason });
+        };
+        let completed = self.complete(path, bytes, &upload).await;
+        if completed.is_err() {
+            // Its parts would be kept and paid for, and seen by nobody.
+            let abort = self.client.abort_multipart_upload().bucket(&self.bucket);
+            drop(abort.key(self.key(path)).upload_id(&upload).send().await);
+        }
+        completed
+    }
+
+    /// Sends the parts of an upload and puts them together unless an object is there.
+    async fn complete(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        upload: &str,
+    ) -> Result<Option<String>, Refusal> {
+        let mut parts = CompletedMultipartUpload::builder();
+        for (number, bytes) in (1..).zip(bytes.chunks(PART)) {
+            let checksum = STANDARD.encode(Digest::of(bytes).as_bytes());
+            let part = self
+                .client
+                .upload_part()
+                .bucket(&self.bucket)
+                .key(self.key(path))
+                .upload_id(upload)
+                .part_number(number)
+                .checksum_sha256(&checksum)
+                .body(ByteStream::from(bytes.to_vec()));
+            let config = ConfigBuilder::new().timeout_config(timeouts(bytes.len() as u64));
+            let sent = part.customize().config_override(config).send().await?;
+            let part = CompletedPart::builder()
+                .part_number(number)
+                .checksum_sha256(checksum)
+                .set_e_tag(sent.e_tag);
+            parts = parts.parts(part.build());
+        }
+        let completed = self
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.bucket)
+            .key(self.key(path))
+            .upload_id(upload)
+            .if_none_match("*")
+            .checksum_type(ChecksumType::Composite)
+            .multipart_upload(parts.build())
+            .send()
+            .await?;
+        Ok(completed.version_id)
+    }
+
+    /// Does what is at a path consist of these bytes? `None` when nothing is there. It is fetched only
+    /// when the store keeps no digest of it.
+    async fn stored(&self, path: &str, bytes: &[u8]) -> Result<Option<bool>, ReadFailure> {
         let head = self
             .client
             .head_object()
@@ -157,17 +307,92 @@ impl S3 {
             .send()
             .await;
         // What went wrong with HEAD is told by GET: an answer to HEAD has no body to tell it in.
-        if let Ok(head) = head
-            && head.checksum_type != Some(ChecksumType::Composite)
-            && let Some(digest) = head.checksum_sha256.as_deref().and_then(decode)
-        {
-            return Ok(Some(digest));
+        if let Ok(head) = head {
+            if head
+                .content_length
+                .is_some_and(|length| u64::try_from(length) != Ok(bytes.len() as u64))
+            {
+                return Ok(Some(false));
+            }
+            let there = head.checksum_sha256.as_deref();
+            if there.is_some_and(|there| there == in_parts(bytes)) {
+                return Ok(Some(true));
+            }
+            if head.checksum_type != Some(ChecksumType::Composite)
+                && let Some(there) = there.and_then(decode)
+            {
+                return Ok(Some(there == Digest::of(bytes)));
+            }
         }
         match self.get::<Hasher>(path, u64::MAX).await {
-            Ok((hasher, _)) => Ok(Some(hasher.finish())),
+            Ok((hasher, _)) => Ok(Some(hasher.finish() == Digest::of(bytes))),
             Err(Fault::Missing(_)) => Ok(None),
             Err(Fault::Other(reason)) => Err(ReadFailure { path: path.to_owned(), reason }),
         }
+    }
+
+    /// Removes every version of an object.
+    async fn remove_versions(&self, path: &str) -> Result<(), String> {
+        let key = self.key(path);
+        let mut versions = Vec::new();
+        let mut after = (None, None);
+        loop {
+            let page = self
+                .client
+                .list_object_versions()
+                .bucket(&self.bucket)
+                .prefix(&key)
+                .set_key_marker(after.0)
+                .set_version_id_marker(after.1)
+                .send()
+                .await
+                .map_err(|error| reason(&error))?;
+            let listed = page.versions.unwrap_or_default().into_iter();
+            let listed = listed.map(|version| (version.key, version.version_id));
+            let markers = page.delete_markers.unwrap_or_default().into_iter();
+            let markers = markers.map(|marker| (marker.key, marker.version_id));
+            // A prefix is also one of longer names.
+            let same = listed.chain(markers).filter(|(name, _)| name.as_deref() == Some(&key));
+            versions.extend(same.map(|(_, version)| version));
+            after = (page.next_key_marker, page.next_version_id_marker);
+            if page.is_truncated != Some(true) || after.0.is_none() {
+                break;
+            }
+        }
+        for version in versions {
+            let delete = self.client.delete_object().bucket(&self.bucket).key(&key);
+            let version = version.filter(|version| version != "null");
+            delete.set_version_id(version).send().await.map_err(|error| reason(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the lock of an object last as long as that of one that is written now; never shorter.
+    async fn extend_lock(&self, path: &str) -> Result<(), StoreError> {
+        let Some((mode, until)) = self.lock.clone() else { return Ok(()) };
+        let failed = |reason| StoreError::Write { path: path.to_owned(), reason };
+        let head = self.client.head_object().bucket(&self.bucket).key(self.key(path));
+        let head = head.send().await.map_err(|error| failed(reason(&error)))?;
+        let locked_until = head.object_lock_retain_until_date;
+        if locked_until.is_some_and(|locked| locked >= until) {
+            return Ok(());
+        }
+        // From governance to compliance is a decision that a person takes, object by object.
+        let mode = match head.object_lock_mode {
+            Some(ObjectLockMode::Compliance) => ObjectLockRetentionMode::Compliance,
+            _ if mode == ObjectLockMode::Compliance => ObjectLockRetentionMode::Compliance,
+            _ => ObjectLockRetentionMode::Governance,
+        };
+        let retention = ObjectLockRetention::builder().mode(mode).retain_until_date(until).build();
+        self.client
+            .put_object_retention()
+            .bucket(&self.bucket)
+            .key(self.key(path))
+            .retention(retention)
+            .send()
+            .await
+            .map_err(|error| failed(reason(&error)))?;
+        Ok(())
     }
 
     /// Streams an object into a sink; returns it with the length.
@@ -222,8 +447,8 @@ impl S3 {
 
     async fn check_conditional(&self, path: &str) -> Result<(), StoreError> {
         // Without a lock, or every run would leave an object that nobody can remove.
-        let (first, first_version) = self.write(path, b"first", None).await?;
-        let second = self.write(path, b"second", None).await;
+        let (first, first_version) = self.write(path, b"first", &Protection::default()).await?;
+        let second = self.write(path, b"second", &Protection::default()).await;
         let second_version = match &second {
             Ok((Put::Created, version)) => Some(version.clone()),
             _ => None,
@@ -261,7 +486,19 @@ impl Archive for S3 {
 
 impl Store for S3 {
     fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-        self.runtime.block_on(self.write(path, bytes, self.lock.as_ref())).map(|(put, _)| put)
+        self.runtime.block_on(async {
+            let (put, _) = self.write(path, bytes, &self.protection()).await?;
+            // Keyrings are needed for as long as the newest bundle; the other objects age with their run.
+            if put == Put::Same && matches!(layout::place(path), layout::Place::Keyring(_)) {
+                self.extend_lock(path).await?;
+            }
+            Ok(put)
+        })
+    }
+
+    fn remove(&self, path: &str) -> Result<(), StoreError> {
+        let removed = self.runtime.block_on(self.remove_versions(path));
+        removed.map_err(|reason| StoreError::Remove { path: path.to_owned(), reason })
     }
 
     fn put_head(&self, bytes: &[u8]) -> Result<(), StoreError> {
@@ -284,6 +521,18 @@ impl Store for S3 {
 
     fn describe(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.prefix).trim_end_matches('/').to_owned()
+    }
+}
+
+/// Why an object was not written.
+struct Refusal {
+    status: Option<u16>,
+    reason: String,
+}
+
+impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E>> for Refusal {
+    fn from(error: SdkError<E>) -> Self {
+        Self { status: status(&error), reason: reason(&error) }
     }
 }
 
@@ -398,6 +647,15 @@ fn content_type(path: &str) -> &'static str {
         Some("txt") | None => "text/plain; charset=utf-8",
         Some(_) => "application/octet-stream",
     }
+}
+
+/// The SHA-256 that a store keeps of an object in parts: over those of the parts, and their number.
+fn in_parts(bytes: &[u8]) -> String {
+    let mut hasher = Hasher::default();
+    let parts = bytes.chunks(PART);
+    let count = parts.len();
+    parts.for_each(|part| hasher.update(Digest::of(part).as_bytes()));
+    format!("{}-{count}", STANDARD.encode(hasher.finish().as_bytes()))
 }
 
 fn decode(checksum: &str) -> Option<Digest> {

@@ -122,6 +122,16 @@ fn print_text(outcome: &RunOutcome, output: Output) {
     if let Some(reason) = &outcome.without_timestamp {
         output.line(format!("          its signature has no timestamp: {reason}"));
     }
+    match (&outcome.not_pruned, outcome.pruned) {
+        (Some(reason), _) => {
+            output.line(format!("pruned    not all that is past retention: {reason}"))
+        }
+        (None, 0) => {}
+        (None, 1) => output.line("pruned    the payload of 1 bundle, after its retention"),
+        (None, more) => {
+            output.line(format!("pruned    the payloads of {more} bundles, after their retention"));
+        }
+    }
     if let Some(pin) = &outcome.pin {
         output.line(format!("head      {}", output.paint(Paint::Bold, &pin.line())));
         output.note("");
@@ -175,5 +185,7 @@ fn print_json(outcome: &RunOutcome, context: &Context) {
         "frameworks": frameworks,
         "rootFingerprints": outcome.roots,
         "reportWithoutTimestamp": outcome.without_timestamp,
+        "pruned": outcome.pruned,
+        "notPruned": outcome.not_pruned,
     }));
 }

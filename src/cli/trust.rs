@@ -55,7 +55,7 @@ impl Place {
             endpoint: self.endpoint.clone(),
             path_style: self.path_style,
             region: self.region.clone(),
-            lock: None,
+            ..Location::default()
         }
     }
 

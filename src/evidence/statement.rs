@@ -75,6 +75,9 @@ pub struct Predicate {
     /// Set when runs before this one did not take place.
     #[serde(deserialize_with = "canonical::or_null")]
     pub gap: Option<Gap>,
+    /// Set once payloads were removed after their retention; every later statement says so too.
+    #[serde(deserialize_with = "canonical::or_null")]
+    pub pruned: Option<Pruned>,
     /// Program that made the bundle.
     pub tool: Tool,
 }
@@ -250,6 +253,18 @@ pub struct Gap {
     pub reason: String,
 }
 
+/// A tombstone: whose payloads may be gone, and by which rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pruned {
+    /// The bundles before this number. Their statements stay.
+    pub before: u64,
+    /// For how many days after its period a payload is kept.
+    pub days: u64,
+    /// Who asks for so long (`hipaa`, `pci-dss`); may be empty.
+    pub rule: String,
+}
+
 /// A program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -417,6 +432,10 @@ impl Statement {
         }
         if schedule.is_some_and(|schedule| schedule.due.as_ref() >= Some(&schedule.next)) {
             return Err("the next run is not due after this one");
+        }
+        let Predicate { chain, pruned, .. } = &self.predicate;
+        if pruned.as_ref().is_some_and(|pruned| pruned.before > chain.seq) {
+            return Err("a statement can only remove payloads of earlier ones");
         }
         Ok(())
     }

@@ -7,20 +7,47 @@ use serde::Deserialize;
 
 use crate::assessment::{Status, StatusCounts};
 use crate::evidence::digest::Digest;
+use crate::evidence::instant;
 use crate::evidence::items::{self, LineError};
 use crate::evidence::layout;
 use crate::evidence::manifest::{Manifest, ManifestError};
 use crate::evidence::pades;
-use crate::evidence::statement::{Listing, Statement, Summary};
+use crate::evidence::statement::{Listing, Pruned, Statement, Summary};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::log::Log;
 use super::{FailureCode, Verification};
 
+/// The tombstone that reaches furthest, and the number of its statement. One counts when the time that
+/// it states had passed for the newest bundle that it is about.
+fn tombstone(log: &Log) -> Option<(u64, Pruned)> {
+    let mut furthest: Option<(u64, Pruned)> = None;
+    for entry in log.entries.values().filter(|entry| !entry.faulty) {
+        let Some(statement) = &entry.statement else { continue };
+        let Some(pruned) = &statement.predicate.pruned else { continue };
+        if furthest.as_ref().is_some_and(|(_, known)| known.before >= pruned.before) {
+            continue;
+        }
+        let last = pruned.before.checked_sub(1).and_then(|seq| log.entries.get(&seq));
+        let end = last
+            .filter(|entry| !entry.faulty)
+            .and_then(|entry| instant::parse(&entry.statement.as_ref()?.predicate.time.period_end));
+        let created = instant::parse(&statement.predicate.time.created);
+        let kept = end.zip(created).map(|(end, created)| created.as_second() - end.as_second());
+        let wanted = i64::try_from(pruned.days.saturating_mul(86_400)).unwrap_or(i64::MAX);
+        if kept.is_some_and(|kept| kept >= wanted) {
+            furthest = Some((entry.seq, pruned.clone()));
+        }
+    }
+    furthest
+}
+
 impl Verification<'_> {
     pub(super) fn check_bundles(&mut self, log: &Log) {
         let mut named = BTreeSet::new();
+        let tombstone = tombstone(log);
+        let mut gone = 0;
         for entry in log.entries.values() {
             let Some(sums) = entry.statement.as_ref().and_then(Statement::sums) else { continue };
             let first_time = named.insert(sums);
@@ -28,9 +55,19 @@ impl Verification<'_> {
             if !self.policy.deep || !first_time || !exported {
                 continue;
             }
-            if let Some(statement) = &entry.statement {
-                self.check_bundle(statement, sums);
+            let is_pruned = tombstone.as_ref().is_some_and(|(_, rule)| entry.seq < rule.before);
+            if is_pruned && !self.bundles.contains_key(&sums) {
+                gone += 1;
+            } else if let Some(statement) = &entry.statement {
+                self.check_bundle(statement, sums, is_pruned);
             }
+        }
+        if let Some((seq, Pruned { before, days, rule })) = tombstone.filter(|_| gone > 0) {
+            let rule = if rule.is_empty() { rule } else { format!(" ({rule})") };
+            self.verdict
+                .report(FailureCode::PayloadPruned, layout::statement(seq))
+                .expected(format!("the bundles before {before}, after {days} days{rule}"))
+                .found(format!("{gone} are not there"));
         }
         let bundles = std::mem::take(&mut self.bundles);
         // A statement that could not be read may name any bundle, so none is called an orphan then.
@@ -41,7 +78,8 @@ impl Verification<'_> {
         }
     }
 
-    fn check_bundle(&mut self, statement: &Statement, sums: Digest) {
+    /// Of a pruned bundle, what is still there.
+    fn check_bundle(&mut self, statement: &Statement, sums: Digest, is_pruned: bool) {
         let Some(present) = self.bundles.get(&sums).cloned() else {
             self.verdict
                 .report(FailureCode::FileMissing, format!("bundles/{sums}/"))
@@ -51,7 +89,11 @@ impl Verification<'_> {
         self.verdict.checked.bundles += 1;
         let path = layout::bundle_file(&sums, layout::SHA256SUMS);
         if !present.contains(layout::SHA256SUMS) {
-            self.verdict.report(FailureCode::FileMissing, path);
+            if is_pruned {
+                self.verdict.checked.not_checked += present.len() as u64;
+            } else {
+                self.verdict.report(FailureCode::FileMissing, path);
+            }
             return;
         }
         let Some(bytes) = self.read(&path) else { return };
@@ -79,7 +121,7 @@ impl Verification<'_> {
                 .expected(format!("{} files", statement.predicate.files))
                 .found(manifest.len());
         }
-        let (intact, items) = self.check_files(&manifest, &present, &sums);
+        let (intact, items) = self.check_files(&manifest, &present, &sums, is_pruned);
         if let Some(items) = items {
             self.check_items(statement, &sums, &items, intact.contains(layout::CONTROLS));
         } else if manifest.get(layout::ITEMS).is_none() {
@@ -105,13 +147,18 @@ impl Verification<'_> {
         manifest: &Manifest,
         present: &BTreeSet<String>,
         sums: &Digest,
+        is_pruned: bool,
     ) -> (BTreeSet<String>, Option<Vec<u8>>) {
         let mut intact = BTreeSet::new();
         let mut items = None;
         for (inner, expected) in manifest.iter() {
             let path = layout::bundle_file(sums, inner);
             if !present.contains(inner) {
-                self.verdict.report(FailureCode::FileMissing, path);
+                if is_pruned {
+                    self.verdict.checked.not_checked += 1;
+                } else {
+                    self.verdict.report(FailureCode::FileMissing, path);
+                }
                 continue;
             }
             let mut report = None;

@@ -100,6 +100,7 @@ codes! {
     TimeNotMonotonic = "TIME_NOT_MONOTONIC", Error, "The statement is dated before the one before it.";
     PeriodGapUndeclared = "PERIOD_GAP_UNDECLARED", Error, "Time passed that no bundle speaks for, and nobody said so.";
     PeriodGapDeclared = "PERIOD_GAP_DECLARED", Info, "Time passed that no bundle speaks for; the next bundle says so.";
+    PayloadPruned = "PAYLOAD_PRUNED", Info, "Payloads were removed after their retention; a signed statement says so.";
     PeriodOverlap = "PERIOD_OVERLAP", Error, "Two bundles speak for the same time.";
     TimeInFuture = "TIME_IN_FUTURE", Error, "The statement is dated in the future.";
     // Head

@@ -78,7 +78,7 @@ fn location(endpoint: &str, uri: &str) -> Location {
         endpoint: Some(endpoint.to_owned()),
         path_style: true,
         region: Some("us-east-1".to_owned()),
-        lock: None,
+        ..Location::default()
     }
 }
 

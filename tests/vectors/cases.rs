@@ -19,7 +19,7 @@ use affidavit::evidence::key::KeyId;
 use affidavit::evidence::keyring::{KeyStatus, Keyring, Revocation};
 use affidavit::evidence::layout;
 use affidavit::evidence::manifest::Manifest;
-use affidavit::evidence::statement::{Gap, Listing, Statement};
+use affidavit::evidence::statement::{Gap, Listing, Pruned, Statement};
 use affidavit::evidence::tlog_proof::TlogProof;
 use affidavit::verify::pin::Pin;
 use base64::Engine as _;
@@ -37,6 +37,7 @@ use crate::forge::{
 struct Cases(Vec<Made>);
 
 /// What a case starts from: an archive, and an auditor who has its root and its head.
+#[derive(Clone)]
 struct Subject {
     files: Files,
     /// Entries of the tar that no tree of files could have.
@@ -75,6 +76,12 @@ impl Subject {
 
     fn remove(mut self, path: &str) -> Self {
         assert!(self.files.remove(path).is_some(), "no {path}");
+        self
+    }
+
+    fn without_bundle(mut self, seq: u64) -> Self {
+        let folder = self.inside(seq, "");
+        self.files.retain(|path, _| !path.starts_with(&folder));
         self
     }
 
@@ -372,6 +379,71 @@ fn valid(cases: &mut Cases) {
         "A run did not take place, and the next bundle says so.",
         Subject::of(&forge),
         &["PERIOD_GAP_DECLARED log/0000000003.json"],
+    );
+
+    // Two of three payloads are past their day of retention when the fourth bundle is sealed.
+    let pruned = |days: u64| {
+        let mut forge = Forge::three();
+        forge.bundle_with(&|_| {}, &|statement| {
+            let rule = "house rule".to_owned();
+            statement.predicate.pruned = Some(Pruned { before: 2, days, rule });
+        });
+        Subject::of(&forge)
+    };
+    cases.add(
+        "valid/pruned",
+        &[],
+        "Payloads were removed after their retention, and a statement says so.",
+        pruned(1).without_bundle(0).without_bundle(1),
+        &["PAYLOAD_PRUNED log/0000000003.json"],
+    );
+    let half = pruned(1).without_bundle(0);
+    let report = half.inside(1, layout::REPORT_PDF);
+    cases.add(
+        "valid/half-pruned",
+        &[],
+        "A run was cut off while it removed payloads; what is there is whole.",
+        half.clone().remove(&report),
+        &["PAYLOAD_PRUNED log/0000000003.json"],
+    );
+    cases.add(
+        "invalid/half-pruned-modified",
+        &[],
+        "Something of a bundle that was being removed was changed.",
+        half.set(&report, "%PDF-1.7 another\n"),
+        &["PAYLOAD_PRUNED log/0000000003.json", &format!("FILE_MODIFIED {report}")],
+    );
+    let beyond = pruned(1).without_bundle(0).without_bundle(1);
+    let folder = beyond.inside(2, "");
+    cases.add(
+        "invalid/pruned-beyond",
+        &[4],
+        "More was removed than the statement says.",
+        beyond.without_bundle(2),
+        &["PAYLOAD_PRUNED log/0000000003.json", &format!("FILE_MISSING {folder}")],
+    );
+    let early = pruned(3);
+    let folder = early.inside(0, "");
+    cases.add(
+        "invalid/pruned-too-early",
+        &[4],
+        "A payload was removed before the retention that the statement claims was over.",
+        early.without_bundle(0),
+        &[&format!("FILE_MISSING {folder}")],
+    );
+    cases.add(
+        "invalid/prunes-itself",
+        &[],
+        "A statement claims that its own payload may be gone.",
+        {
+            let mut forge = Forge::three();
+            forge.bundle_with(&|_| {}, &|statement| {
+                let rule = String::new();
+                statement.predicate.pruned = Some(Pruned { before: 4, days: 0, rule });
+            });
+            Subject::of(&forge)
+        },
+        &["STATEMENT_MALFORMED log/0000000003.json"],
     );
 
     let orphan = format!("bundles/{}/items.jsonl", "ab".repeat(32));

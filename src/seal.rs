@@ -245,6 +245,10 @@ impl<'a> Sealer<'a> {
             .iter()
             .find(|finding| finding.level == Level::Error && !left_over(finding));
         match fault {
+            // The store's fault, and not the archive's.
+            Some(fault) if fault.code == FailureCode::FileUnreadable => {
+                Err(ReadFailure { path: fault.object.clone(), reason: fault.found.clone() }.into())
+            }
             Some(fault) => {
                 Err(SealError::NotVerified { code: fault.code, object: fault.object.clone() })
             }

@@ -5,6 +5,7 @@
 //! very program, started again with another environment.
 
 mod chains;
+mod proxy;
 pub mod server;
 mod s3;
 

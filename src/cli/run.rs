@@ -124,7 +124,7 @@ fn print_text(outcome: &RunOutcome, output: Output) {
     }
     match (&outcome.not_pruned, outcome.pruned) {
         (Some(reason), _) => {
-            output.line(format!("pruned    not all that is past retention: {reason}"))
+            output.line(format!("pruned    not all that is past retention: {reason}"));
         }
         (None, 0) => {}
         (None, 1) => output.line("pruned    the payload of 1 bundle, after its retention"),

@@ -148,14 +148,22 @@ impl Verification<'_> {
         let Some(head) = self.read(layout::HEAD) else { return };
         let mut sizes = self.checkpoints.clone();
         let Some(newest) = sizes.pop_last() else { return };
-        let copy_of = |size: u64| {
-            self.archive.read(&layout::checkpoint(size)).is_ok_and(|bytes| bytes == head)
-        };
-        if copy_of(newest) {
+        let Some(is_newest) = self.is_copy_of(&head, newest) else { return };
+        if is_newest {
             return;
         }
-        match SignedCheckpoint::parse(&head) {
-            Ok(note) if note.checkpoint.size < newest && copy_of(note.checkpoint.size) => {
+        let note = SignedCheckpoint::parse(&head);
+        let older = note.as_ref().ok().map(|note| note.checkpoint.size);
+        let older = older.filter(|size| *size < newest && self.checkpoints.contains(size));
+        let is_older = match older {
+            Some(size) => match self.is_copy_of(&head, size) {
+                Some(is_older) => is_older,
+                None => return,
+            },
+            None => false,
+        };
+        match note {
+            Ok(note) if is_older => {
                 self.verdict
                     .report(FailureCode::HeadRolledBack, layout::HEAD)
                     .expected(newest)
@@ -175,6 +183,15 @@ impl Verification<'_> {
                 self.verdict.report(FailureCode::CheckpointMalformed, layout::HEAD).found(error);
             }
         }
+    }
+
+    /// Has a checkpoint these bytes? `None` when it cannot be read, which is then said.
+    fn is_copy_of(&mut self, head: &[u8], size: u64) -> Option<bool> {
+        let path = layout::checkpoint(size);
+        if self.is_reported(size) {
+            return Some(self.archive.read(&path).is_ok_and(|bytes| bytes == head));
+        }
+        self.read(&path).map(|bytes| bytes == head)
     }
 
     fn is_reported(&self, size: u64) -> bool {

@@ -34,6 +34,7 @@ fn s3_keeps_the_contract() {
     let weed = Weed::start(&binary);
     inner(&weed, "granted::setup", &["admin", SECRET_KEY]);
     inner(&weed, "granted::store", &["admin", SECRET_KEY]);
+    inner(&weed, "granted::faults", &["admin", SECRET_KEY]);
     inner(&weed, "writer", &["writer", SECRET_KEY]);
     inner(&weed, "reader", &["reader", SECRET_KEY]);
     inner(&weed, "denied", &["writer", "not the secret"]);

@@ -6,6 +6,7 @@ use tokio::runtime::Runtime;
 
 use super::{LOCKED, PLAIN, endpoint};
 
+mod faults;
 mod setup;
 mod store;
 

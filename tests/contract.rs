@@ -112,6 +112,7 @@ fn one_of_many_writers_wins(rounds: u64, open: &(dyn Fn() -> Box<dyn Store> + Sy
         let there = store.read(&layout::statement(1000 + round)).unwrap();
         assert_eq!(there, format!("writer {winner}").into_bytes());
     }
+    eprintln!("{WRITERS} writers × {rounds} rounds on {}: one winner each", store.describe());
 }
 
 /// Sorted.

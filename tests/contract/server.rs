@@ -44,6 +44,10 @@ impl Weed {
             identity("reader", &["Read", "List"]),
         ] });
         fs::write(folder.path().join("s3.json"), identities.to_string()).unwrap();
+        // Without it the server knows no encryption by its own keys.
+        let secret = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+        let security = format!("[s3.sse]\nkek = \"{secret}\"\n");
+        fs::write(folder.path().join("security.toml"), security).unwrap();
         let output = File::create(folder.path().join("output")).unwrap();
         let [master, volume, filer, s3] = free_ports();
         let child = Command::new(binary)

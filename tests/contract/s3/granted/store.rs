@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use affidavit::archive::{self, LockMode, Put, S3, Store, StoreError};
+use affidavit::archive::{self, Encryption, Location, LockMode, Put, S3, Store, StoreError};
 use affidavit::config::Config;
 use affidavit::evidence::digest::Digest;
 use affidavit::evidence::layout;
@@ -13,7 +13,9 @@ use affidavit::sign::chain::{self, NewChain};
 use affidavit::verify::{Archive as _, Policy, verify};
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumMode, ObjectLockMode};
+use aws_sdk_s3::types::{
+    ChecksumMode, ObjectLockLegalHoldStatus, ObjectLockMode, ServerSideEncryption,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -25,7 +27,7 @@ use super::{Admin, LOCKED, PLAIN, endpoint};
 #[test]
 #[ignore = "needs a server and an environment"]
 fn the_contract_holds() {
-    suite(10, &|| store(&endpoint(), &format!("s3://{PLAIN}/suite")));
+    suite(100, &|| store(&endpoint(), &format!("s3://{PLAIN}/suite")));
 }
 
 #[test]
@@ -86,6 +88,117 @@ fn a_lock_is_set_and_holds() {
         let versions = versions.send().await.unwrap();
         assert_eq!((versions.versions(), versions.delete_markers()), (&[][..], &[][..]));
     });
+}
+
+/// What is past its lock and sealed to be so goes with all its versions; what is not stays.
+#[test]
+#[ignore = "needs a server and an environment"]
+fn payloads_go_with_their_versions_when_no_lock_holds_them() {
+    let admin = Admin::new();
+    let versions = |prefix: &str| {
+        let list = admin.client.list_object_versions().bucket(LOCKED).prefix(prefix);
+        let listed = admin.runtime.block_on(list.send()).unwrap();
+        listed.versions().len() + listed.delete_markers().len()
+    };
+    let free = store(&endpoint(), &format!("s3://{LOCKED}/prune"));
+    let path = layout::bundle_file(&Digest::of(b"sums"), "items.jsonl");
+    free.put_new(&path, b"items").unwrap();
+    free.put_new(&format!("{path}.more"), b"a longer name").unwrap();
+    free.put_head(b"1").unwrap();
+    // Hidden, written again: two versions and a marker.
+    let key = format!("prune/{path}");
+    admin.runtime.block_on(admin.client.delete_object().bucket(LOCKED).key(&key).send()).unwrap();
+    free.put_new(&path, b"items").unwrap();
+    assert_eq!(versions(&key), 4);
+    free.remove(&path).unwrap();
+    assert_eq!(versions(&key), 1);
+    assert_eq!(paths(&*free), [format!("{path}.more"), layout::HEAD.to_owned()]);
+    free.remove(&path).unwrap();
+
+    let plain = store(&endpoint(), &format!("s3://{PLAIN}/prune"));
+    plain.put_new(&path, b"items").unwrap();
+    plain.remove(&path).unwrap();
+    assert_eq!(paths(&*plain), Vec::<String>::new());
+
+    for (name, protect) in [
+        ("locked", Location { lock: Some((LockMode::Governance, 1)), ..Location::default() }),
+        ("held", Location { legal_hold: true, ..Location::default() }),
+    ] {
+        let location = Location {
+            lock: protect.lock,
+            legal_hold: protect.legal_hold,
+            ..location(&endpoint(), &format!("s3://{LOCKED}/prune-{name}"))
+        };
+        let store = archive::open(&location, Timestamp::now()).unwrap();
+        store.put_new(&path, b"items").unwrap();
+        let error = store.remove(&path).unwrap_err();
+        assert!(matches!(&error, StoreError::Remove { .. }), "{error}");
+        assert!(error.to_string().contains("AccessDenied"), "{name}: {error}");
+        assert_eq!(store.read(&path).unwrap(), b"items");
+    }
+    let head = admin.client.head_object().bucket(LOCKED).key(format!("prune-held/{path}"));
+    let held = admin.runtime.block_on(head.send()).unwrap().object_lock_legal_hold_status;
+    assert_eq!(held, Some(ObjectLockLegalHoldStatus::On));
+}
+
+/// A keyring is needed for as long as the newest bundle, so its lock is renewed; no lock is shortened.
+#[test]
+#[ignore = "needs a server and an environment"]
+fn locks_of_keyrings_are_renewed_and_none_is_shortened() {
+    let admin = Admin::new();
+    let now = Timestamp::now();
+    let open = |days: u32, hours: i64| {
+        let mut location = location(&endpoint(), &format!("s3://{LOCKED}/renew"));
+        location.lock = Some((LockMode::Compliance, days));
+        let at = now.checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
+        archive::open(&location, at).unwrap()
+    };
+    let until = |path: &str| {
+        let head = admin.client.head_object().bucket(LOCKED).key(format!("renew/{path}"));
+        let head = admin.runtime.block_on(head.send()).unwrap();
+        assert_eq!(head.object_lock_mode, Some(ObjectLockMode::Compliance));
+        (head.object_lock_retain_until_date.unwrap().secs() - now.as_second()) / 3600
+    };
+    let (keyring, statement) = (layout::keyring(1), layout::statement(0));
+    for path in [&keyring, &statement] {
+        assert_eq!(open(2, 0).put_new(path, b"x").unwrap(), Put::Created);
+        assert_eq!(open(2, 24).put_new(path, b"x").unwrap(), Put::Same);
+    }
+    assert_eq!((until(&keyring), until(&statement)), (72, 48));
+    // A shorter retention is for what is written from now on.
+    assert_eq!(open(1, 25).put_new(&keyring, b"x").unwrap(), Put::Same);
+    assert_eq!(until(&keyring), 72);
+    // Another's bytes are not locked in our name.
+    assert_eq!(open(9, 25).put_new(&keyring, b"y").unwrap(), Put::Other);
+    assert_eq!(until(&keyring), 72);
+}
+
+#[test]
+#[ignore = "needs a server and an environment"]
+fn large_objects_in_parts_are_locked_encrypted_and_checked() {
+    let admin = Admin::new();
+    let mut location = location(&endpoint(), &format!("s3://{LOCKED}/large"));
+    location.lock = Some((LockMode::Governance, 1));
+    location.encryption = Some(Encryption::Aes256);
+    let store = archive::open(&location, Timestamp::now()).unwrap();
+    let bytes: Vec<u8> = (0_u32..17 << 20).flat_map(u32::to_le_bytes).collect();
+    for (path, bytes, parts) in [("receipts/0000000000.txt", &bytes[..], 3), ("VERIFY.md", b"x", 1)]
+    {
+        assert_eq!(store.put_new(path, bytes).unwrap(), Put::Created, "{path}");
+        assert_eq!(store.put_new(path, bytes).unwrap(), Put::Same, "{path}");
+        assert!(store.read(path).unwrap() == bytes, "{path}");
+        let head = admin.client.head_object().bucket(LOCKED).key(format!("large/{path}"));
+        let head = head.checksum_mode(ChecksumMode::Enabled).send();
+        let head = admin.runtime.block_on(head).unwrap();
+        assert_eq!(head.server_side_encryption, Some(ServerSideEncryption::Aes256), "{path}");
+        assert_eq!(head.object_lock_mode, Some(ObjectLockMode::Governance), "{path}");
+        let checksum = head.checksum_sha256.unwrap();
+        assert_eq!(checksum.ends_with("-3"), parts == 3, "{path}: {checksum}");
+    }
+    // Nothing is left of the upload that lost.
+    let uploads = admin.client.list_multipart_uploads().bucket(LOCKED).prefix("large/");
+    let uploads = admin.runtime.block_on(uploads.send()).unwrap();
+    assert_eq!(uploads.uploads(), []);
 }
 
 /// Attack 29. A lock keeps the version that was written; it does not keep another one from covering it.

@@ -5,6 +5,7 @@
 //! very program, started again with another environment.
 
 mod chains;
+mod killed;
 mod proxy;
 pub mod server;
 mod s3;
@@ -151,7 +152,13 @@ fn leftovers_of_a_killed_writer_are_not_listed() {
     assert_eq!(store.put_new(layout::VERIFY_MD, b"text").unwrap(), Put::Created);
     // What a writer leaves that is killed between writing and linking.
     fs::write(folder.path().join(".tmp/4711-0"), b"half a stat").unwrap();
+    let old = folder.path().join(".tmp/4712-0");
+    fs::write(&old, b"older").unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 3600);
+    fs::File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
     assert_eq!(paths(&store), [layout::VERIFY_MD]);
+    store.probe().unwrap();
+    assert!(!old.exists() && folder.path().join(".tmp/4711-0").exists());
     assert_eq!(store.put_new(&layout::statement(0), b"whole").unwrap(), Put::Created);
     assert_eq!(store.read(&layout::statement(0)).unwrap(), b"whole");
 }

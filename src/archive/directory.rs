@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::{Put, Store, StoreError};
 use crate::evidence::digest::{Digest, Hasher};
@@ -16,6 +17,9 @@ use crate::verify::{Archive, Entry, ReadFailure};
 
 /// Temporary files; never part of the archive.
 const TEMPORARY: &str = ".tmp";
+
+/// No write takes that long.
+const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
@@ -57,6 +61,18 @@ impl Directory {
             return Err(error);
         }
         Ok(path)
+    }
+
+    /// What killed writers left long ago, which only takes room. A writer that is still at work is younger.
+    fn remove_leftovers(&self) {
+        let is_old = |entry: &fs::DirEntry| {
+            let modified = entry.metadata().and_then(|data| data.modified());
+            modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFTOVER_AGE))
+        };
+        let Ok(listing) = fs::read_dir(self.root.join(TEMPORARY)) else { return };
+        for entry in listing.flatten().filter(is_old) {
+            drop(fs::remove_file(entry.path()));
+        }
     }
 
     fn link(&self, temporary: &Path, path: &str) -> std::io::Result<bool> {
@@ -163,6 +179,7 @@ impl Store for Directory {
     }
 
     fn probe(&self) -> Result<(), StoreError> {
+        self.remove_leftovers();
         // The same steps as a real write, on a name of its own.
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let probe = format!("{TEMPORARY}/probe-{}-{number}", std::process::id());

@@ -144,7 +144,7 @@ fn ask(server: &str, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// Head and body of a request that says how long it is.
-fn read_request(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
+pub fn read_request(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {

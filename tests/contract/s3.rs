@@ -36,13 +36,50 @@ fn s3_keeps_the_contract() {
     inner(&weed, "granted::store", &["admin", SECRET_KEY]);
     inner(&weed, "granted::faults", &["admin", SECRET_KEY]);
     inner(&weed, "writer", &["writer", SECRET_KEY]);
+    pods_take_credentials_from_where_their_platform_puts_them(&weed);
     inner(&weed, "reader", &["reader", SECRET_KEY]);
     inner(&weed, "denied", &["writer", "not the secret"]);
     inner(&weed, "anonymous", &[]);
 }
 
+/// IRSA and EKS Pod Identity: no key in the pod, but a token in a file, for which a service gives
+/// credentials that expire.
+fn pods_take_credentials_from_where_their_platform_puts_them(weed: &Weed) {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "token-of-the-pod").unwrap();
+    let token = token.to_str().unwrap();
+    let (service, requests) = server::credentials("writer");
+    let full = format!("{service}/v1/credentials");
+    let identity = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", full.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token),
+    ];
+    inner_with(weed, "writer", &identity);
+    let irsa = [
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/evidence"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token),
+        ("AWS_ENDPOINT_URL_STS", service.as_str()),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    inner_with(weed, "writer", &irsa);
+    let requests = requests.lock().unwrap();
+    for (method, name) in
+        [("GET", "uthorization: token-of-the-pod"), ("POST", "WebIdentityToken=token-of-the-pod")]
+    {
+        let asked = |request: &&String| request.starts_with(method) && request.contains(name);
+        assert!(requests.iter().any(|request| asked(&request)), "{requests:#?}");
+    }
+}
+
 /// Runs the ignored tests of a module below this one in a process of their own.
 fn inner(weed: &Weed, module: &str, credentials: &[&str]) {
+    let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let environment: Vec<_> = names.into_iter().zip(credentials.iter().copied()).collect();
+    inner_with(weed, module, &environment);
+}
+
+fn inner_with(weed: &Weed, module: &str, environment: &[(&str, &str)]) {
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     for (name, _) in std::env::vars_os() {
@@ -50,8 +87,7 @@ fn inner(weed: &Weed, module: &str, credentials: &[&str]) {
             command.env_remove(name);
         }
     }
-    let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
-    command.envs(names.iter().zip(credentials));
+    command.envs(environment.iter().copied());
     let output = command
         .env("HOME", home.path())
         .env("AWS_EC2_METADATA_DISABLED", "true")

@@ -6,9 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use tempfile::TempDir;
+
+use super::proxy::read_request;
 
 /// Of `admin`, `writer` and `reader`.
 pub const SECRET_KEY: &str = "contract-secret";
@@ -114,7 +117,8 @@ pub fn stub(answer: impl Fn(usize, &str) -> (u16, &'static str) + Send + 'static
     thread::spawn(move || {
         for (number, stream) in listener.incoming().enumerate() {
             let mut stream = stream.unwrap();
-            let Some(head) = read_request(&mut stream) else { continue };
+            let Ok((head, _)) = read_request(&mut stream) else { continue };
+            let head = head.to_ascii_lowercase();
             let (status, body) = answer(number, head.lines().next().unwrap_or_default());
             let length = body.len();
             let reply = format!(
@@ -152,17 +156,44 @@ pub fn lossy(server: &str) -> String {
     endpoint
 }
 
-/// Reads a request to its end; returns its head.
-fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).ok()?;
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).ok()?.to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-    let length = length.map_or(0, |length| length.trim().parse().unwrap());
-    stream.read_exact(&mut vec![0; length]).ok()?;
-    Some(head)
+/// Gives out a session's credentials as Amazon's services do, to pods that show a token: EKS Pod
+/// Identity (GET with the token as a header) and STS (POST of `AssumeRoleWithWebIdentity`). The requests
+/// that came are kept.
+pub fn credentials(access_key: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let kept = requests.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let Ok((head, body)) = read_request(&mut stream) else { continue };
+            let body = String::from_utf8(body).unwrap();
+            let (kind, answer) = if head.starts_with("GET") {
+                let answer = serde_json::json!({ "AccessKeyId": access_key, "Token": "",
+                    "SecretAccessKey": SECRET_KEY, "Expiration": "2036-01-01T00:00:00Z" });
+                ("application/json", answer.to_string())
+            } else {
+                let fields = format!(
+                    "<AccessKeyId>{access_key}</AccessKeyId><SecretAccessKey>{SECRET_KEY}\
+                     </SecretAccessKey><SessionToken></SessionToken>\
+                     <Expiration>2036-01-01T00:00:00Z</Expiration>"
+                );
+                let name = "AssumeRoleWithWebIdentity";
+                let answer = format!(
+                    "<{name}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{name}Result>\
+                     <Credentials>{fields}</Credentials></{name}Result></{name}Response>"
+                );
+                ("text/xml", answer)
+            };
+            kept.lock().unwrap().push(format!("{head}{body}"));
+            let length = answer.len();
+            let reply = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+                 Connection: close\r\n\r\n{answer}"
+            );
+            drop(stream.write_all(reply.as_bytes()));
+        }
+    });
+    (endpoint, requests)
 }

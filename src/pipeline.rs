@@ -74,11 +74,15 @@ pub enum RunFailure {
         /// Why.
         reason: String,
     },
-    /// An input is not the one that was read before.
-    #[error("{path} changed while it was being read")]
-    Changed {
-        /// Path.
-        path: PathBuf,
+    /// An input could not be read, or not twice the same. [`run_with`] seals that instead.
+    #[error("{origin}: {reason}")]
+    Input {
+        /// Path in the bundle.
+        path: String,
+        /// Where it lies.
+        origin: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// The keyring is not valid.
     #[error("keyring {path}: {source}")]
@@ -137,7 +141,7 @@ impl RunFailure {
             Self::Framework(_) => "`affidavit frameworks list` shows what there is",
             Self::Keyring { .. } => "`affidavit init` makes a keyring",
             Self::Origin { .. } => "use the keyring of this chain, or correct `origin`",
-            Self::Changed { .. } => "let the scanner finish before the run starts",
+            Self::Input { .. } => "let the scanner finish before the run starts",
             Self::Strict { .. } => "run the scanner again, or leave out --strict to seal the gap",
             Self::Contended => "let one writer at a time write to a chain",
             Self::Collect(_) | Self::File { .. } => "check the path and the permissions",
@@ -243,65 +247,91 @@ pub fn run_with(
         reason: error.to_string(),
     })?;
     let collected = collect::collect(config, now, spool.path(), &|text| progress.step(text))?;
-    let prepared = Prepared::new(config, now, collected)?;
-
-    progress.step("reading and assessing");
-    let mut reader = InputReader { origins: &prepared.origins, kept: BTreeMap::new(), room: KEPT };
-    let evaluation = evaluate(&prepared.run, &mut |path| match prepared.rules.get(path) {
-        Some(bytes) => Ok(Arc::new(bytes.clone())),
-        None => reader.first(path),
-    })
-    .map_err(|error| evaluate_failure(error, &prepared))?;
-
-    if strict
-        && let Some(source) = evaluation.sources().iter().find(|source| source.standing != "ok")
-    {
-        return Err(RunFailure::Strict {
-            name: source.name.clone(),
-            standing: source.standing.clone(),
-            detail: source.detail.clone(),
-        });
+    let mut prepared = Prepared::new(config, now, collected)?;
+    loop {
+        let run = Attempt {
+            config,
+            now,
+            strict,
+            progress,
+            store,
+            signer,
+            keys: &keys,
+            prepared: &prepared,
+        };
+        let result = run.seal(&sealer);
+        match result.as_ref().err().and_then(|error| prepared.lost(error)) {
+            // A run that cannot read something seals that it could not, once for each input at most.
+            Some((path, reason)) => prepared.leave_out(&path, &reason),
+            None => return result,
+        }
     }
-    for _ in 0..MAX_ATTEMPTS {
-        let log = sealer.log()?;
-        if let Some(outcome) = already_recorded(config, &log, &evaluation, &prepared, &keys, store)
+}
+
+/// One attempt to seal what was collected.
+struct Attempt<'a> {
+    config: &'a Config,
+    now: Timestamp,
+    strict: bool,
+    progress: &'a dyn Progress,
+    store: &'a dyn Store,
+    signer: &'a dyn Signer,
+    keys: &'a Keys,
+    prepared: &'a Prepared,
+}
+
+impl Attempt<'_> {
+    fn seal(&self, sealer: &Sealer<'_>) -> Result<RunOutcome, RunFailure> {
+        let &Self { config, now, strict, progress, store, signer, keys, prepared } = self;
+        progress.step("reading and assessing");
+        let mut reader =
+            InputReader { origins: &prepared.origins, kept: BTreeMap::new(), room: KEPT };
+        let evaluation = evaluate(&prepared.run, &mut |path| match prepared.rules.get(path) {
+            Some(bytes) => Ok(Arc::new(bytes.clone())),
+            None => reader.first(path),
+        })
+        .map_err(|error| evaluate_failure(error, prepared))?;
+        if strict
+            && let Some(source) = evaluation.sources().iter().find(|source| source.standing != "ok")
         {
-            return Ok(outcome);
+            return Err(RunFailure::Strict {
+                name: source.name.clone(),
+                standing: source.standing.clone(),
+                detail: source.detail.clone(),
+            });
         }
-        progress.step("writing the report");
-        let place = Place::next(config, now, &log);
-        let draft = Draft::new(config, &prepared, &evaluation, &keys, &place, signer)?;
-        progress.step("sealing and archiving");
-        let result = sealer.seal(
-            &log,
-            &draft.payload,
-            &mut |path| {
-                reader.again(path, draft.input_digests.get(path)).map_err(|error| match error {
-                    InputError::Changed { .. } => SealError::Path {
-                        path: path.to_owned(),
-                        reason: "the input changed while it was being read",
-                    },
-                    InputError::Read { .. } => SealError::Path {
-                        path: path.to_owned(),
-                        reason: "the input can no longer be read",
-                    },
-                })
-            },
-            &draft.input_digests,
-            |sums, files| draft.statement(sums, files),
-        )?;
-        if let Sealed::Done { seq, statement, sums, pin } = result {
-            let mut outcome = outcome(config, &evaluation, &keys, store);
-            outcome.seq = seq;
-            outcome.statement = statement;
-            outcome.bundle = format!("bundles/{sums}");
-            outcome.pin = Some(pin);
-            outcome.without_timestamp = draft.without_timestamp;
-            prune(config, &sealer, &log, place.pruned.as_ref(), &mut outcome);
-            return Ok(outcome);
+        for _ in 0..MAX_ATTEMPTS {
+            let log = sealer.log()?;
+            if let Some(outcome) =
+                already_recorded(config, &log, &evaluation, prepared, keys, store)
+            {
+                return Ok(outcome);
+            }
+            progress.step("writing the report");
+            let place = Place::next(config, now, &log);
+            let draft = Draft::new(config, prepared, &evaluation, keys, &place, signer)?;
+            progress.step("sealing and archiving");
+            let mut input = |path: &str| reader.again(path, draft.input_digests.get(path));
+            let result = sealer.seal(
+                &log,
+                &draft.payload,
+                &mut input,
+                &draft.input_digests,
+                |sums, files| draft.statement(sums, files),
+            )?;
+            if let Sealed::Done { seq, statement, sums, pin } = result {
+                let mut outcome = outcome(config, &evaluation, keys, store);
+                outcome.seq = seq;
+                outcome.statement = statement;
+                outcome.bundle = format!("bundles/{sums}");
+                outcome.pin = Some(pin);
+                outcome.without_timestamp = draft.without_timestamp;
+                prune(config, sealer, &log, place.pruned.as_ref(), &mut outcome);
+                return Ok(outcome);
+            }
         }
+        Err(RunFailure::Contended)
     }
-    Err(RunFailure::Contended)
 }
 
 /// Removes the payloads that the tombstone just sealed allows to remove. What cannot be removed is no
@@ -454,6 +484,29 @@ impl Prepared {
         };
         Ok(Self { run, rules, origins: collected.origins, rule_origins })
     }
+
+    /// The input because of which an attempt failed, and why.
+    fn lost(&self, error: &RunFailure) -> Option<(String, String)> {
+        let (path, reason) = match error {
+            RunFailure::Input { path, reason, .. } => (path, reason.clone()),
+            RunFailure::Seal(SealError::Path { path, reason }) => (path, (*reason).to_owned()),
+            _ => return None,
+        };
+        self.origins.contains_key(path).then(|| (path.clone(), reason))
+    }
+
+    /// Takes an input out of the run and says so in its source.
+    fn leave_out(&mut self, path: &str, reason: &str) {
+        self.origins.remove(path);
+        for source in &mut self.run.sources {
+            let (lost, kept) = source.files.drain(..).partition(|file| file.path == path);
+            source.files = kept;
+            let lost: Vec<run::File> = lost;
+            source
+                .shortfalls
+                .extend(lost.iter().map(|file| format!("{}: {reason}", file.original)));
+        }
+    }
 }
 
 /// Reads inputs, and makes sure that a second reading gives the same bytes.
@@ -465,25 +518,19 @@ struct InputReader<'a> {
     room: usize,
 }
 
+/// Why an input was not read.
 #[derive(Debug, thiserror::Error)]
-enum InputError {
-    #[error("{path}: {reason}")]
-    Read { path: PathBuf, reason: String },
-    #[error("{path} changed while it was being read")]
-    Changed { path: PathBuf },
-}
+#[error("{0}")]
+struct InputError(String);
 
 impl InputReader<'_> {
-    fn read(&self, path: &str) -> Result<(PathBuf, Vec<u8>), InputError> {
-        let origin = self.origins.get(path).cloned().unwrap_or_else(|| PathBuf::from(path));
-        match std::fs::read(&origin) {
-            Ok(bytes) => Ok((origin, bytes)),
-            Err(error) => Err(InputError::Read { path: origin, reason: error.to_string() }),
-        }
+    fn read(&self, path: &str) -> Result<Vec<u8>, InputError> {
+        let origin = self.origins.get(path).map_or(Path::new(path), PathBuf::as_path);
+        std::fs::read(origin).map_err(|error| InputError(error.to_string()))
     }
 
     fn first(&mut self, path: &str) -> Result<Arc<Vec<u8>>, InputError> {
-        let bytes = Arc::new(self.read(path)?.1);
+        let bytes = Arc::new(self.read(path)?);
         if let Some(room) = self.room.checked_sub(bytes.len()) {
             self.room = room;
             self.kept.insert(path.to_owned(), Arc::clone(&bytes));
@@ -492,26 +539,25 @@ impl InputReader<'_> {
     }
 
     /// The same bytes as the first time, which had this digest.
-    fn again(&self, path: &str, digest: Option<&Digest>) -> Result<Arc<Vec<u8>>, InputError> {
+    fn again(&self, path: &str, digest: Option<&Digest>) -> Result<Arc<Vec<u8>>, SealError> {
         if let Some(bytes) = self.kept.get(path) {
             return Ok(Arc::clone(bytes));
         }
-        let (origin, bytes) = self.read(path)?;
+        let failed = |reason| SealError::Path { path: path.to_owned(), reason };
+        let bytes = self.read(path).map_err(|_| failed("it can no longer be read"))?;
         if digest == Some(&Digest::of(&bytes)) {
             Ok(Arc::new(bytes))
         } else {
-            Err(InputError::Changed { path: origin })
+            Err(failed("it changed while it was being read"))
         }
     }
 }
 
 fn evaluate_failure(error: EvaluateError<InputError>, prepared: &Prepared) -> RunFailure {
     match error {
-        EvaluateError::Load { source: InputError::Changed { path }, .. } => {
-            RunFailure::Changed { path }
-        }
-        EvaluateError::Load { source: InputError::Read { path, reason }, .. } => {
-            RunFailure::File { path, reason }
+        EvaluateError::Load { path, source: InputError(reason) } => {
+            let origin = prepared.origins.get(&path).cloned().unwrap_or_default();
+            RunFailure::Input { path, origin, reason }
         }
         EvaluateError::Invalid { path, reason } => {
             let path = prepared.rule_origins.get(&path).cloned().unwrap_or_else(|| path.into());

@@ -154,7 +154,7 @@ fn leftovers_of_a_killed_writer_are_not_listed() {
     fs::write(folder.path().join(".tmp/4711-0"), b"half a stat").unwrap();
     let old = folder.path().join(".tmp/4712-0");
     fs::write(&old, b"older").unwrap();
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 3600);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(25);
     fs::File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
     assert_eq!(paths(&store), [layout::VERIFY_MD]);
     store.probe().unwrap();

@@ -251,6 +251,49 @@ fn an_expired_keyring_and_a_clock_that_went_back_are_refused() {
     assert!(expired.to_string().starts_with("keyring 1 expired 2027-"), "{expired}");
 }
 
+/// Removes a file when a run has found it and is about to read it.
+struct Removes(std::path::PathBuf);
+
+impl pipeline::Progress for Removes {
+    fn step(&self, text: &str) {
+        if text == "reading and assessing" {
+            drop(fs::remove_file(&self.0));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_sealed_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = workspace(folder.path());
+    let inputs = folder.path().join("inputs");
+    std::os::unix::fs::symlink("nowhere", inputs.join("node-2.json")).unwrap();
+    fs::File::create(inputs.join("node-3.json")).unwrap().set_len(3 << 30).unwrap();
+    let status = Command::new("mkfifo").arg(inputs.join("node-4.json")).status();
+    assert!(status.unwrap().success());
+    fs::copy(inputs.join("node-1.json"), inputs.join("node-5.json")).unwrap();
+    let config = Config::load(&config).unwrap();
+    let vanishing = Removes(inputs.join("node-5.json"));
+    let outcome = pipeline::run(&config, at(DAYS[0]), false, &vanishing).unwrap();
+    let [(name, standing, detail, 3)] = &outcome.sources[..] else { panic!("{outcome:?}") };
+    assert_eq!((name.as_str(), standing.as_str()), ("kube-bench", "incomplete"));
+    for said in [
+        "node-2.json: No such file",
+        "node-3.json: 3221225472 bytes; at most",
+        "node-4.json: not a regular file",
+        "node-5.json: No such file",
+    ] {
+        assert!(detail.contains(said), "{detail}");
+    }
+    assert!(!detail.contains(folder.path().to_str().unwrap()), "{detail}");
+    let archive = folder.path().join("archive");
+    let policy = Policy { now: at(DAYS[0]), replay: true, ..policy() };
+    assert_eq!(errors(&verify_with(&archive, &policy)), Vec::<String>::new());
+    // A caller that wants nothing less than everything gets nothing sealed.
+    let strict = pipeline::run(&config, at(DAYS[1]), true, &Silent).unwrap_err();
+    assert!(matches!(strict, RunFailure::Strict { .. }), "{strict}");
+}
+
 #[test]
 fn a_source_without_data_is_sealed_as_missing() {
     let folder = tempfile::tempdir().unwrap();

@@ -19,7 +19,7 @@ use crate::verify::{Archive, Entry, ReadFailure};
 const TEMPORARY: &str = ".tmp";
 
 /// No write takes that long.
-const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
+const LEFTOVER_AGE: Duration = Duration::from_hours(24);
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 

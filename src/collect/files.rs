@@ -1,5 +1,6 @@
 //! Reports in files.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -9,49 +10,65 @@ use super::CollectError;
 use crate::run::FileTime;
 use crate::scanner::MAX_INPUT_BYTES;
 
-/// What a file that was found says about its age; its size is looked at too.
+/// Files that can be read, with what each says about its age; and what cannot be had, in sentences.
 ///
 /// # Errors
-/// [`CollectError`].
+/// [`CollectError::Pattern`].
 pub(super) fn find(
     patterns: &[String],
     max_age_seconds: i64,
     now: Timestamp,
-) -> Result<Vec<(PathBuf, FileTime)>, CollectError> {
-    matches(patterns)?
-        .into_iter()
-        .map(|path| {
-            let time = look_at(&path, max_age_seconds, now)?;
-            Ok((path, time))
-        })
-        .collect()
+) -> Result<(Vec<(PathBuf, FileTime)>, Vec<String>), CollectError> {
+    let (paths, mut shortfalls) = matches(patterns)?;
+    let mut found = Vec::new();
+    for path in paths {
+        match look_at(&path, max_age_seconds, now) {
+            Ok(time) => found.push((path, time)),
+            Err(reason) => shortfalls.push(shortfall(&path, &reason)),
+        }
+    }
+    Ok((found, shortfalls))
 }
 
-pub(super) fn matches(patterns: &[String]) -> Result<Vec<PathBuf>, CollectError> {
+/// A sentence on a file or folder, without where it lies: that has no place in a bundle.
+pub(super) fn shortfall(path: &Path, reason: &str) -> String {
+    format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Files by patterns, and what could not be looked at.
+///
+/// # Errors
+/// [`CollectError::Pattern`].
+pub(super) fn matches(patterns: &[String]) -> Result<(Vec<PathBuf>, Vec<String>), CollectError> {
     let mut found: Vec<PathBuf> = Vec::new();
+    let mut shortfalls = Vec::new();
     for pattern in patterns {
         let paths = glob::glob(pattern).map_err(|error| CollectError::Pattern {
             pattern: pattern.clone(),
             reason: error.to_string(),
         })?;
         for path in paths {
-            let path = path.map_err(|error| CollectError::Read {
-                path: error.path().to_owned(),
-                reason: error.error().to_string(),
-            })?;
-            if !path.is_dir() && !found.contains(&path) {
-                found.push(path);
+            match path {
+                Ok(path) if path.is_dir() || found.contains(&path) => {}
+                Ok(path) => found.push(path),
+                Err(error) => {
+                    shortfalls.push(shortfall(error.path(), &error.error().to_string()));
+                }
             }
         }
     }
-    Ok(found)
+    Ok((found, shortfalls))
 }
 
-fn look_at(path: &Path, max_age_seconds: i64, now: Timestamp) -> Result<FileTime, CollectError> {
-    let metadata = std::fs::metadata(path)
-        .map_err(|error| CollectError::Read { path: path.to_owned(), reason: error.to_string() })?;
+fn look_at(path: &Path, max_age_seconds: i64, now: Timestamp) -> Result<FileTime, String> {
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    // What may be looked at may not be readable.
+    File::open(path).map_err(|error| error.to_string())?;
     if metadata.len() > MAX_INPUT_BYTES as u64 {
-        return Err(CollectError::TooLarge { path: path.to_owned(), bytes: metadata.len() });
+        return Err(format!("{} bytes; at most {MAX_INPUT_BYTES} are read", metadata.len()));
     }
     let modified = metadata.modified().ok().map(|time| {
         time.duration_since(SystemTime::UNIX_EPOCH)

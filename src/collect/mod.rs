@@ -27,7 +27,6 @@ use crate::evidence::instant;
 use crate::evidence::layout::safe_segment;
 use crate::population::ClusterIdentity;
 use crate::run::{self, FileTime};
-use crate::scanner::MAX_INPUT_BYTES;
 
 /// What was found for all sources.
 #[derive(Debug, Default)]
@@ -43,14 +42,6 @@ pub struct Collected {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CollectError {
-    /// A file or folder could not be looked at.
-    #[error("could not read {path}: {reason}")]
-    Read {
-        /// Path.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
     /// Not a glob pattern.
     #[error("`{pattern}` is no file pattern: {reason}")]
     Pattern {
@@ -81,14 +72,6 @@ pub enum CollectError {
     /// The built-in checks cannot be used.
     #[error(transparent)]
     Checks(#[from] CheckError),
-    /// Too large to be a report.
-    #[error("{path} has {bytes} bytes; at most {MAX_INPUT_BYTES} are read")]
-    TooLarge {
-        /// Path.
-        path: PathBuf,
-        /// Size.
-        bytes: u64,
-    },
 }
 
 /// Collects all sources. Reports that are made here are written into `folder`, which must stay
@@ -163,8 +146,8 @@ impl Collector<'_> {
     fn gather(&self, source: &Source) -> Result<Gathered, CollectError> {
         match &source.from {
             From::Files(patterns) => {
-                let files = files::find(patterns, source.max_age_seconds, self.now)?;
-                Ok(Gathered { files, shortfalls: Vec::new() })
+                let (files, shortfalls) = files::find(patterns, source.max_age_seconds, self.now)?;
+                Ok(Gathered { files, shortfalls })
             }
             From::Manifests(patterns) => self.manifests(source, patterns),
             From::Cluster { without } => self.in_cluster(source, without),
@@ -172,14 +155,14 @@ impl Collector<'_> {
     }
 
     fn manifests(&self, source: &Source, patterns: &[String]) -> Result<Gathered, CollectError> {
-        let paths = files::matches(patterns)?;
+        let (paths, shortfalls) = files::matches(patterns)?;
         if paths.is_empty() {
-            return Ok(Gathered::default());
+            return Ok(Gathered { files: Vec::new(), shortfalls });
         }
         (self.step)("checking manifests");
         let (path, out) = self.create(source, "affidavit-checks.json")?;
         manifests::examine(self.engine()?, &paths, self.now, out).map_err(written(&path))?;
-        Ok(Gathered { files: vec![(path, FileTime::Fresh)], shortfalls: Vec::new() })
+        Ok(Gathered { files: vec![(path, FileTime::Fresh)], shortfalls })
     }
 
     fn in_cluster(&self, source: &Source, without: &[String]) -> Result<Gathered, CollectError> {

@@ -137,8 +137,8 @@ fn payloads_go_with_their_versions_when_no_lock_holds_them() {
         assert_eq!(store.read(&path).unwrap(), b"items");
     }
     let head = admin.client.head_object().bucket(LOCKED).key(format!("prune-held/{path}"));
-    let held = admin.runtime.block_on(head.send()).unwrap().object_lock_legal_hold_status;
-    assert_eq!(held, Some(ObjectLockLegalHoldStatus::On));
+    let hold = admin.runtime.block_on(head.send()).unwrap().object_lock_legal_hold_status;
+    assert_eq!(hold, Some(ObjectLockLegalHoldStatus::On));
 }
 
 /// A keyring is needed for as long as the newest bundle, so its lock is renewed; no lock is shortened.

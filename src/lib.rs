@@ -34,6 +34,7 @@ pub mod verify;
 pub mod disclose;
 pub mod sealed;
 pub mod diff;
+pub mod alert;
 pub mod sample;
 
 // Edges: each knows the core, none knows another edge.
@@ -51,6 +52,8 @@ pub mod config;
 pub mod checks;
 #[cfg(feature = "pipeline")]
 pub mod collect;
+#[cfg(feature = "pipeline")]
+pub mod notify;
 #[cfg(feature = "pipeline")]
 pub mod sign;
 #[cfg(feature = "pipeline")]

@@ -9,10 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::alert::Standing;
 use crate::archive::{self, Store, StoreError};
 use crate::assessment::{Basis, Reason, Status, StatusCounts};
 use crate::collect::{self, CollectError};
 use crate::config::{Config, ReportSignature, Retention};
+use crate::disclose;
 use crate::evaluate::{EvaluateError, Evaluation, evaluate};
 use crate::evidence::canonical;
 use crate::evidence::digest::{Digest, Hasher};
@@ -28,11 +30,12 @@ use crate::evidence::statement::{
 };
 use crate::framework::Framework;
 use crate::framework::builtin::{self, FindError};
+use crate::notify::{self, Ended};
 use crate::render::build::{self, BuildError};
 use crate::render::{self, Document, RenderError, Template};
 use crate::run::{self, Run, RunError};
 use crate::seal::{Log, Past, Payload, SealError, Sealed, Sealer};
-use crate::sealed::{self, SealedError};
+use crate::sealed::{self, Bundle, SealedError};
 use crate::sign::report::ReportSigner;
 use crate::sign::{self, Secret, Secrets, SignError, Signer};
 use crate::verify::bundle::summary_of;
@@ -221,6 +224,41 @@ pub fn run(
     let store = archive::open(&config.archive, now)?;
     let signer = sign::open(&config.keys.signer, &secrets(config)?)?;
     run_with(config, &*store, &*signer, now, strict, progress)
+}
+
+/// Runs once and tells whom the configuration names; gives the result and what could not be told.
+pub fn run_and_tell(
+    config: &Config,
+    now: Timestamp,
+    strict: bool,
+    progress: &dyn Progress,
+) -> (Result<RunOutcome, RunFailure>, Vec<String>) {
+    let result = run(config, now, strict, progress);
+    if config.notify.is_empty() {
+        return (result, Vec::new());
+    }
+    progress.step("telling how it ended");
+    let standing = standing(config, now).unwrap_or_default();
+    let standing = match &result {
+        Ok(_) => standing,
+        Err(error) => standing.failed(&config.cluster, &config.origin, now, &error.to_string()),
+    };
+    let ended = Ended { at: now, sealed: result.is_ok() };
+    let untold = notify::tell(&config.notify, &config.access, &standing, Some(ended));
+    (result, untold)
+}
+
+/// How the chain in the configured archive stands; `None` where nothing can be read.
+fn standing(config: &Config, now: Timestamp) -> Option<Standing> {
+    let store = archive::open(&config.archive, now).ok()?;
+    let seq = disclose::size(&*store).ok()?.checked_sub(1)?;
+    let bundle = Bundle::read_without_findings(&*store, seq, &[]).ok()?;
+    let before = seq
+        .checked_sub(1)
+        .and_then(|before| Bundle::read_without_findings(&*store, before, &bundle.frameworks).ok());
+    let keyring = bundle.keyring(&*store).ok();
+    let days = config.notify.soon_days;
+    Some(Standing::of(&bundle, before.as_ref(), keyring.as_ref(), now, days))
 }
 
 /// [`run()`] with a store and a signer of the caller's.

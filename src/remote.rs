@@ -22,7 +22,10 @@ use tokio::runtime::Builder;
 /// How many times a request is tried.
 pub(crate) const ATTEMPTS: u32 = 3;
 
-/// Time for [`post`].
+/// Pause before the second try of [`deliver`]; doubled before the third.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Time for one request.
 const TIME: Duration = Duration::from_secs(20);
 
 /// Longest answer that is read, in bytes.
@@ -67,32 +70,50 @@ pub(crate) async fn aws(
 ///
 /// # Errors
 /// What went wrong, with the address.
-pub(crate) fn post(
-    url: &str,
-    content_type: &'static str,
-    body: Vec<u8>,
-) -> Result<Vec<u8>, String> {
-    let failed = |reason: String| format!("{url}: {reason}");
+pub(crate) fn post(url: &str, content_type: &str, body: Vec<u8>) -> Result<Vec<u8>, String> {
+    match post_once(url, content_type, body) {
+        Ok((200..=299, answer)) => Ok(answer),
+        Ok((status, _)) => Err(format!("{url}: HTTP status {status}")),
+        Err(reason) => Err(format!("{url}: {reason}")),
+    }
+}
+
+/// Posts something that nobody answers with more than a status, in a few tries.
+///
+/// # Errors
+/// What went wrong, without the address: it may be a secret.
+pub(crate) fn deliver(url: &str, content_type: &str, body: &[u8]) -> Result<(), String> {
+    let mut pause = PAUSE;
+    let mut attempt = 1;
+    loop {
+        let (reason, may_pass) = match post_once(url, content_type, body.to_vec()) {
+            Ok((200..=299, _)) => return Ok(()),
+            Ok((status, _)) => (format!("HTTP status {status}"), status == 429 || status >= 500),
+            Err(reason) => (reason.replace(url, "its address"), true),
+        };
+        if !may_pass || attempt == ATTEMPTS {
+            return Err(reason);
+        }
+        std::thread::sleep(pause);
+        pause *= 2;
+        attempt += 1;
+    }
+}
+
+fn post_once(url: &str, content_type: &str, body: Vec<u8>) -> Result<(u16, Vec<u8>), String> {
     let connector = if url.starts_with("http:") {
         Connector::builder().build_http()
     } else {
         Connector::builder().tls_provider(TLS).build()
     };
     let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let runtime = runtime.map_err(|error| error.to_string())?;
     let headers = [("content-type", content_type)];
-    let (status, answer) = runtime
-        .block_on(async {
-            let late = |_| format!("no answer within {} s", TIME.as_secs());
-            let exchange = exchange(&connector, "POST", url, &headers, body);
-            tokio::time::timeout(TIME, exchange).await.map_err(late)?
-        })
-        .map_err(failed)?;
-    if (200..300).contains(&status) {
-        Ok(answer)
-    } else {
-        Err(failed(format!("HTTP status {status}")))
-    }
+    runtime.block_on(async {
+        let late = |_| format!("no answer within {} s", TIME.as_secs());
+        let exchange = exchange(&connector, "POST", url, &headers, body);
+        tokio::time::timeout(TIME, exchange).await.map_err(late)?
+    })
 }
 
 /// One request and its answer: status and body.

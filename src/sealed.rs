@@ -321,21 +321,29 @@ impl Bundle {
         head(archive, self.seq() + 1)
     }
 
+    /// The keyring that was in force.
+    ///
+    /// # Errors
+    /// [`SealedError`].
+    pub fn keyring(&self, archive: &dyn Archive) -> Result<CheckedKeyring, SealedError> {
+        let path = layout::keyring(self.statement.predicate.keyring.version);
+        let fault = |reason: String| SealedError::File { path: path.clone(), reason };
+        let envelope =
+            Envelope::parse(&archive.read(&path)?).map_err(|error| fault(error.to_string()))?;
+        CheckedKeyring::parse(&envelope.payload).map_err(|error| fault(error.to_string()))
+    }
+
     /// Who signed the statement, and the root keys of the keyring that was in force.
     ///
     /// # Errors
     /// [`SealedError`].
     pub fn keys(&self, archive: &dyn Archive) -> Result<(KeyId, Vec<KeyId>), SealedError> {
-        let path = layout::keyring(self.statement.predicate.keyring.version);
-        let fault = |reason: String| SealedError::File { path: path.clone(), reason };
-        let envelope =
-            Envelope::parse(&archive.read(&path)?).map_err(|error| fault(error.to_string()))?;
-        let keyring =
-            CheckedKeyring::parse(&envelope.payload).map_err(|error| fault(error.to_string()))?;
-        let signer = keyring
-            .signer_at(self.seq())
-            .map(|(_, key)| key.id())
-            .ok_or_else(|| fault(format!("it has no key for statement {}", self.seq())))?;
+        let keyring = self.keyring(archive)?;
+        let signer = keyring.signer_at(self.seq()).map(|(_, key)| key.id()).ok_or_else(|| {
+            let path = layout::keyring(self.statement.predicate.keyring.version);
+            let reason = format!("it has no key for statement {}", self.seq());
+            SealedError::File { path, reason }
+        })?;
         Ok((signer, keyring.root_ids().into_iter().collect()))
     }
 }

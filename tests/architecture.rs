@@ -46,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("disclose", &["evidence", "verify"]),
     ("sample", &["evidence", "finding"]),
     ("diff", &["assessment", "finding", "framework", "record", "sealed"]),
+    ("alert", &["assessment", "diff", "evidence", "sealed", "validity", "verify"]),
     (
         "period",
         &[
@@ -66,10 +67,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("remote", &[]),
     ("archive", &["evidence", "remote", "verify"]),
     ("schedule", &[]),
-    ("config", &["archive", "evidence", "risk", "scanner", "schedule"]),
+    ("config", &["alert", "archive", "evidence", "risk", "scanner", "schedule"]),
     ("checks", &["evidence", "finding", "population", "scanner"]),
     ("collect", &["checks", "config", "evidence", "population", "remote", "run", "scanner"]),
     ("sign", &["evidence", "remote", "verify"]),
+    ("notify", &["alert", "assessment", "collect", "config", "evidence", "remote"]),
     (
         "render",
         &[
@@ -95,13 +97,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
+            "alert",
             "archive",
             "assessment",
             "collect",
             "config",
+            "disclose",
             "evaluate",
             "evidence",
             "framework",
+            "notify",
             "render",
             "run",
             "seal",
@@ -116,6 +121,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "alert",
             "archive",
             "assessment",
             "checks",
@@ -128,6 +134,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "export",
             "finding",
             "framework",
+            "notify",
             "output",
             "period",
             "pipeline",
@@ -144,6 +151,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Modules of the core: no files, environment, clock, network, randomness or printing.
 const CORE: &[&str] = &[
+    "alert",
     "parallel",
     "population",
     "finding",

@@ -37,6 +37,7 @@ frameworks: [pci-dss]
 sources: [{ name: a, scanner: trivy, files: [x], max_age: 1d, expect_files: 2, taken_at: '2026-01-01T00:00:00Z', subject: node-1 }]
 waivers: [w]
 attestations: [a]
+notify: { webhooks: [{ name: x, url_file: f, format: teams, on: [failed, stale], link: l }, { url: 'https://a' }], pushgateway: 'http://p', textfile: t, events: true, expiring_within: 14d }
 ";
     assert_eq!(both(all), (true, true));
 }
@@ -125,6 +126,11 @@ fn both_refuse_the_same_mistakes() {
         ("origin: evidence.example.com/payments-shop", "origin: 'two words'"),
         ("  signer: keys/log.pem\n", ""),
         ("- name: trivy", "- name: ../trivy"),
+        ("organisation:", "notify: { webhooks: [{ format: slack }] }\norganisation:"),
+        ("organisation:", "notify: { webhooks: [{ url: a, url_file: b }] }\norganisation:"),
+        ("organisation:", "notify: { webhooks: [{ url: 'ftp://a' }] }\norganisation:"),
+        ("organisation:", "notify: { webhooks: [{ url: 'http://a', on: [fail] }] }\norganisation:"),
+        ("organisation:", "notify: { expiring_within: 3h }\norganisation:"),
     ] {
         let bad = good.replace(part, replacement);
         assert_ne!(bad, good, "{part}");

@@ -6,7 +6,7 @@
 
 mod chains;
 mod killed;
-mod proxy;
+pub mod proxy;
 pub mod server;
 mod s3;
 

@@ -52,6 +52,8 @@ mod exports;
 #[cfg(feature = "pipeline")]
 mod html_report;
 #[cfg(feature = "pipeline")]
+mod notify;
+#[cfg(feature = "pipeline")]
 mod period;
 #[cfg(feature = "pipeline")]
 mod reading_back;
@@ -59,6 +61,8 @@ mod reading_back;
 mod render;
 #[cfg(feature = "pipeline")]
 mod sealing;
+#[cfg(feature = "pipeline")]
+mod watch;
 #[cfg(feature = "pipeline")]
 mod signed_report;
 #[cfg(feature = "pipeline")]

@@ -9,6 +9,7 @@ mod diff;
 mod disclose;
 mod export;
 mod frameworks;
+mod generate;
 mod inspect;
 #[cfg(feature = "pipeline")]
 mod init;
@@ -28,6 +29,8 @@ mod timestamp;
 mod trust;
 mod verify;
 mod verify_proof;
+#[cfg(feature = "pipeline")]
+mod watch;
 
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
@@ -119,6 +122,13 @@ enum Command {
     /// Write what to do about what fails: words, patches, and a script that tries them
     #[cfg(feature = "pipeline")]
     Remediate(remediate::Arguments),
+    /// Fail when a run that was due is missing, or the archive does not verify; to be run elsewhere
+    #[cfg(feature = "pipeline")]
+    Watch(watch::Arguments),
+    /// Print completions for a shell
+    Completions(generate::Completions),
+    /// Write the manual pages
+    Man(generate::Man),
 }
 
 /// What a subcommand gets besides its own arguments.
@@ -180,6 +190,10 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Policy(command) => policy::policy(&command, context),
         #[cfg(feature = "pipeline")]
         Command::Remediate(arguments) => remediate::remediate(&arguments, context),
+        #[cfg(feature = "pipeline")]
+        Command::Watch(arguments) => watch::watch(&arguments, context),
+        Command::Completions(arguments) => generate::completions(&arguments, context),
+        Command::Man(arguments) => generate::man(&arguments),
     }
 }
 

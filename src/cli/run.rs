@@ -38,8 +38,11 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     let config = Config::load(&arguments.config)
         .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))?;
     let display = Display::new(context.progress);
-    let result = pipeline::run(&config, context.now, arguments.strict, &display);
+    let (result, untold) = pipeline::run_and_tell(&config, context.now, arguments.strict, &display);
     display.finish();
+    for reason in &untold {
+        context.output.note(format!("not told: {reason}"));
+    }
     let outcome = result.map_err(|error| {
         let exit = if error.is_configuration() { Exit::Usage } else { Exit::NotFinished };
         let help = error.help();

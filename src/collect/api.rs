@@ -231,12 +231,13 @@ impl Api {
         Ok(())
     }
 
-    /// Posts a question that changes nothing (a review), and gets its answer.
+    /// Posts an object: a question that changes nothing (a review), or something to be made. It may be
+    /// posted again when no answer came.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub fn review(&self, path: &str, question: &Value) -> Result<Value, ApiError> {
-        let body = question.to_string().into_bytes();
+    pub fn post(&self, path: &str, object: &Value) -> Result<Value, ApiError> {
+        let body = object.to_string().into_bytes();
         let request = || {
             Request::post(path)
                 .header(ACCEPT, JSON)

@@ -53,8 +53,7 @@ pub fn identify(api: &Api, uid: &str) -> Result<ClusterIdentity, ClusterError> {
         return Err(ClusterError::Other { found, configured: uid.to_owned() });
     }
     let question = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-    let myself =
-        allowed(api.review("/apis/authentication.k8s.io/v1/selfsubjectreviews", &question))?;
+    let myself = allowed(api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &question))?;
     let groups = myself.as_ref().and_then(|review| review.pointer("/status/userInfo/groups"));
     let mut identity = ClusterIdentity {
         clock_ahead_seconds: api.clock_ahead_seconds(),
@@ -104,7 +103,7 @@ fn may(api: &Api, kind: &Kind) -> Result<Option<bool>, ApiError> {
         "spec": {"resourceAttributes": attributes},
     });
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-    let answer = allowed(api.review(path, &question))?;
+    let answer = allowed(api.post(path, &question))?;
     Ok(answer.and_then(|review| review.pointer("/status/allowed")?.as_bool()))
 }
 

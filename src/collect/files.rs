@@ -18,7 +18,7 @@ pub(super) fn find(
     patterns: &[String],
     max_age_seconds: i64,
     now: Timestamp,
-) -> Result<(Vec<(PathBuf, FileTime)>, Vec<String>), CollectError> {
+) -> Result<super::Gathered, CollectError> {
     let (paths, mut shortfalls) = matches(patterns)?;
     let mut found = Vec::new();
     for path in paths {
@@ -27,7 +27,7 @@ pub(super) fn find(
             Err(reason) => shortfalls.push(shortfall(&path, &reason)),
         }
     }
-    Ok((found, shortfalls))
+    Ok(super::Gathered { files: found, shortfalls })
 }
 
 /// A sentence on a file or folder, without where it lies: that has no place in a bundle.

@@ -145,10 +145,7 @@ struct Collector<'a> {
 impl Collector<'_> {
     fn gather(&self, source: &Source) -> Result<Gathered, CollectError> {
         match &source.from {
-            From::Files(patterns) => {
-                let (files, shortfalls) = files::find(patterns, source.max_age_seconds, self.now)?;
-                Ok(Gathered { files, shortfalls })
-            }
+            From::Files(patterns) => files::find(patterns, source.max_age_seconds, self.now),
             From::Manifests(patterns) => self.manifests(source, patterns),
             From::Cluster { without } => self.in_cluster(source, without),
         }

@@ -1,11 +1,15 @@
 //! `affidavit.yaml` as written, and as meant.
 
+mod notify;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use self::notify::WrittenNotify;
+pub use self::notify::{Address, Format, Notify, Webhook, load_notify};
 use crate::archive::{Encryption, Location, LockMode};
 use crate::evidence::checkpoint::valid_origin;
 use crate::risk::Criticality;
@@ -28,6 +32,9 @@ pub const IN_CLUSTER: [&str; 5] =
 
 /// Most days that a lock may hold.
 const MAX_LOCK_DAYS: u32 = 36_500;
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
 
 /// The file as written.
 #[derive(Debug, Deserialize)]
@@ -57,6 +64,8 @@ struct Written {
     waivers: Vec<PathBuf>,
     #[serde(default)]
     attestations: Vec<PathBuf>,
+    #[serde(default)]
+    notify: WrittenNotify,
 }
 
 #[derive(Debug, Deserialize)]
@@ -217,6 +226,8 @@ pub struct Config {
     pub waivers: Vec<PathBuf>,
     /// Attestation files.
     pub attestations: Vec<PathBuf>,
+    /// Whom to tell how runs end.
+    pub notify: Notify,
 }
 
 /// How long payloads are kept.
@@ -470,6 +481,7 @@ impl Written {
             known_exploited: self.known_exploited.iter().map(|path| resolve(path)).collect(),
             waivers: self.waivers.iter().map(|path| resolve(path)).collect(),
             attestations: self.attestations.iter().map(|path| resolve(path)).collect(),
+            notify: self.notify.mean(folder)?,
         })
     }
 }
@@ -632,13 +644,14 @@ impl WrittenSource {
 }
 
 /// `90s`, `15m`, `36h`, `7d` in seconds.
-fn parse_duration(text: &str) -> Option<i64> {
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<i64> {
     let unit = text.chars().last()?;
     let factor = match unit {
         's' => 1,
         'm' => 60,
         'h' => 3_600,
-        'd' => 86_400,
+        'd' => DAY,
         _ => return None,
     };
     let number: u32 = text.strip_suffix(unit)?.parse().ok()?;

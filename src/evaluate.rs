@@ -494,6 +494,14 @@ impl Evaluation {
         &self.sources
     }
 
+    /// How far the clocks of the clusters that were examined are ahead of ours, in seconds.
+    #[must_use]
+    pub fn clocks_ahead_seconds(&self) -> Vec<i64> {
+        let clusters =
+            self.populations.iter().filter_map(|(_, population)| population.cluster.as_ref());
+        clusters.map(|cluster| cluster.clock_ahead_seconds).collect()
+    }
+
     /// Inputs in the run's order.
     #[must_use]
     pub fn inputs(&self) -> &[InputItem] {

@@ -64,6 +64,8 @@ pub mod export;
 pub mod seal;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
+#[cfg(feature = "pipeline")]
+pub mod doctor;
 
 // Shell.
 #[cfg(feature = "cli")]

@@ -280,10 +280,7 @@ pub fn run_with(
     let sealer = Sealer::open(store, signer, &keys.keyring, &keys.envelopes, now)?;
 
     progress.step("collecting inputs");
-    let spool = tempfile::tempdir().map_err(|error| RunFailure::File {
-        path: std::env::temp_dir(),
-        reason: error.to_string(),
-    })?;
+    let spool = spool()?;
     let collected = collect::collect(config, now, spool.path(), &|text| progress.step(text))?;
     let mut prepared = Prepared::new(config, now, collected)?;
     loop {
@@ -388,7 +385,67 @@ fn prune(
     }
 }
 
-fn secrets(config: &Config) -> Result<Secrets, RunFailure> {
+/// What a run would find, without judging the archive or writing to it.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// Declared sources: name, standing, detail, findings.
+    pub sources: Vec<(String, String, String, u64)>,
+    /// How far the cluster's clock is ahead of ours, in seconds, where one was asked.
+    pub clock_ahead_seconds: Option<i64>,
+}
+
+/// Collects and assesses as a run does, and seals nothing.
+///
+/// # Errors
+/// [`RunFailure`].
+pub fn rehearse(
+    config: &Config,
+    now: Timestamp,
+    progress: &dyn Progress,
+) -> Result<Rehearsal, RunFailure> {
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let spool = spool()?;
+    let collected = collect::collect(config, now, spool.path(), &|text| progress.step(text))?;
+    let prepared = Prepared::new(config, now, collected)?;
+    let mut reader = InputReader { origins: &prepared.origins, kept: BTreeMap::new(), room: 0 };
+    let evaluation = evaluate(&prepared.run, &mut |path| match prepared.rules.get(path) {
+        Some(bytes) => Ok(Arc::new(bytes.clone())),
+        None => reader.first(path),
+    })
+    .map_err(|error| evaluate_failure(error, &prepared))?;
+    let clusters = evaluation.clocks_ahead_seconds();
+    Ok(Rehearsal {
+        sources: source_lines(&evaluation),
+        clock_ahead_seconds: clusters.into_iter().max_by_key(|ahead| ahead.abs()),
+    })
+}
+
+fn spool() -> Result<tempfile::TempDir, RunFailure> {
+    tempfile::tempdir()
+        .map_err(|error| RunFailure::File { path: std::env::temp_dir(), reason: error.to_string() })
+}
+
+/// The newest keyring of a configuration.
+///
+/// # Errors
+/// [`RunFailure`].
+pub fn keyring(config: &Config, now: Timestamp) -> Result<CheckedKeyring, RunFailure> {
+    Keys::load(config, now).map(|keys| keys.keyring)
+}
+
+/// The root keys that auditors were told: those of its first keyring.
+///
+/// # Errors
+/// [`RunFailure`].
+pub fn roots(config: &Config, now: Timestamp) -> Result<Vec<KeyId>, RunFailure> {
+    Keys::load(config, now).map(|keys| keys.roots)
+}
+
+/// Secrets from where the environment and the configuration say.
+///
+/// # Errors
+/// [`RunFailure::File`].
+pub fn secrets(config: &Config) -> Result<Secrets, RunFailure> {
     let mut secrets = Secrets::from_environment();
     if secrets.passphrase.is_none()
         && let Some(path) = &config.keys.passphrase_file
@@ -955,19 +1012,7 @@ fn outcome(config: &Config, evaluation: &Evaluation, keys: &Keys, store: &dyn St
                 (framework.key(), framework.title.clone(), Evaluation::counts(results))
             })
             .collect(),
-        sources: evaluation
-            .sources()
-            .iter()
-            .map(|source| {
-                let findings = evaluation
-                    .inputs()
-                    .iter()
-                    .filter(|input| input.source == source.name)
-                    .map(|input| input.findings)
-                    .sum();
-                (source.name.clone(), source.standing.clone(), source.detail.clone(), findings)
-            })
-            .collect(),
+        sources: source_lines(evaluation),
         findings: evaluation.findings(),
         incomplete: evaluation.is_incomplete(),
         roots: keys.roots.clone(),
@@ -975,4 +1020,15 @@ fn outcome(config: &Config, evaluation: &Evaluation, keys: &Keys, store: &dyn St
         pruned: 0,
         not_pruned: None,
     }
+}
+
+/// Name, standing, detail and findings of each declared source.
+fn source_lines(evaluation: &Evaluation) -> Vec<(String, String, String, u64)> {
+    let mut lines = Vec::new();
+    for source in evaluation.sources() {
+        let inputs = evaluation.inputs().iter().filter(|input| input.source == source.name);
+        let findings = inputs.map(|input| input.findings).sum();
+        lines.push((source.name.clone(), source.standing.clone(), source.detail.clone(), findings));
+    }
+    lines
 }

@@ -115,6 +115,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
+    ("doctor", &["alert", "archive", "config", "evidence", "pipeline", "sign", "verify"]),
     // Shell.
     ("exit", &[]),
     ("output", &["exit"]),
@@ -129,6 +130,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "diff",
             "disclose",
+            "doctor",
             "evidence",
             "exit",
             "export",

@@ -22,6 +22,7 @@ pub fn done(output: &Output) -> String {
 
 /// What a program complained of that ended with this code.
 #[track_caller]
+#[cfg(feature = "pipeline")]
 pub fn error(output: &Output, code: i32) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{text}");
@@ -29,6 +30,7 @@ pub fn error(output: &Output, code: i32) -> String {
 }
 
 /// The text of a PDF by poppler, white space reduced; `None` where it is not installed.
+#[cfg(feature = "pipeline")]
 pub fn pdf_text(path: &Path) -> Option<String> {
     let output = match Command::new("pdftotext").arg("-layout").arg(path).arg("-").output() {
         Ok(output) => output,

@@ -42,6 +42,8 @@ mod config;
 #[cfg(feature = "pipeline")]
 mod contract;
 #[cfg(feature = "pipeline")]
+mod doctor;
+#[cfg(feature = "pipeline")]
 mod faulty;
 #[cfg(feature = "pipeline")]
 mod kubernetes;

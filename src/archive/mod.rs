@@ -121,8 +121,32 @@ pub trait Store: Archive + Sync {
     /// [`StoreError::NotConditional`] when it does not.
     fn probe(&self) -> Result<(), StoreError>;
 
+    /// Puts an object under a lock that ends soon, as locks are configured, and tries to remove it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be put under a lock at all.
+    fn probe_lock(&self) -> Result<LockProbe, StoreError> {
+        Ok(LockProbe::NotAsked)
+    }
+
+    /// How far the clock of its server is ahead of ours, in seconds, where it has one.
+    fn clock_ahead_seconds(&self) -> Option<i64> {
+        None
+    }
+
     /// The store for people: a path or a URI.
     fn describe(&self) -> String;
+}
+
+/// What a lock is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockProbe {
+    /// No lock is configured.
+    NotAsked,
+    /// The store refused to remove the object.
+    Enforced,
+    /// It removed it.
+    NotEnforced,
 }
 
 /// What became of a [`Store::put_new`].

@@ -11,17 +11,20 @@
 //! show folders are not part of the archive.
 
 use std::error::Error;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{
-    Builder as ConfigBuilder, RequestChecksumCalculation, ResponseChecksumValidation,
+    Builder as ConfigBuilder, ConfigBag, Intercept, RequestChecksumCalculation,
+    ResponseChecksumValidation, RuntimeComponents,
 };
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
     ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
@@ -32,7 +35,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
-use super::{Encryption, Location, LockMode, Put, Store, StoreError};
+use super::{Encryption, Location, LockMode, LockProbe, Put, Store, StoreError};
 use crate::evidence::digest::{Digest, Hasher};
 use crate::evidence::layout;
 use crate::remote::{self, ATTEMPTS, deepest};
@@ -40,6 +43,9 @@ use crate::verify::{Archive, Entry, ReadFailure};
 
 /// Objects of [`Store::probe`]; never part of the archive.
 const PROBE: &str = ".probe/";
+
+/// So long the lock of a probe holds, in seconds.
+const LOCK_PROBE_SECONDS: i64 = 60;
 
 /// Largest object that is read into memory.
 const MAX_READ: u64 = 1 << 30;
@@ -510,17 +516,70 @@ impl Store for S3 {
     }
 
     fn probe(&self) -> Result<(), StoreError> {
-        let mut unique = [0; 16];
-        getrandom::fill(&mut unique).map_err(|error| StoreError::Write {
-            path: PROBE.to_owned(),
-            reason: error.to_string(),
-        })?;
-        let path = format!("{PROBE}{:032x}", u128::from_be_bytes(unique));
+        let path = probe_path()?;
         self.runtime.block_on(self.check_conditional(&path))
+    }
+
+    fn probe_lock(&self) -> Result<LockProbe, StoreError> {
+        let Some((mode, _)) = self.lock.clone() else { return Ok(LockProbe::NotAsked) };
+        let path = probe_path()?;
+        let until = Timestamp::now().as_second() + LOCK_PROBE_SECONDS;
+        let lock = Some((mode, DateTime::from_secs(until)));
+        let protection = Protection { lock, legal_hold: false };
+        self.runtime.block_on(async {
+            let (_, version) = self.write(&path, b"locked", &protection).await?;
+            let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(&path));
+            // Without the version only a marker would be put before it.
+            Ok(match delete.set_version_id(version).send().await {
+                Ok(_) => LockProbe::NotEnforced,
+                Err(_) => LockProbe::Enforced,
+            })
+        })
+    }
+
+    fn clock_ahead_seconds(&self) -> Option<i64> {
+        let head = self.client.head_bucket().bucket(&self.bucket).customize();
+        let date = Arc::new(Mutex::new(None));
+        let seen = SeenDate(date.clone());
+        drop(self.runtime.block_on(head.interceptor(seen).send()));
+        let date = date.lock().ok()?.take()?;
+        Some(date - Timestamp::now().as_second())
     }
 
     fn describe(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.prefix).trim_end_matches('/').to_owned()
+    }
+}
+
+/// The name of an object that nobody else has.
+fn probe_path() -> Result<String, StoreError> {
+    let mut unique = [0; 16];
+    getrandom::fill(&mut unique)
+        .map_err(|error| StoreError::Write { path: PROBE.to_owned(), reason: error.to_string() })?;
+    Ok(format!("{PROBE}{:032x}", u128::from_be_bytes(unique)))
+}
+
+/// Takes down the `Date` of an answer, whatever the answer is.
+#[derive(Debug)]
+struct SeenDate(Arc<Mutex<Option<i64>>>);
+
+impl Intercept for SeenDate {
+    fn name(&self) -> &'static str {
+        "date of the answer"
+    }
+
+    fn read_after_transmit(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
+        if let (Some(date), Ok(mut seen)) = (date, self.0.lock()) {
+            *seen = Some(date.secs());
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,8 @@ mod collect;
 mod cosign;
 mod diff;
 mod disclose;
+#[cfg(feature = "pipeline")]
+mod doctor;
 mod export;
 mod frameworks;
 mod generate;
@@ -122,6 +124,9 @@ enum Command {
     /// Write what to do about what fails: words, patches, and a script that tries them
     #[cfg(feature = "pipeline")]
     Remediate(remediate::Arguments),
+    /// Try everything that a run depends on, and seal nothing
+    #[cfg(feature = "pipeline")]
+    Doctor(doctor::Arguments),
     /// Fail when a run that was due is missing, or the archive does not verify; to be run elsewhere
     #[cfg(feature = "pipeline")]
     Watch(watch::Arguments),
@@ -190,6 +195,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Policy(command) => policy::policy(&command, context),
         #[cfg(feature = "pipeline")]
         Command::Remediate(arguments) => remediate::remediate(&arguments, context),
+        #[cfg(feature = "pipeline")]
+        Command::Doctor(arguments) => doctor::doctor(&arguments, context),
         #[cfg(feature = "pipeline")]
         Command::Watch(arguments) => watch::watch(&arguments, context),
         Command::Completions(arguments) => generate::completions(&arguments, context),

@@ -67,10 +67,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
 }
 
 /// A spinner with the current step, on a terminal only.
-struct Display(Option<ProgressBar>);
+pub(super) struct Display(Option<ProgressBar>);
 
 impl Display {
-    fn new(shown: bool) -> Self {
+    pub(super) fn new(shown: bool) -> Self {
         let bar = shown.then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
@@ -82,7 +82,7 @@ impl Display {
         Self(bar)
     }
 
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use affidavit::archive::{self, Encryption, Location, LockMode, Put, S3, Store, StoreError};
+use affidavit::archive::{
+    self, Encryption, Location, LockMode, LockProbe, Put, S3, Store, StoreError,
+};
 use affidavit::config::Config;
 use affidavit::evidence::digest::Digest;
 use affidavit::evidence::layout;
@@ -139,6 +141,29 @@ fn payloads_go_with_their_versions_when_no_lock_holds_them() {
     let head = admin.client.head_object().bucket(LOCKED).key(format!("prune-held/{path}"));
     let hold = admin.runtime.block_on(head.send()).unwrap().object_lock_legal_hold_status;
     assert_eq!(hold, Some(ObjectLockLegalHoldStatus::On));
+}
+
+/// What a store says of its locks proves nothing: one is tried.
+#[test]
+#[ignore = "needs a server and an environment"]
+fn locks_are_tried() {
+    let mut location = location(&endpoint(), &format!("s3://{LOCKED}/tried"));
+    let open = |location: &Location| archive::open(location, Timestamp::now()).unwrap();
+    assert_eq!(open(&location).probe_lock().unwrap(), LockProbe::NotAsked);
+    for mode in [LockMode::Governance, LockMode::Compliance] {
+        location.lock = Some((mode, 1));
+        assert_eq!(open(&location).probe_lock().unwrap(), LockProbe::Enforced);
+    }
+    assert_eq!(paths(&*open(&location)), Vec::<String>::new());
+    let ahead = open(&location).clock_ahead_seconds().unwrap();
+    assert!(ahead.abs() <= 2, "{ahead}");
+    // Takes everything, and gives it away.
+    location.endpoint = Some(server::stub(|_, _| (200, "")));
+    assert_eq!(open(&location).probe_lock().unwrap(), LockProbe::NotEnforced);
+    location.endpoint = Some(endpoint());
+    location.uri = format!("s3://{PLAIN}/tried");
+    let error = open(&location).probe_lock().unwrap_err().to_string();
+    assert!(error.contains("InvalidRequest"), "{error}");
 }
 
 /// A keyring is needed for as long as the newest bundle, so its lock is renewed; no lock is shortened.

@@ -1,0 +1,367 @@
+//! What a run depends on, tried and not asked for: each thing is used as a run would use it, and nothing
+//! is sealed.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::archive::{self, LockProbe, Store};
+use crate::config::{Config, RetentionRule};
+use crate::evidence::instant;
+use crate::evidence::keyring::{CheckedKeyring, KeyStatus};
+use crate::pipeline::{self, Progress};
+use crate::sign;
+use crate::verify::{self, Level, Policy};
+
+/// A difference between two clocks that is told of, in seconds.
+const CLOCK_WARNING: i64 = 5;
+/// One at which bundles of this machine would be dated in the future for others.
+const CLOCK_FAILING: i64 = 300;
+
+/// How something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// A run can rely on it.
+    Ok,
+    /// A run goes on, but somebody should look.
+    Warning,
+    /// A run would fail, or its evidence would be worth less than it says.
+    Failing,
+}
+
+/// Something that was tried.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// What.
+    pub subject: String,
+    /// How it stands.
+    pub health: Health,
+    /// What was seen.
+    pub text: String,
+    /// What to do; empty when it is ok.
+    pub help: String,
+}
+
+/// What was tried, in the order of a run.
+#[derive(Default)]
+struct Lines(Vec<Line>);
+
+impl Lines {
+    fn ok(&mut self, subject: &str, text: impl Into<String>) {
+        self.add(subject, Health::Ok, text, "");
+    }
+
+    fn add(
+        &mut self,
+        subject: &str,
+        health: Health,
+        text: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let (subject, text, help) = (subject.to_owned(), text.into(), help.into());
+        self.0.push(Line { subject, health, text, help });
+    }
+}
+
+/// Tries everything. `now` is the time of the run that is rehearsed.
+#[must_use]
+pub fn examine(config: &Config, now: Timestamp, progress: &dyn Progress) -> Vec<Line> {
+    let mut lines = Lines::default();
+    configuration(&mut lines, config);
+    schedule(&mut lines, config, now);
+    progress.step("trying keys");
+    let keyring = keys(&mut lines, config, now);
+    progress.step("trying the archive");
+    store(&mut lines, config, now, keyring.as_ref());
+    progress.step("rehearsing a run");
+    sources(&mut lines, config, now, progress);
+    tellers(&mut lines, config);
+    lines.0
+}
+
+fn configuration(lines: &mut Lines, config: &Config) {
+    let frameworks: Vec<&str> = config.frameworks.iter().map(|(id, _)| id.as_str()).collect();
+    let text = format!("{} sources, {}", config.sources.len(), frameworks.join(", "));
+    lines.ok("configuration", text);
+    if config.cluster_uid.is_empty()
+        && config
+            .sources
+            .iter()
+            .any(|source| matches!(source.from, crate::config::From::Cluster { .. }))
+    {
+        lines.add(
+            "configuration",
+            Health::Warning,
+            "cluster.uid is not set: evidence of another cluster would not be noticed",
+            "set it to `kubectl get namespace kube-system -o jsonpath={.metadata.uid}`",
+        );
+    }
+    for (prefix, rule) in [("pci-dss", RetentionRule::PciDss), ("hipaa", RetentionRule::Hipaa)] {
+        let applies = frameworks.iter().any(|id| id.starts_with(prefix));
+        let kept = config.retention.as_ref().filter(|retention| retention.prune);
+        if let Some(kept) = kept.filter(|kept| applies && kept.days < rule.days()) {
+            let (days, wanted) = (kept.days, rule.days());
+            lines.add(
+                "retention",
+                Health::Failing,
+                format!("payloads are removed after {days} days, and {prefix} asks for {wanted}"),
+                format!("archive.retention: {{ rule: {}, prune: true }}", rule.as_str()),
+            );
+        }
+    }
+}
+
+fn schedule(lines: &mut Lines, config: &Config, now: Timestamp) {
+    match &config.schedule {
+        None => lines.add(
+            "schedule",
+            Health::Warning,
+            "none: nobody can tell that a run is missing",
+            "set `schedule` to what the CronJob has",
+        ),
+        Some(schedule) => match schedule.next(now) {
+            Some(next) => {
+                let text = format!(
+                    "{} ({}), next due {}",
+                    schedule.cron,
+                    schedule.time_zone,
+                    instant::format(next)
+                );
+                lines.ok("schedule", text);
+            }
+            None => lines.add("schedule", Health::Failing, "it never comes", "correct `schedule`"),
+        },
+    }
+}
+
+fn keys(lines: &mut Lines, config: &Config, now: Timestamp) -> Option<CheckedKeyring> {
+    let signer = pipeline::secrets(config)
+        .and_then(|secrets| Ok(sign::open(&config.keys.signer, &secrets)?))
+        .and_then(|signer| {
+            sign::probe(&config.keys.signer, &*signer)?;
+            Ok(signer)
+        });
+    let id = match signer {
+        Ok(signer) => {
+            let id = signer.public_key().id();
+            lines.ok("signer", format!("key {id} signs"));
+            Some(id)
+        }
+        Err(error) => {
+            lines.add("signer", Health::Failing, error.to_string(), error.help());
+            None
+        }
+    };
+    let keyring = match pipeline::keyring(config, now) {
+        Ok(keyring) => keyring,
+        Err(error) => {
+            lines.add("keyring", Health::Failing, error.to_string(), error.help());
+            return None;
+        }
+    };
+    let version = keyring.keyring.version;
+    let expires = instant::parse(&keyring.keyring.expires).unwrap_or(now);
+    let days = expires.duration_since(now).as_secs() / 86_400;
+    let renew = "make a new version with the root keys: `affidavit keys rotate`";
+    let text = format!("version {version}, expires {}", keyring.keyring.expires);
+    if expires < now {
+        lines.add("keyring", Health::Failing, text, renew);
+    } else if days < i64::from(crate::alert::SOON_DAYS) {
+        lines.add("keyring", Health::Warning, text, renew);
+    } else {
+        lines.ok("keyring", text);
+    }
+    if let Some(id) = id {
+        let known = keyring.signer(id).map(|(signer, _)| signer.status);
+        if known != Some(KeyStatus::Active) {
+            let text = format!("key {id} may not sign: the keyring does not know it as active");
+            lines.add("keyring", Health::Failing, text, renew);
+        }
+    }
+    // Who takes the machine must not be able to make a keyring of his own.
+    let roots = fs::read_dir(config.keys.keyring.parent().unwrap_or(&config.keys.keyring));
+    let online: Vec<String> = roots
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.starts_with("root") && name.ends_with(".pem"))
+        .collect();
+    if !online.is_empty() {
+        let text = format!("beside the keyring lies {}", online.join(", "));
+        lines.add("root keys", Health::Warning, text, "take private root keys offline");
+    }
+    Some(keyring)
+}
+
+fn store(lines: &mut Lines, config: &Config, now: Timestamp, keyring: Option<&CheckedKeyring>) {
+    let store = match archive::open(&config.archive, now) {
+        Ok(store) => store,
+        Err(error) => {
+            lines.add("archive", Health::Failing, error.to_string(), error.help());
+            return;
+        }
+    };
+    match store.probe() {
+        Ok(()) => lines.ok("archive", format!("{} takes a name once only", store.describe())),
+        Err(error) => {
+            lines.add("archive", Health::Failing, error.to_string(), error.help());
+            return;
+        }
+    }
+    match store.probe_lock() {
+        Ok(LockProbe::NotAsked) => {}
+        Ok(LockProbe::Enforced) => {
+            lines.ok(
+                "retention",
+                "a locked object could not be removed (its lock ends in a minute)",
+            );
+        }
+        Ok(LockProbe::NotEnforced) => lines.add(
+            "retention",
+            Health::Failing,
+            "the store took a lock and let the object be removed all the same",
+            "use a store that enforces Object Lock",
+        ),
+        Err(error) => lines.add(
+            "retention",
+            Health::Failing,
+            error.to_string(),
+            "make the bucket with Object Lock, and allow s3:PutObjectRetention",
+        ),
+    }
+    if let Some(ahead) = store.clock_ahead_seconds() {
+        clock(lines, "the archive's server", ahead);
+    }
+    let Some(keyring) = keyring else { return };
+    chain(lines, &*store, config, now, keyring);
+}
+
+fn clock(lines: &mut Lines, whose: &str, ahead: i64) {
+    let text = match ahead {
+        0 => format!("agrees with {whose}"),
+        ahead if ahead > 0 => format!("{ahead} s behind {whose}"),
+        ahead => format!("{} s ahead of {whose}", -ahead),
+    };
+    let health = match ahead.abs() {
+        ..=CLOCK_WARNING => Health::Ok,
+        ..CLOCK_FAILING => Health::Warning,
+        _ => Health::Failing,
+    };
+    let help = if health == Health::Ok { "" } else { "synchronise the clock (NTP)" };
+    lines.add("clock", health, text, help);
+}
+
+fn chain(
+    lines: &mut Lines,
+    store: &dyn Store,
+    config: &Config,
+    now: Timestamp,
+    keyring: &CheckedKeyring,
+) {
+    let roots =
+        pipeline::roots(config, now).unwrap_or_else(|_| keyring.root_ids().into_iter().collect());
+    let policy = Policy { deep: false, ..Policy::new(roots.into_iter().collect(), now) };
+    let verdict = match verify::verify(store, &policy) {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            let help = "allow to list and to read the archive";
+            lines.add("chain", Health::Failing, error.to_string(), help);
+            return;
+        }
+    };
+    let size = verdict.checked.statements;
+    if size == 0 {
+        lines.ok("chain", "empty: the first run begins it");
+        return;
+    }
+    let errors = verdict.findings.iter().filter(|finding| finding.level == Level::Error);
+    let mut faults: BTreeMap<&str, String> = BTreeMap::new();
+    for finding in errors {
+        faults.entry(finding.code.name()).or_insert_with(|| finding.object.clone());
+    }
+    if faults.is_empty() {
+        lines.ok("chain", format!("{size} bundles verify"));
+    }
+    for (code, object) in faults {
+        let health = match code {
+            // What the next run puts right.
+            "STALE_HEAD" | "HEAD_ROLLED_BACK" | "UNSIGNED_CLAIM" | "CHECKPOINT_MISSING" => {
+                Health::Warning
+            }
+            _ => Health::Failing,
+        };
+        lines.add("chain", health, format!("{code} at {object}"), "`affidavit verify` says more");
+    }
+}
+
+fn sources(lines: &mut Lines, config: &Config, now: Timestamp, progress: &dyn Progress) {
+    let rehearsal = match pipeline::rehearse(config, now, progress) {
+        Ok(rehearsal) => rehearsal,
+        Err(error) => {
+            lines.add("run", Health::Failing, error.to_string(), error.help());
+            return;
+        }
+    };
+    for (name, standing, detail, findings) in rehearsal.sources {
+        let subject = format!("source {name}");
+        if standing == "ok" {
+            lines.ok(&subject, format!("{findings} findings"));
+        } else {
+            let help = "look after it, or a run seals this gap";
+            lines.add(&subject, Health::Warning, format!("{standing}: {detail}"), help);
+        }
+    }
+    if let Some(ahead) = rehearsal.clock_ahead_seconds {
+        clock(lines, "the cluster", ahead);
+    }
+}
+
+/// Those that hold a secret are looked at, and not written to: people would be told of nothing.
+fn tellers(lines: &mut Lines, config: &Config) {
+    let notify = &config.notify;
+    if notify.is_empty() {
+        lines.add(
+            "notify",
+            Health::Warning,
+            "nobody is told when a run fails",
+            "set `notify`, and run `affidavit watch` elsewhere",
+        );
+        return;
+    }
+    for webhook in &notify.webhooks {
+        let subject = format!("webhook {}", webhook.name);
+        match &webhook.address {
+            crate::config::Address::File(path) => match fs::read_to_string(path) {
+                Ok(text) if text.trim().starts_with("http") => {
+                    lines.ok(&subject, "its address can be read; no message was sent");
+                }
+                Ok(_) => lines.add(
+                    &subject,
+                    Health::Failing,
+                    "its file holds no address",
+                    "mend the file",
+                ),
+                Err(error) => {
+                    let text = format!("{}: {error}", path.display());
+                    lines.add(&subject, Health::Failing, text, "mount the file");
+                }
+            },
+            crate::config::Address::Url(_) => lines.ok(&subject, "no message was sent"),
+        }
+    }
+    if let Some(path) = &notify.textfile {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(std::path::Path::new("."));
+        match tempfile::tempfile_in(folder) {
+            Ok(_) => lines.ok("textfile", format!("{} can be written", path.display())),
+            Err(error) => {
+                let text = format!("{}: {error}", folder.display());
+                lines.add("textfile", Health::Failing, text, "make the folder writable");
+            }
+        }
+    }
+}

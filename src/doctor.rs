@@ -187,8 +187,9 @@ fn keys(lines: &mut Lines, config: &Config, now: Timestamp) -> Option<CheckedKey
         .into_iter()
         .flatten()
         .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "pem"))
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.starts_with("root") && name.ends_with(".pem"))
+        .filter(|name| name.starts_with("root"))
         .collect();
     if !online.is_empty() {
         let text = format!("beside the keyring lies {}", online.join(", "));
@@ -246,10 +247,12 @@ fn clock(lines: &mut Lines, whose: &str, ahead: i64) {
         ahead if ahead > 0 => format!("{ahead} s behind {whose}"),
         ahead => format!("{} s ahead of {whose}", -ahead),
     };
-    let health = match ahead.abs() {
-        ..=CLOCK_WARNING => Health::Ok,
-        ..CLOCK_FAILING => Health::Warning,
-        _ => Health::Failing,
+    let health = if ahead.abs() < CLOCK_WARNING {
+        Health::Ok
+    } else if ahead.abs() < CLOCK_FAILING {
+        Health::Warning
+    } else {
+        Health::Failing
     };
     let help = if health == Health::Ok { "" } else { "synchronise the clock (NTP)" };
     lines.add("clock", health, text, help);

@@ -66,6 +66,8 @@ pub mod seal;
 pub mod pipeline;
 #[cfg(feature = "pipeline")]
 pub mod doctor;
+#[cfg(feature = "pipeline")]
+pub mod serve;
 
 // Shell.
 #[cfg(feature = "cli")]

@@ -248,8 +248,18 @@ pub fn run_and_tell(
     (result, untold)
 }
 
+/// End of the newest bundle's period in the configured archive; `None` where there is none.
+#[must_use]
+pub fn newest_end(config: &Config, now: Timestamp) -> Option<Timestamp> {
+    let store = archive::open(&config.archive, now).ok()?;
+    let seq = disclose::size(&*store).ok()?.checked_sub(1)?;
+    let statement = Statement::parse(&store.read(&layout::statement(seq)).ok()?).ok()?;
+    instant::parse(&statement.predicate.time.period_end)
+}
+
 /// How the chain in the configured archive stands; `None` where nothing can be read.
-fn standing(config: &Config, now: Timestamp) -> Option<Standing> {
+#[must_use]
+pub fn standing(config: &Config, now: Timestamp) -> Option<Standing> {
     let store = archive::open(&config.archive, now).ok()?;
     let seq = disclose::size(&*store).ok()?.checked_sub(1)?;
     let bundle = Bundle::read_without_findings(&*store, seq, &[]).ok()?;

@@ -116,6 +116,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("doctor", &["alert", "archive", "config", "evidence", "pipeline", "sign", "verify"]),
+    ("serve", &["archive", "collect", "config", "evidence", "notify", "pipeline"]),
     // Shell.
     ("exit", &[]),
     ("output", &["exit"]),
@@ -145,6 +146,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sample",
             "scanner",
             "sealed",
+            "serve",
             "sign",
             "verify",
         ],

@@ -38,6 +38,7 @@ sources: [{ name: a, scanner: trivy, files: [x], max_age: 1d, expect_files: 2, t
 waivers: [w]
 attestations: [a]
 notify: { webhooks: [{ name: x, url_file: f, format: teams, on: [failed, stale], link: l }, { url: 'https://a' }], pushgateway: 'http://p', textfile: t, events: true, expiring_within: 14d }
+serve: { listen: '0.0.0.0:9090', jitter: 5m, catch_up: skip, lease: { namespace: ns, name: lease } }
 ";
     assert_eq!(both(all), (true, true));
 }
@@ -130,6 +131,8 @@ fn both_refuse_the_same_mistakes() {
         ("organisation:", "notify: { webhooks: [{ url: a, url_file: b }] }\norganisation:"),
         ("organisation:", "notify: { webhooks: [{ url: 'ftp://a' }] }\norganisation:"),
         ("organisation:", "notify: { webhooks: [{ url: 'http://a', on: [fail] }] }\norganisation:"),
+        ("organisation:", "serve: { catch_up: never }\norganisation:"),
+        ("organisation:", "serve: { jitter: some }\norganisation:"),
         ("organisation:", "notify: { expiring_within: 3h }\norganisation:"),
     ] {
         let bad = good.replace(part, replacement);

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod cluster;
+mod lease;
 mod moody;
 mod open_reports;
 mod scanners;

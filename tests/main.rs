@@ -66,6 +66,8 @@ mod sealing;
 #[cfg(feature = "pipeline")]
 mod watch;
 #[cfg(feature = "pipeline")]
+mod serve;
+#[cfg(feature = "pipeline")]
 mod signed_report;
 #[cfg(feature = "pipeline")]
 mod signers;

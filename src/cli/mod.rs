@@ -27,6 +27,8 @@ mod report;
 #[cfg(feature = "pipeline")]
 mod run;
 mod sample;
+#[cfg(feature = "pipeline")]
+mod serve;
 mod timestamp;
 mod trust;
 mod verify;
@@ -124,6 +126,9 @@ enum Command {
     /// Write what to do about what fails: words, patches, and a script that tries them
     #[cfg(feature = "pipeline")]
     Remediate(remediate::Arguments),
+    /// Run on the configured schedule until told to end
+    #[cfg(feature = "pipeline")]
+    Serve(serve::Arguments),
     /// Try everything that a run depends on, and seal nothing
     #[cfg(feature = "pipeline")]
     Doctor(doctor::Arguments),
@@ -195,6 +200,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Policy(command) => policy::policy(&command, context),
         #[cfg(feature = "pipeline")]
         Command::Remediate(arguments) => remediate::remediate(&arguments, context),
+        #[cfg(feature = "pipeline")]
+        Command::Serve(arguments) => serve::serve(&arguments, context),
         #[cfg(feature = "pipeline")]
         Command::Doctor(arguments) => doctor::doctor(&arguments, context),
         #[cfg(feature = "pipeline")]

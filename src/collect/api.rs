@@ -372,6 +372,17 @@ impl Api {
     }
 }
 
+/// A client for what is no list of objects.
+///
+/// # Errors
+/// [`ApiError::Access`].
+pub async fn client(access: &Access) -> Result<kube::Client, ApiError> {
+    let mut config = find(access).await?;
+    config.read_timeout = Some(Duration::from_secs(access.timeout_seconds));
+    config.write_timeout = Some(Duration::from_secs(access.timeout_seconds));
+    kube::Client::try_from(config).map_err(|error| ApiError::Access(deepest(&error)))
+}
+
 async fn find(access: &Access) -> Result<kube::Config, ApiError> {
     let options = KubeConfigOptions { context: access.context.clone(), ..Default::default() };
     let failed = |error: &(dyn std::error::Error + 'static)| ApiError::Access(deepest(error));

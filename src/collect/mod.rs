@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-pub use api::{Api, ApiError};
+pub use api::{Api, ApiError, client};
 pub use cluster::ClusterError;
 
 use crate::checks::{self, CheckError, Engine};

@@ -3,6 +3,7 @@
 mod notify;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -66,6 +67,17 @@ struct Written {
     attestations: Vec<PathBuf>,
     #[serde(default)]
     notify: WrittenNotify,
+    #[serde(default)]
+    serve: WrittenServe,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenServe {
+    listen: Option<SocketAddr>,
+    jitter: Option<String>,
+    catch_up: CatchUp,
+    lease: Option<Lease>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -228,7 +240,47 @@ pub struct Config {
     pub attestations: Vec<PathBuf>,
     /// Whom to tell how runs end.
     pub notify: Notify,
+    /// The long-lived process.
+    pub serve: Serve,
 }
+
+/// The long-lived process (`affidavit serve`).
+#[derive(Clone, Debug)]
+pub struct Serve {
+    /// Where health and metrics are served.
+    pub listen: SocketAddr,
+    /// Most seconds by which a run is put off, so that many clusters do not run at once.
+    pub jitter_seconds: u64,
+    /// What becomes of a run that was due while no process was there.
+    pub catch_up: CatchUp,
+    /// By which one of several processes leads.
+    pub lease: Option<Lease>,
+}
+
+/// What becomes of runs that were due while no process was there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CatchUp {
+    /// One run at once; it declares the gap.
+    #[default]
+    Run,
+    /// Nothing until the next due time; that run declares the gap.
+    Skip,
+}
+
+/// A Lease object.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Where health and metrics are served, unless the configuration says otherwise: on loopback, which
+/// nobody else reaches.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// How long payloads are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -482,6 +534,27 @@ impl Written {
             waivers: self.waivers.iter().map(|path| resolve(path)).collect(),
             attestations: self.attestations.iter().map(|path| resolve(path)).collect(),
             notify: self.notify.mean(folder)?,
+            serve: self.serve.mean()?,
+        })
+    }
+}
+
+impl WrittenServe {
+    fn mean(self) -> Result<Serve, Fault> {
+        let jitter_seconds = match self.jitter.as_deref() {
+            None => 0,
+            Some(text) => parse_duration(text)
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .ok_or_else(|| {
+                    let reason = "a number with s, m, h or d, like 5m".to_owned();
+                    ("serve.jitter".to_owned(), reason)
+                })?,
+        };
+        Ok(Serve {
+            listen: self.listen.unwrap_or(LISTEN),
+            jitter_seconds,
+            catch_up: self.catch_up,
+            lease: self.lease,
         })
     }
 }

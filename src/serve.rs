@@ -1,0 +1,416 @@
+//! The same run on a schedule, as a long-lived process: one leader, runs that were missed caught up with,
+//! health and metrics over HTTP and nothing else.
+//!
+//! The order of bundles never depends on who leads: two processes that both believe to lead race for one
+//! place in the chain, and one of them wins it. The lease only saves the work.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
+use kube_lease_manager::LeaseManagerBuilder;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::collect;
+use crate::config::{CatchUp, Config, Lease};
+use crate::evidence::instant;
+use crate::notify::{Ended, metrics};
+use crate::pipeline::{self, Progress, RunOutcome};
+
+/// Longest time that a waiting process looks at the clock again: clocks are set, and machines sleep.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Pause before a run that failed is tried again; doubled each time, up to [`MAX_PAUSE`].
+const PAUSE: Duration = Duration::from_mins(1);
+const MAX_PAUSE: Duration = Duration::from_mins(15);
+
+/// Seconds for which a lease holds without being renewed, and before whose end it is renewed.
+const LEASE_SECONDS: u64 = 30;
+const LEASE_GRACE_SECONDS: u64 = 10;
+
+/// Time for a client to send its request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why it ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// There is nothing to wait for.
+    #[error("there is no schedule that comes again")]
+    NoSchedule,
+    /// The address cannot be listened at.
+    #[error("could not listen at {address}: {reason}")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// Why.
+        reason: String,
+    },
+    /// The lease cannot be used.
+    #[error("lease {name}: {reason}")]
+    Lease {
+        /// `namespace/name`.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The system refuses what a process needs.
+    #[error("{0}")]
+    System(String),
+}
+
+/// Is told what happens, in lines for a log.
+pub type Log = dyn Fn(&str) + Send + Sync;
+
+/// What the loop and the answers share.
+#[derive(Default)]
+struct State {
+    /// Could the archive and the keys be used?
+    is_ready: bool,
+    is_leader: bool,
+    running: bool,
+    ended: Option<Ended>,
+    runs: u64,
+    failures: u64,
+    exposition: String,
+}
+
+struct Service {
+    config: Config,
+    log: Box<Log>,
+    state: Mutex<State>,
+}
+
+impl Service {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, text: &str) {
+        (self.log)(&format!("{} {text}", instant::format(Timestamp::now())));
+    }
+}
+
+/// Serves until the process is told to end (SIGTERM or SIGINT). A run that is under way is finished; a
+/// second signal does not wait for it.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn serve(config: Config, log: Box<Log>) -> Result<(), ServeError> {
+    let schedule = config.schedule.as_ref().ok_or(ServeError::NoSchedule)?;
+    schedule.next(Timestamp::now()).ok_or(ServeError::NoSchedule)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| ServeError::System(error.to_string()))?;
+    let service = Arc::new(Service { config, log, state: Mutex::default() });
+    let result = runtime.block_on(serve_until_told(&service));
+    // What still holds a connection is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn serve_until_told(service: &Arc<Service>) -> Result<(), ServeError> {
+    let address = service.config.serve.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| ServeError::Listen { address, reason: error.to_string() })?;
+    let at = listener.local_addr().unwrap_or(address);
+    service.say(&format!("listening at http://{at}"));
+    tokio::spawn(answer(listener, service.clone()));
+
+    let system = |error: std::io::Error| ServeError::System(error.to_string());
+    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+    let (stop, stopped) = watch::channel(false);
+    let working = work(service.clone(), stopped);
+    tokio::pin!(working);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            result = &mut working => return result,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if told || !service.state().running {
+            service.say("told to end");
+            // The lease is given back when the work ends; it waits for nothing else now.
+            stop.send_replace(true);
+            return if told { Ok(()) } else { working.await };
+        }
+        told = true;
+        service.say("told to end: the run under way is finished first");
+        stop.send_replace(true);
+    }
+}
+
+/// Waits for due times and runs, while this process leads.
+async fn work(service: Arc<Service>, mut stop: watch::Receiver<bool>) -> Result<(), ServeError> {
+    let lease = match &service.config.serve.lease {
+        Some(lease) => Some(take_part(&service, lease).await?),
+        None => None,
+    };
+    let Some(schedule) = service.config.schedule.clone() else {
+        return Err(ServeError::NoSchedule);
+    };
+    prepare(&service).await;
+    // Up to where due times are dealt with: what came before the newest bundle is.
+    let mut dealt_with = match service.config.serve.catch_up {
+        CatchUp::Skip => Timestamp::now(),
+        CatchUp::Run => newest(&service).await.unwrap_or_else(Timestamp::now),
+    };
+    let mut pause = PAUSE;
+    while !*stop.borrow() {
+        let leads = lease.as_ref().is_none_or(|(leads, _)| *leads.borrow());
+        service.state().is_leader = leads;
+        let Some(due) = schedule.next(dealt_with) else { return Err(ServeError::NoSchedule) };
+        let now = Timestamp::now();
+        let from = due.checked_add(jitter(&service.config, due)).unwrap_or(due);
+        if leads && from <= now {
+            // Another may have led and run meanwhile; then nothing is due any more.
+            if let Some(newest) = newest(&service).await.filter(|newest| *newest >= due) {
+                dealt_with = newest;
+                continue;
+            }
+            if run(&service, due).await {
+                pause = PAUSE;
+                dealt_with = now;
+            } else {
+                service.say(&format!("trying again in {} s", pause.as_secs()));
+                sleep(pause, &mut stop).await;
+                pause = (pause * 2).min(MAX_PAUSE);
+            }
+            continue;
+        }
+        let left = Duration::try_from(from.duration_since(now)).unwrap_or_default();
+        sleep(left.clamp(Duration::from_millis(100), LOOK), &mut stop).await;
+    }
+    if let Some((leads, task)) = lease {
+        // Without a listener it gives the lease back.
+        drop(leads);
+        drop(tokio::time::timeout(Duration::from_secs(5), task).await);
+    }
+    Ok(())
+}
+
+async fn sleep(time: Duration, stop: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        _ = stop.changed() => {}
+    }
+}
+
+/// A part of the configured jitter that depends on the chain and the due time alone: many clusters that
+/// run at the same hour spread, and one of them is punctual in its own way.
+fn jitter(config: &Config, due: Timestamp) -> jiff::SignedDuration {
+    let seconds = config.serve.jitter_seconds;
+    let text = format!("{} {}", config.origin, due.as_second());
+    let digest = crate::evidence::digest::Digest::of(text.as_bytes());
+    let number =
+        digest.as_bytes().iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let share = number.checked_rem(seconds + 1).unwrap_or(0);
+    jiff::SignedDuration::from_secs(i64::try_from(share).unwrap_or(0))
+}
+
+type Part = (
+    watch::Receiver<bool>,
+    tokio::task::JoinHandle<kube_lease_manager::Result<kube_lease_manager::LeaseManager>>,
+);
+
+async fn take_part(service: &Service, lease: &Lease) -> Result<Part, ServeError> {
+    let name = format!("{}/{}", lease.namespace, lease.name);
+    let failed = |reason: String| ServeError::Lease { name: name.clone(), reason };
+    let client = collect::client(&service.config.access).await;
+    let client = client.map_err(|error| failed(error.to_string()))?;
+    let identity =
+        std::env::var("POD_NAME").unwrap_or_else(|_| format!("process-{}", std::process::id()));
+    let manager = LeaseManagerBuilder::new(client, &lease.name)
+        .with_namespace(&lease.namespace)
+        .with_identity(identity)
+        .with_duration(LEASE_SECONDS)
+        .with_grace(LEASE_GRACE_SECONDS)
+        .build()
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(manager.watch().await)
+}
+
+/// Work that blocks, apart from the answers.
+async fn apart<T: Send + 'static>(
+    service: &Arc<Service>,
+    work: impl FnOnce(&Service) -> T + Send + 'static,
+) -> Option<T> {
+    let service = service.clone();
+    tokio::task::spawn_blocking(move || work(&service)).await.ok()
+}
+
+/// Keys and archive, as a run will use them; what the archive holds is told from the first moment.
+async fn prepare(service: &Arc<Service>) {
+    let ready = apart(service, |service| {
+        let now = Timestamp::now();
+        let keys =
+            pipeline::keyring(&service.config, now).map(drop).map_err(|error| error.to_string());
+        let store = crate::archive::open(&service.config.archive, now);
+        let store = store.and_then(|store| store.probe()).map_err(|error| error.to_string());
+        let standing = pipeline::standing(&service.config, now).unwrap_or_default();
+        service.state().exposition = metrics::exposition(&standing, None);
+        keys.and(store)
+    });
+    match ready.await {
+        Some(Ok(())) => service.state().is_ready = true,
+        Some(Err(error)) => service.say(&format!("not ready: {error}")),
+        None => service.say("not ready"),
+    }
+}
+
+/// End of the newest bundle's period.
+async fn newest(service: &Arc<Service>) -> Option<Timestamp> {
+    apart(service, |service| pipeline::newest_end(&service.config, Timestamp::now())).await?
+}
+
+struct Silent;
+
+impl Progress for Silent {
+    fn step(&self, _: &str) {}
+}
+
+/// Runs once; did it seal a bundle?
+async fn run(service: &Arc<Service>, due: Timestamp) -> bool {
+    service.say(&format!("running: due {}", instant::format(due)));
+    service.state().running = true;
+    let at = Timestamp::now();
+    let ran = apart(service, move |service| {
+        let (result, untold) = pipeline::run_and_tell(&service.config, at, false, &Silent);
+        for reason in untold {
+            service.say(&format!("not told: {reason}"));
+        }
+        let sealed = result.is_ok();
+        match &result {
+            Ok(outcome) => service.say(&sentence(outcome)),
+            Err(error) => service.say(&format!("sealed nothing: {error}")),
+        }
+        let standing = pipeline::standing(&service.config, at).unwrap_or_default();
+        let standing = match &result {
+            Ok(_) => standing,
+            Err(error) => {
+                let (cluster, origin) = (&service.config.cluster, &service.config.origin);
+                standing.failed(cluster, origin, at, &error.to_string())
+            }
+        };
+        let ended = Ended { at, sealed };
+        let mut state = service.state();
+        state.exposition = metrics::exposition(&standing, Some(ended));
+        state.ended = Some(ended);
+        state.runs += 1;
+        state.failures += u64::from(!sealed);
+        state.is_ready = sealed;
+        sealed
+    });
+    let sealed = ran.await.unwrap_or_else(|| {
+        service.say("sealed nothing: the run ended in a fault of the program");
+        false
+    });
+    service.state().running = false;
+    sealed
+}
+
+fn sentence(outcome: &RunOutcome) -> String {
+    let not_ok = outcome.sources.iter().filter(|(_, standing, ..)| standing != "ok").count();
+    format!(
+        "sealed {}#{} with {} findings; {not_ok} of {} sources are not in order",
+        outcome.origin,
+        outcome.seq,
+        outcome.findings,
+        outcome.sources.len()
+    )
+}
+
+async fn answer(listener: TcpListener, service: Arc<Service>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Too many open files, for one: it passes.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            continue;
+        };
+        let service = service.clone();
+        tokio::spawn(async move {
+            let respond = service_fn(move |request| {
+                let response = response(&service, &request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            // A client that goes away or sends nonsense is its own affair.
+            drop(
+                http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(PATIENCE)
+                    .serve_connection(TokioIo::new(stream), respond)
+                    .await,
+            );
+        });
+    }
+}
+
+fn response(service: &Service, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    const PLAIN: &str = "text/plain; charset=utf-8";
+    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let state = service.state();
+    let (status, kind, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/readyz") if state.is_ready => {
+            (StatusCode::OK, PLAIN, "ok\n".to_owned())
+        }
+        (&Method::GET | &Method::HEAD, "/readyz") => {
+            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "not ready: see the log\n".to_owned())
+        }
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            (StatusCode::OK, OPENMETRICS, exposition(&state))
+        }
+        (_, "/healthz" | "/readyz" | "/metrics") => {
+            (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".to_owned())
+        }
+        _ => (StatusCode::NOT_FOUND, PLAIN, "not found\n".to_owned()),
+    };
+    drop(state);
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The chain's metrics and those of this process.
+fn exposition(state: &State) -> String {
+    let mut text = state.exposition.trim_end_matches("# EOF\n").to_owned();
+    for (name, help, value) in [
+        ("serve_leader", "Does this process lead (1) or wait (0)", u64::from(state.is_leader)),
+        ("serve_running", "Is a run under way", u64::from(state.running)),
+    ] {
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "# HELP affidavit_{name} {help}.\n# TYPE affidavit_{name} gauge\naffidavit_{name} {value}\n"
+        );
+    }
+    for (name, help, value) in [
+        ("serve_runs", "Runs of this process", state.runs),
+        ("serve_failures", "Runs of this process that sealed nothing", state.failures),
+    ] {
+        let _ = write!(
+            text,
+            "# HELP affidavit_{name} {help}.\n# TYPE affidavit_{name} counter\naffidavit_{name}_total {value}\n"
+        );
+    }
+    text.push_str("# EOF\n");
+    text
+}

@@ -2,6 +2,7 @@
 //! with which permissions, and whether the server agrees.
 
 mod agreement;
+mod chart;
 mod cluster;
 mod lease;
 mod moody;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::proxy::read_request;
 
-/// Of `admin`, `writer` and `reader`.
+/// Of `admin`, `writer`, `keeper` and `reader`.
 pub const SECRET_KEY: &str = "contract-secret";
 
 /// A running SeaweedFS; stopped when dropped.
@@ -44,6 +44,8 @@ impl Weed {
         let identities = serde_json::json!({ "identities": [
             identity("admin", &["Admin", "Read", "Write", "List", "Tagging"]),
             identity("writer", &["Read", "Write", "List"]),
+            // Who may also set locks.
+            identity("keeper", &["Read", "Write", "List", "PutObjectRetention"]),
             identity("reader", &["Read", "List"]),
         ] });
         fs::write(folder.path().join("s3.json"), identities.to_string()).unwrap();

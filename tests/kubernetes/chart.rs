@@ -1,0 +1,300 @@
+//! The Helm chart on the real API server: what it makes is taken, the CronJob controller makes a Job of
+//! it, and what the pod would do is done here, with the pod's arguments, files, environment and token.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::cluster::Cluster;
+use crate::command::{affidavit, done};
+use crate::contract::server::{self, SECRET_KEY, Weed};
+
+const ORIGIN: &str = "evidence.example.com/prod";
+const NAMESPACE: &str = "affidavit";
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kubernetes/chart")
+}
+
+/// `None` where Helm is not installed; in CI it must be.
+fn helm(arguments: &[&str]) -> Option<Output> {
+    let folder = std::env::var_os("AFFIDAVIT_PRODUCTION").map(PathBuf::from).or_else(|| {
+        Some(Path::new(&std::env::var_os("HOME")?).join(".cache/affidavit/production"))
+    });
+    let program = folder?.join("bin/helm");
+    if !program.is_file() {
+        assert!(std::env::var_os("CI").is_none(), "run .ci/production");
+        eprintln!("SKIPPED: helm is not installed (.ci/production installs it)");
+        return None;
+    }
+    Some(Command::new(program).args(arguments).output().unwrap())
+}
+
+/// What the chart makes with these values, as `helm install` would send it.
+fn made(values: &[&str]) -> Option<String> {
+    let chart = chart();
+    let start = ["template", "evidence", chart.to_str().unwrap(), "--kube-version", "1.36.3"];
+    let place = ["--namespace", NAMESPACE];
+    Some(done(&helm(&[&start, &place[..], values].concat())?))
+}
+
+fn documents(yaml: &str) -> Vec<Value> {
+    yaml.split("\n---\n")
+        .map(|text| serde_saphyr::from_str::<Value>(text.trim_start_matches("---\n")).unwrap())
+        .filter(|value| !value.is_null())
+        .collect()
+}
+
+const EVERYTHING: [&str; 2] = [
+    "--set",
+    "mode=serve,rbac.reports=true,prometheusRule.enabled=true,podMonitor.enabled=true,dashboard.enabled=true,config.time_zone=Europe/Berlin",
+];
+
+#[test]
+fn the_chart_is_sound_and_refuses_what_cannot_be_meant() {
+    let chart = chart();
+    let Some(lint) = helm(&["lint", "--strict", chart.to_str().unwrap()]) else { return };
+    done(&lint);
+    for (values, said) in [
+        ("mode=daemon", "mode"),
+        ("config.schedule=daily", "schedule"),
+        ("image.digest=latest", "digest"),
+        ("config.keys.signer=x", "config"),
+        ("keys.secret=", "secret"),
+        ("imag.tag=1", "imag"),
+    ] {
+        let arguments = ["template", "e", chart.to_str().unwrap(), "--kube-version", "1.36.3"];
+        let output = helm(&[&arguments[..], &["--set", values]].concat()).unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(said), "{values}: {error}");
+    }
+    // What is configured is a configuration, in both modes, and of every permission there is one role.
+    for values in [&[][..], &EVERYTHING] {
+        let objects = documents(&made(values).unwrap());
+        let config = objects.iter().find(|object| object["data"]["affidavit.yaml"].is_string());
+        let text = config.unwrap()["data"]["affidavit.yaml"].as_str().unwrap();
+        let folder = Path::new("/etc/affidavit/config");
+        let config = affidavit::config::Config::parse(text, Path::new("affidavit.yaml"), folder);
+        let config = config.unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert!(config.notify.events);
+        assert_eq!(config.serve.lease.is_some(), !values.is_empty());
+    }
+    let shipped = fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kubernetes/collector-rbac.yaml"),
+    )
+    .unwrap();
+    let rules = |objects: &[Value], name: &str| -> Vec<Value> {
+        let role = objects.iter().find(|object| {
+            object["kind"] == "ClusterRole"
+                && object["metadata"]["name"].as_str().unwrap().ends_with(name)
+        });
+        role.unwrap()["rules"].as_array().unwrap().clone()
+    };
+    let (plain, ours) = (documents(&shipped), documents(&made(&EVERYTHING).unwrap()));
+    for name in ["collector", "reports"] {
+        assert_eq!(rules(&ours, name), rules(&plain, name), "{name}");
+    }
+}
+
+/// Definitions that are in no cluster by themselves; their fields are not looked at.
+fn definition(kind: &str, plural: &str) -> String {
+    format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+         metadata: {{ name: {plural}.monitoring.coreos.com }}\nspec:\n  group: monitoring.coreos.com\n  \
+         names: {{ kind: {kind}, plural: {plural} }}\n  scope: Namespaced\n  versions:\n  \
+         - name: v1\n    served: true\n    storage: true\n    \
+         schema: {{ openAPIV3Schema: {{ type: object, x-kubernetes-preserve-unknown-fields: true }} }}\n"
+    )
+}
+
+#[test]
+fn a_run_in_the_cluster_archives_to_s3_with_retention() {
+    let (Some(binary), Some(_)) = (server::weed(), made(&[])) else { return };
+    let Some(mut cluster) = Cluster::start() else { return };
+    cluster.start_controllers();
+    let weed = Weed::start(&binary);
+    make_bucket(&weed.endpoint);
+    cluster.apply(&format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n  \
+         labels: {{ pod-security.kubernetes.io/enforce: restricted }}\n"
+    ));
+    for (kind, plural) in [("PrometheusRule", "prometheusrules"), ("PodMonitor", "podmonitors")] {
+        cluster.apply(&definition(kind, plural));
+        let name = format!("crd/{plural}.monitoring.coreos.com");
+        cluster.run(&["wait", "--for=condition=Established", "--timeout=60s", &name]);
+    }
+    // Everything at once is taken too, field by field.
+    let everything = made(&EVERYTHING).unwrap();
+    let strict = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
+    done(&cluster.kubectl(&strict, &everything));
+
+    // As the notes say: keys, a secret, a config map.
+    let folder = tempfile::tempdir().unwrap();
+    done(&affidavit(folder.path(), &["init", ".", "--keys-only", "--origin", ORIGIN]));
+    let file = |name: &str, path: &str| {
+        format!("--from-file={name}={}", folder.path().join("keys").join(path).display())
+    };
+    let secret = ["create", "secret", "generic", "affidavit-keys", "-n", NAMESPACE];
+    let (log, disclosure) =
+        (file("log.pem", "log.pem"), file("disclosure.secret", "disclosure.secret"));
+    cluster.run(&[&secret[..], &[&log, &disclosure]].concat());
+    let keyring = format!("--from-file={}", folder.path().join("keys/keyring").display());
+    cluster.run(&["create", "configmap", "affidavit-keyring", "-n", NAMESPACE, &keyring]);
+
+    let uid = cluster.run(&["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"]);
+    let values = folder.path().join("values.yaml");
+    let text = format!(
+        "config:\n  cluster: {{ name: prod, uid: {uid} }}\n  origin: {ORIGIN}\n  schedule: '* * * * *'\n  \
+         frameworks: [cis-kubernetes@1.12]\n  archive:\n    uri: s3://evidence/prod\n    endpoint: '{}'\n    \
+         path_style: true\n    region: us-east-1\n    retention: {{ rule: pci-dss }}\n    \
+         object_lock: {{ mode: governance }}\nenv:\n\
+         - {{ name: AWS_ACCESS_KEY_ID, value: keeper }}\n- {{ name: AWS_SECRET_ACCESS_KEY, value: {SECRET_KEY} }}\n",
+        weed.endpoint
+    );
+    fs::write(&values, text).unwrap();
+    let made = made(&["--values", values.to_str().unwrap()]).unwrap();
+    let strict = ["apply", "--server-side", "--validate=strict", "-f", "-"];
+    done(&cluster.kubectl(&strict, &made));
+
+    let pod = wait_for_pod(&cluster);
+    assert_eq!(pod["metadata"]["ownerReferences"][0]["kind"], "Job");
+    let output = run_as_pod(&cluster, &pod, folder.path());
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{said}");
+    assert!(!said.contains("not told"), "{said}");
+    let events = cluster.run(&["get", "events", "-n", NAMESPACE, "-o", "json"]);
+    let events: Value = serde_json::from_str(&events).unwrap();
+    let ours = events["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|event| event["source"]["component"] == "affidavit");
+    assert_eq!(ours.unwrap()["involvedObject"]["name"], pod["metadata"]["name"]);
+
+    // Verified from the store, by somebody who may only read; and the lock is there.
+    let root = fs::read_to_string(folder.path().join("keys/root.fingerprint")).unwrap();
+    let verified = Command::new(env!("CARGO_BIN_EXE_affidavit"))
+        .args(["verify", "s3://evidence/prod", "--endpoint", &weed.endpoint, "--path-style"])
+        .args(["--replay", "--root", root.trim()])
+        .env("AWS_ACCESS_KEY_ID", "reader")
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .env("NO_PROXY", "127.0.0.1")
+        .output()
+        .unwrap();
+    let said = done(&verified);
+    assert!(said.contains("HEAD_UNPINNED"), "{said}");
+    let head = s3(&weed.endpoint, &["--head"], "/evidence/prod/log/0000000000.json");
+    let head = String::from_utf8_lossy(&head.stdout).to_lowercase();
+    assert!(head.contains("x-amz-object-lock-mode: governance"), "{head}");
+    let until = head.lines().find_map(|l| l.strip_prefix("x-amz-object-lock-retain-until-date: "));
+    let until: jiff::Timestamp = until.unwrap().trim().to_uppercase().parse().unwrap();
+    let days = until.duration_since(jiff::Timestamp::now()).as_hours() / 24;
+    assert!((365..=366).contains(&days), "{days}");
+}
+
+fn s3(endpoint: &str, arguments: &[&str], path: &str) -> Output {
+    Command::new("curl")
+        .args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", "10"])
+        .args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &format!("admin:{SECRET_KEY}")])
+        .args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
+        .args(arguments)
+        .arg(format!("{endpoint}{path}"))
+        .output()
+        .unwrap()
+}
+
+/// With Object Lock; the server takes writes later than it answers.
+fn make_bucket(endpoint: &str) {
+    let start = Instant::now();
+    let until_it_succeeds = |arguments: &[&str], path: &str| loop {
+        let output = s3(endpoint, arguments, path);
+        if output.status.success() {
+            return;
+        }
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(start.elapsed() < Duration::from_mins(2), "{error}");
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    // The bucket first: a write to one that is not there would make it without locks.
+    let lock = ["-X", "PUT", "-H", "x-amz-bucket-object-lock-enabled: true"];
+    until_it_succeeds(&lock, "/evidence");
+    until_it_succeeds(&["-X", "PUT", "--data-binary", "x"], "/evidence/ready");
+}
+
+/// The pod of the Job of the CronJob. No node takes it: it stays pending.
+fn wait_for_pod(cluster: &Cluster) -> Value {
+    let start = Instant::now();
+    loop {
+        let listed = cluster.run(&["get", "pods", "-n", NAMESPACE, "-o", "json"]);
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        if let Some(pod) = listed["items"].as_array().unwrap().first() {
+            return pod.clone();
+        }
+        let log = || cluster.log("kube-controller-manager");
+        assert!(start.elapsed() < Duration::from_mins(3), "no Job was made: {}", log());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Does what a kubelet would: writes the files of the volumes, sets the environment, and starts the
+/// program with its arguments. Only the root of its file system is another.
+fn run_as_pod(cluster: &Cluster, pod: &Value, folder: &Path) -> Output {
+    let root = folder.join("root");
+    let spec = &pod["spec"];
+    let container = &spec["containers"][0];
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let moved =
+        |text: &str| text.replace("/etc/affidavit", &format!("{}/etc/affidavit", root.display()));
+    for mount in container["volumeMounts"].as_array().unwrap() {
+        let volumes = spec["volumes"].as_array().unwrap();
+        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
+        let target = root.join(text(&mount["mountPath"]).trim_start_matches('/'));
+        fs::create_dir_all(&target).unwrap();
+        let (kind, name) = if volume["configMap"].is_object() {
+            ("configmap", text(&volume["configMap"]["name"]))
+        } else if volume["secret"].is_object() {
+            assert_eq!(volume["secret"]["defaultMode"], 0o440);
+            ("secret", text(&volume["secret"]["secretName"]))
+        } else {
+            continue;
+        };
+        let object = cluster.run(&["get", kind, &name, "-n", NAMESPACE, "-o", "json"]);
+        let object: Value = serde_json::from_str(&object).unwrap();
+        for (file, content) in object["data"].as_object().unwrap() {
+            let content = text(content);
+            let bytes = if kind == "secret" {
+                use base64::Engine as _;
+                base64::engine::general_purpose::STANDARD.decode(content).unwrap()
+            } else {
+                moved(&content).into_bytes()
+            };
+            let path = target.join(file);
+            fs::write(&path, bytes).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o440);
+            fs::set_permissions(path, mode).unwrap();
+        }
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_affidavit"));
+    command.env_clear().current_dir(&root);
+    for variable in container["env"].as_array().unwrap() {
+        let value = match variable["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
+            Some(field) => text(pod.pointer(&format!("/{}", field.replace('.', "/"))).unwrap()),
+            None => text(&variable["value"]),
+        };
+        command.env(text(&variable["name"]), value);
+    }
+    let account = text(&spec["serviceAccountName"]);
+    command
+        .env("KUBECONFIG", cluster.kubeconfig_of(NAMESPACE, &account))
+        .env("TMPDIR", root.join("tmp"))
+        .args(container["args"].as_array().unwrap().iter().map(|argument| moved(&text(argument))))
+        .output()
+        .unwrap()
+}

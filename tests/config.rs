@@ -1,5 +1,6 @@
 //! The JSON Schema of `affidavit.yaml` and the program agree.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -151,4 +152,75 @@ fn a_scanner_is_one_whose_reports_are_read() {
     for scanner in affidavit::config::scanners() {
         assert!(template.contains(scanner), "{scanner}");
     }
+}
+
+/// One row for each key, in alphabetical order; keys of lists have `[]`.
+fn rows(schema: &Value, prefix: &str, out: &mut String) {
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        let name = format!("{prefix}{key}");
+        let needed = if required.contains(&key.as_str()) { "yes" } else { "" };
+        let mut said: Vec<String> = Vec::new();
+        let described = [&property["description"], &property["items"]["description"]];
+        said.extend(described.iter().filter_map(|text| text.as_str()).map(str::to_owned));
+        for of in [property, &property["items"], &property["additionalProperties"]] {
+            if let Some(words) = of["enum"].as_array() {
+                let words: Vec<String> =
+                    words.iter().map(|word| format!("`{}`", word.as_str().unwrap())).collect();
+                said.push(format!("One of {}.", words.join(", ")));
+            }
+        }
+        if let (Some(least), Some(most)) =
+            (property["minimum"].as_u64(), property["maximum"].as_u64())
+        {
+            said.push(format!("{least} to {most}."));
+        }
+        // A bar would end the cell.
+        let said = said.join(" ").replace('|', "\\|");
+        writeln!(out, "| `{name}` | {} | {needed} | {said} |", kind(property)).unwrap();
+        rows(property, &format!("{name}."), out);
+        rows(&property["items"], &format!("{name}[]."), out);
+    }
+}
+
+fn kind(property: &Value) -> String {
+    let of = |value: &Value| -> Option<String> {
+        match &value["type"] {
+            Value::String(one) => Some(one.clone()),
+            Value::Array(several) => several
+                .iter()
+                .filter_map(Value::as_str)
+                .find(|one| *one != "null")
+                .map(str::to_owned),
+            _ => value["enum"].is_array().then(|| "string".to_owned()),
+        }
+    };
+    match of(property).as_deref() {
+        Some("array") => format!("list of {}s", of(&property["items"]).unwrap()),
+        Some("object") if property["properties"].is_null() => "map".to_owned(),
+        Some(kind) => kind.to_owned(),
+        None => panic!("no type: {property}"),
+    }
+}
+
+/// The page of the configuration is made from its schema (`AFFIDAVIT_WRITE_DOCS=1` writes it).
+#[test]
+fn the_reference_is_made_from_the_schema() {
+    let schema: Value =
+        serde_json::from_str(&repository("examples/affidavit.schema.json")).unwrap();
+    let mut page = "# Configuration\n\n\
+        Every key of `affidavit.yaml`, made from its JSON Schema\n\
+        ([affidavit.schema.json](../examples/affidavit.schema.json)), which editors understand and which the tests hold against the\n\
+        program. Relative paths start at the folder of the file; unknown keys are errors. `affidavit init` writes a commented one.\n\n\
+        | key | type | needed | meaning |\n| --- | --- | --- | --- |\n"
+        .to_owned();
+    rows(&schema, "", &mut page);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    if std::env::var_os("AFFIDAVIT_WRITE_DOCS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert!(fs::read_to_string(path).unwrap() == page, "write docs/configuration.md again");
+    // Whatever is refused as unknown is in the list of what is known, so the list is whole.
+    assert!(page.lines().count() > 70, "{page}");
 }

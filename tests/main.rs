@@ -38,6 +38,8 @@ mod vectors;
 #[cfg(feature = "pipeline")]
 mod ceremonies;
 #[cfg(feature = "pipeline")]
+mod ci_examples;
+#[cfg(feature = "pipeline")]
 mod config;
 #[cfg(feature = "pipeline")]
 mod contract;
@@ -49,6 +51,8 @@ mod faulty;
 mod kubernetes;
 #[cfg(feature = "pipeline")]
 mod page_agreement;
+#[cfg(feature = "pipeline")]
+mod examples;
 #[cfg(feature = "pipeline")]
 mod exports;
 #[cfg(feature = "pipeline")]

@@ -10,8 +10,9 @@
 //! container, instance. Keys below `.probe/` and the empty keys ending in `/` with which consoles
 //! show folders are not part of the archive.
 
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
@@ -34,10 +35,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
+use tokio::task::JoinHandle;
 
 use super::{Encryption, Location, LockMode, LockProbe, Put, Store, StoreError};
 use crate::evidence::digest::{Digest, Hasher};
-use crate::evidence::layout;
+use crate::evidence::layout::{self, Place};
 use crate::remote::{self, ATTEMPTS, deepest};
 use crate::verify::{Archive, Entry, ReadFailure};
 
@@ -76,7 +78,24 @@ pub struct S3 {
     lock: Option<(ObjectLockMode, DateTime)>,
     legal_hold: bool,
     encryption: Option<Encryption>,
+    ahead: Mutex<Ahead>,
 }
+
+/// Small objects that are written once and read in order (statements, envelopes, checkpoints), fetched
+/// before they are asked for: a log of years is as many round trips as it has objects otherwise.
+#[derive(Default)]
+struct Ahead {
+    /// Those that the last listing had, without the prefix.
+    listed: HashSet<String>,
+    /// Those that are on their way.
+    coming: HashMap<String, JoinHandle<Option<Vec<u8>>>>,
+}
+
+/// How many of a kind are fetched ahead.
+const AHEAD: u64 = 24;
+
+/// Largest object that is fetched ahead.
+const MAX_AHEAD: u64 = 64 << 10;
 
 /// What protects an object from being removed.
 #[derive(Clone, Default)]
@@ -135,6 +154,7 @@ impl S3 {
             lock,
             legal_hold: location.legal_hold,
             encryption: location.encryption.clone(),
+            ahead: Mutex::default(),
         })
     }
 
@@ -418,6 +438,30 @@ impl S3 {
         Err(Fault::Other(broken))
     }
 
+    /// Takes what was fetched ahead, and has the next ones fetched. `None` for what was not, or came to
+    /// nothing: it is then fetched as everything else, and its fault is told.
+    fn fetched_ahead(&self, path: &str) -> Option<Vec<u8>> {
+        let (form, number): (fn(u64) -> String, u64) = match layout::place(path) {
+            Place::Statement(number) => (layout::statement, number),
+            Place::Envelope(number) => (layout::envelope, number),
+            Place::Checkpoint(number) => (layout::checkpoint, number),
+            _ => return None,
+        };
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = ahead.coming.remove(path);
+        for next in (1..=AHEAD).filter_map(|step| number.checked_add(step)).map(form) {
+            // Each once: what was fetched and not asked for is not fetched again.
+            if ahead.listed.remove(&next) {
+                let (client, bucket, key) =
+                    (self.client.clone(), self.bucket.clone(), self.key(&next));
+                let task = self.runtime.spawn(fetch_small(client, bucket, key));
+                ahead.coming.insert(next, task);
+            }
+        }
+        drop(ahead);
+        self.runtime.block_on(here?).ok()?
+    }
+
     fn fetch<S: Sink>(&self, path: &str, limit: u64) -> Result<(S, u64), ReadFailure> {
         self.runtime.block_on(self.get(path, limit)).map_err(|fault| {
             let (Fault::Missing(reason) | Fault::Other(reason)) = fault;
@@ -475,13 +519,24 @@ impl S3 {
 
 impl Archive for S3 {
     fn list(&self) -> Result<Vec<Entry>, ReadFailure> {
-        self.runtime
+        let entries = self
+            .runtime
             .block_on(S3::list(self))
-            .map_err(|reason| ReadFailure { path: self.describe(), reason })
+            .map_err(|reason| ReadFailure { path: self.describe(), reason })?;
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was fetched before belongs to an older listing.
+        *ahead = Ahead::default();
+        let small =
+            |entry: &&Entry| ["log/", "checkpoints/"].iter().any(|at| entry.path.starts_with(at));
+        ahead.listed.extend(entries.iter().filter(small).map(|entry| entry.path.clone()));
+        Ok(entries)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure> {
-        self.fetch(path, MAX_READ).map(|(bytes, _)| bytes)
+        match self.fetched_ahead(path) {
+            Some(bytes) => Ok(bytes),
+            None => self.fetch(path, MAX_READ).map(|(bytes, _)| bytes),
+        }
     }
 
     fn digest(&self, path: &str) -> Result<(Digest, u64), ReadFailure> {
@@ -495,7 +550,7 @@ impl Store for S3 {
         self.runtime.block_on(async {
             let (put, _) = self.write(path, bytes, &self.protection()).await?;
             // Keyrings are needed for as long as the newest bundle; the other objects age with their run.
-            if put == Put::Same && matches!(layout::place(path), layout::Place::Keyring(_)) {
+            if put == Put::Same && matches!(layout::place(path), Place::Keyring(_)) {
                 self.extend_lock(path).await?;
             }
             Ok(put)
@@ -638,6 +693,13 @@ async fn drain<S: Sink>(
             Err(error) => return Ok(Err(deepest(&error))),
         }
     }
+}
+
+/// A small object, or nothing when anything is wrong with it.
+async fn fetch_small(client: Client, bucket: String, key: String) -> Option<Vec<u8>> {
+    let output = client.get_object().bucket(bucket).key(key).send().await.ok()?;
+    let fetched = drain::<Vec<u8>>(output.body, MAX_AHEAD).await.ok()?;
+    fetched.ok().map(|(bytes, _)| bytes)
 }
 
 /// Sends a PUT with the time that its body needs.

@@ -185,7 +185,7 @@ fn period(
     bar.finish_and_clear();
     let mut over_time = over_time.map_err(|error| match error {
         PeriodError::Sealed(error) => unsealed(error),
-        PeriodError::NoRuns { .. } => usage(error.into()),
+        PeriodError::NoRuns { .. } | PeriodError::Pruned { .. } => usage(error.into()),
     })?;
     if let Some(wanted) = &arguments.framework {
         keep_framework(&mut over_time.frameworks, wanted, |f| (&f.id, &f.version))?;

@@ -17,7 +17,7 @@ use super::{Period, day};
 use crate::assessment::{Status, StatusCounts};
 use crate::diff;
 use crate::disclose;
-use crate::evidence::statement::{Gap, Statement, Time};
+use crate::evidence::statement::{Gap, Predicate, Statement, Time};
 use crate::evidence::{instant, layout};
 use crate::finding::Outcome;
 use crate::framework;
@@ -36,6 +36,12 @@ pub enum PeriodError {
     /// A bundle could not be read.
     #[error(transparent)]
     Sealed(#[from] SealedError),
+    /// A bundle of the period no longer has its payload.
+    #[error("bundle {seq} is of this period, and its payload was removed after its retention")]
+    Pruned {
+        /// Number of the bundle.
+        seq: u64,
+    },
     /// No run took place.
     #[error("no bundle speaks for {label}: the archive has {held}")]
     NoRuns {
@@ -63,7 +69,17 @@ pub fn over_time(
     for (done, seq) in seqs.iter().enumerate() {
         progress(done, seqs.len());
         let known = track.previous.as_ref().map(|bundle| bundle.frameworks.clone());
-        let bundle = Bundle::read_without_findings(archive, *seq, &known.unwrap_or_default())?;
+        let bundle = Bundle::read_without_findings(archive, *seq, &known.unwrap_or_default());
+        let bundle = match bundle {
+            // What stood before the period is then not known; what stood within it is asked for.
+            Err(SealedError::Read(_)) if *seq < places.pruned => {
+                if Some(*seq) == places.before {
+                    continue;
+                }
+                return Err(PeriodError::Pruned { seq: *seq });
+            }
+            read => read?,
+        };
         let place = if Some(*seq) == places.before {
             Place::Before
         } else if Some(*seq) == places.after {
@@ -91,19 +107,26 @@ struct Places {
     within: Vec<u64>,
     /// The first after it, when it speaks for the period's end.
     after: Option<u64>,
+    /// Payloads of bundles before this number may be gone.
+    pruned: u64,
 }
 
 impl Places {
     fn find(archive: &dyn Archive, period: &Period) -> Result<Self, PeriodError> {
         let size = disclose::size(archive).map_err(SealedError::from)?;
-        let mut places = Self { before: None, within: Vec::new(), after: None };
+        let mut places = Self { before: None, within: Vec::new(), after: None, pruned: 0 };
         let mut held = (String::new(), String::new());
+        let read = |seq: u64| -> Result<Predicate, SealedError> {
+            let bytes = archive.read(&layout::statement(seq))?;
+            let parsed = Statement::parse(&bytes);
+            Ok(parsed.map_err(|source| SealedError::Statement { seq, source })?.predicate)
+        };
+        // Every statement repeats what earlier ones said of pruning.
+        if let Some(newest) = size.checked_sub(1) {
+            places.pruned = read(newest)?.pruned.map_or(0, |pruned| pruned.before);
+        }
         for seq in 0..size {
-            let bytes = archive.read(&layout::statement(seq)).map_err(SealedError::from)?;
-            let time = Statement::parse(&bytes)
-                .map_err(|source| SealedError::Statement { seq, source })?
-                .predicate
-                .time;
+            let time = read(seq)?.time;
             if seq == 0 {
                 held.0.clone_from(&time.created);
             }

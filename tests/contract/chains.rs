@@ -19,7 +19,8 @@ type Open<'a> = &'a (dyn Fn(&str) -> Box<dyn Store> + Sync);
 
 const WRITERS: usize = 4;
 
-fn now() -> Timestamp {
+/// When everything here takes place.
+pub fn now() -> Timestamp {
     "2026-11-20T03:00:00Z".parse().unwrap()
 }
 

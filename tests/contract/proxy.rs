@@ -25,6 +25,11 @@ pub enum Fault {
     DoneButAnswer(u16),
 }
 
+impl Fault {
+    /// So late is a late reply.
+    pub const DELAY: Duration = Duration::from_millis(300);
+}
+
 /// Every kind.
 pub const FAULTS: [Fault; 11] = [
     Fault::DropRequest,
@@ -107,7 +112,7 @@ fn pass_on(mut client: TcpStream, server: &str, state: &Mutex<State>) -> std::io
     };
     match fault {
         Some(Fault::DropReply) => return client.shutdown(Shutdown::Both),
-        Some(Fault::Delay) => thread::sleep(Duration::from_millis(300)),
+        Some(Fault::Delay) => thread::sleep(Fault::DELAY),
         Some(Fault::Truncate) => {
             client.write_all(&reply[..reply.len() / 2])?;
             return client.shutdown(Shutdown::Both);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use affidavit::config::Config;
 use serde_json::Value;
 
 use super::cluster::Cluster;
@@ -77,7 +78,7 @@ fn the_chart_is_sound_and_refuses_what_cannot_be_meant() {
         let config = objects.iter().find(|object| object["data"]["affidavit.yaml"].is_string());
         let text = config.unwrap()["data"]["affidavit.yaml"].as_str().unwrap();
         let folder = Path::new("/etc/affidavit/config");
-        let config = affidavit::config::Config::parse(text, Path::new("affidavit.yaml"), folder);
+        let config = Config::parse(text, Path::new("affidavit.yaml"), folder);
         let config = config.unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert!(config.notify.events);
         assert_eq!(config.serve.lease.is_some(), !values.is_empty());
@@ -108,6 +109,42 @@ fn definition(kind: &str, plural: &str) -> String {
          - name: v1\n    served: true\n    storage: true\n    \
          schema: {{ openAPIV3Schema: {{ type: object, x-kubernetes-preserve-unknown-fields: true }} }}\n"
     )
+}
+
+/// The manifests for Kustomize are what the chart makes, and an overlay of them is taken by the server.
+#[test]
+fn the_plain_manifests_are_those_of_the_chart() {
+    let chart = chart();
+    let folder = chart.parent().unwrap();
+    let Some(output) = helm(&[
+        "template",
+        "affidavit",
+        chart.to_str().unwrap(),
+        "--namespace",
+        NAMESPACE,
+        "--kube-version",
+        "1.36.3",
+    ]) else {
+        return;
+    };
+    let shipped = fs::read_to_string(folder.join("base/affidavit.yaml")).unwrap();
+    let shipped: Vec<&str> = shipped.lines().skip_while(|line| line.starts_with('#')).collect();
+    assert_eq!(shipped.join("\n"), done(&output).trim_end(), "make base/affidavit.yaml again");
+    let config = fs::read_to_string(folder.join("overlay/config.yaml")).unwrap();
+    let config: Value = serde_saphyr::from_str(&config).unwrap();
+    let text = config["data"]["affidavit.yaml"].as_str().unwrap();
+    let config = Config::parse(text, Path::new("affidavit.yaml"), Path::new("/etc")).unwrap();
+    let Some(cluster) = Cluster::start() else { return };
+    let overlay = folder.join("overlay");
+    let made = cluster.run(&["kustomize", overlay.to_str().unwrap()]);
+    let cron = documents(&made).into_iter().find(|object| object["kind"] == "CronJob").unwrap();
+    let schedule = config.schedule.unwrap();
+    assert_eq!(cron["spec"]["schedule"], schedule.cron);
+    assert_eq!(cron["spec"]["timeZone"], schedule.time_zone);
+    // The namespace must be there before its objects are tried.
+    cluster.apply(&fs::read_to_string(folder.join("base/namespace.yaml")).unwrap());
+    let strict = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
+    done(&cluster.kubectl(&strict, &made));
 }
 
 #[test]

@@ -8,11 +8,13 @@ use std::thread;
 
 use affidavit::archive::Store;
 use affidavit::seal::SealError;
+use affidavit::verify::{Policy, verify};
 
 use super::super::super::chains;
 use super::super::super::proxy::{FAULTS, Fault, Proxy};
 use super::super::{ENDPOINT, store};
 use super::{PLAIN, endpoint};
+use crate::forge::root_id;
 
 /// More requests than a run makes.
 const MOST: usize = 200;
@@ -206,4 +208,33 @@ fn what_is_there_is_compared_by_its_digest() {
         assert_eq!(gets(), fetched, "{path}");
         assert!(through.read(path).unwrap() == bytes, "{path}");
     }
+}
+
+/// A log is read with many requests under way: a slow store makes a verification late once, not at every
+/// object.
+#[test]
+#[ignore = "needs a server and an environment"]
+fn a_log_is_read_ahead() {
+    const BUNDLES: usize = 60;
+    let prefix = format!("s3://{PLAIN}/ahead");
+    chains::seal(&*store(&endpoint(), &prefix), "writer", BUNDLES).unwrap();
+    let proxy = Proxy::before(&endpoint());
+    proxy.plan(|_| Some(Fault::Delay));
+    let start = std::time::Instant::now();
+    let policy = Policy { deep: false, ..Policy::new([root_id()].into(), chains::now()) };
+    let verdict = verify(&*store(&proxy.endpoint, &prefix), &policy).unwrap();
+    let took = start.elapsed();
+    assert!(verdict.is_verified() && verdict.checked.statements == BUNDLES as u64, "{verdict:?}");
+    let log = proxy
+        .seen()
+        .iter()
+        .filter(|line| line.contains("/ahead/log/") || line.contains("/checkpoints/"))
+        .count();
+    // Each object once, but for the checkpoint that the head is compared with.
+    assert!((3 * BUNDLES..=3 * BUNDLES + 2).contains(&log), "{log}");
+    let others = proxy.seen().len() - log;
+    let one_by_one = Fault::DELAY * u32::try_from(log).unwrap();
+    let apart = took.saturating_sub(Fault::DELAY * u32::try_from(others).unwrap());
+    eprintln!("{log} objects of a log behind a late store: {apart:?}, {one_by_one:?} one by one");
+    assert!(apart < one_by_one / 6, "{apart:?} of {one_by_one:?}");
 }

@@ -1,0 +1,72 @@
+//! The examples that run, as their pages say.
+
+use std::path::Path;
+use std::process::Command;
+
+use affidavit::archive::Directory;
+use affidavit::sealed::Bundle;
+use serde_json::Value;
+
+use crate::command::done;
+
+/// Runs an example with this program in a folder of its own; gives what it said.
+fn example(name: &str, work: &Path) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name).join("run.sh");
+    let output = Command::new("bash")
+        .arg(script)
+        .arg(work)
+        .env("AFFIDAVIT", env!("CARGO_BIN_EXE_affidavit"))
+        .output()
+        .unwrap();
+    done(&output)
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_payment_platforms_quarter() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("work");
+    let said = example("payments-quarter", &work);
+    assert!(said.contains("VERIFIED") && said.contains("runs 12 of 13, missed 1"), "{said}");
+    let quarter = json(&work.join("quarter.json"));
+    assert_eq!(quarter["gaps"].as_array().unwrap().len(), 1);
+    let framework = &quarter["frameworks"][0];
+    // What was mended is mended, and what was waived is no fix.
+    let count = |of: &str| framework[of].as_u64().unwrap();
+    assert!(count("fixed") >= 2 && count("ended_otherwise") >= 1 && count("open") > 0, "{said}");
+    assert_eq!(quarter["waivers"][0]["id"], "W-2026-031");
+    let newest = Bundle::read(&Directory::new(work.join("archive")), None).unwrap();
+    let first = Bundle::read(&Directory::new(work.join("archive")), Some(0)).unwrap();
+    assert!(newest.items.waivers[0].findings > 0, "the exception covers something");
+    let fails = |bundle: &Bundle| {
+        let fails = |finding: &&affidavit::record::FindingItem| {
+            finding.outcome == affidavit::finding::Outcome::Fail
+        };
+        bundle.items.findings.iter().filter(fails).count()
+    };
+    assert!(fails(&newest) < fails(&first), "something was mended");
+}
+
+#[test]
+fn a_hospitals_six_years() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("work");
+    let said = example("hospital-archive", &work);
+    assert!(said.contains("VERIFIED") && said.contains("PAYLOAD_PRUNED"), "{said}");
+    let kept = std::fs::read_dir(work.join("archive/bundles")).unwrap().count();
+    assert!((24..28).contains(&kept), "{kept} of 28");
+    assert_eq!(std::fs::read_dir(work.join("archive/checkpoints")).unwrap().count(), 28);
+    let report = json(&work.join("six-years.json"));
+    assert_eq!((&report["missed"], report["runs"].as_array().unwrap().len()), (&0.into(), 24));
+}
+
+#[test]
+fn a_hand_over_across_an_air_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = example("air-gapped", &folder.path().join("work"));
+    assert!(said.contains("VERIFIED") && said.contains("sha256sum agrees"), "{said}");
+    assert!(!said.contains("HEAD_UNPINNED"), "the head came by another way: {said}");
+}

@@ -8,9 +8,9 @@ use crate::assessment::{Status, StatusCounts};
 use crate::diff;
 use crate::evidence::instant;
 use crate::evidence::keyring::CheckedKeyring;
-use crate::sealed::Bundle;
+use crate::sealed::{Bundle, SealedError};
 use crate::validity::{Day, ends_within};
-use crate::verify::{FailureCode, Level, Verdict};
+use crate::verify::{Archive, FailureCode, Level, Verdict};
 
 /// So many days before its end, a decision or a key is told of.
 pub const SOON_DAYS: u32 = 30;
@@ -116,9 +116,26 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// That of an archive's bundle at a place, read without its findings.
+    ///
+    /// # Errors
+    /// [`SealedError`], of the bundle itself; what else cannot be read is left out.
+    pub fn read(
+        archive: &dyn Archive,
+        seq: u64,
+        now: Timestamp,
+        soon_days: u32,
+    ) -> Result<Self, SealedError> {
+        let bundle = Bundle::read_without_findings(archive, seq, &[])?;
+        let before = seq.checked_sub(1).and_then(|before| {
+            Bundle::read_without_findings(archive, before, &bundle.frameworks).ok()
+        });
+        let keyring = bundle.keyring(archive).ok();
+        Ok(Self::of(&bundle, before.as_ref(), keyring.as_ref(), now, soon_days))
+    }
+
     /// That of a bundle, against the one before it where there is one.
-    #[must_use]
-    pub fn of(
+    fn of(
         bundle: &Bundle,
         before: Option<&Bundle>,
         keyring: Option<&CheckedKeyring>,

@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::archive::{self, LockProbe, Store};
 use crate::config::{Config, RetentionRule};
 use crate::evidence::instant;
-use crate::evidence::keyring::{CheckedKeyring, KeyStatus};
+use crate::evidence::key::KeyId;
+use crate::evidence::keyring::KeyStatus;
 use crate::pipeline::{self, Progress};
 use crate::sign;
 use crate::verify::{self, Level, Policy};
@@ -73,9 +74,9 @@ pub fn examine(config: &Config, now: Timestamp, progress: &dyn Progress) -> Vec<
     configuration(&mut lines, config);
     schedule(&mut lines, config, now);
     progress.step("trying keys");
-    let keyring = keys(&mut lines, config, now);
+    let roots = keys(&mut lines, config, now);
     progress.step("trying the archive");
-    store(&mut lines, config, now, keyring.as_ref());
+    store(&mut lines, config, now, roots);
     progress.step("rehearsing a run");
     sources(&mut lines, config, now, progress);
     tellers(&mut lines, config);
@@ -137,7 +138,8 @@ fn schedule(lines: &mut Lines, config: &Config, now: Timestamp) {
     }
 }
 
-fn keys(lines: &mut Lines, config: &Config, now: Timestamp) -> Option<CheckedKeyring> {
+/// The root keys that auditors were told, if the keyring can be read.
+fn keys(lines: &mut Lines, config: &Config, now: Timestamp) -> Option<Vec<KeyId>> {
     let signer = pipeline::secrets(config)
         .and_then(|secrets| Ok(sign::open(&config.keys.signer, &secrets)?))
         .and_then(|signer| {
@@ -155,7 +157,7 @@ fn keys(lines: &mut Lines, config: &Config, now: Timestamp) -> Option<CheckedKey
             None
         }
     };
-    let keyring = match pipeline::keyring(config, now) {
+    let (keyring, roots) = match pipeline::keyring(config, now) {
         Ok(keyring) => keyring,
         Err(error) => {
             lines.add("keyring", Health::Failing, error.to_string(), error.help());
@@ -182,8 +184,8 @@ fn keys(lines: &mut Lines, config: &Config, now: Timestamp) -> Option<CheckedKey
         }
     }
     // Who takes the machine must not be able to make a keyring of his own.
-    let roots = fs::read_dir(config.keys.keyring.parent().unwrap_or(&config.keys.keyring));
-    let online: Vec<String> = roots
+    let beside = fs::read_dir(config.keys.keyring.parent().unwrap_or(&config.keys.keyring));
+    let online: Vec<String> = beside
         .into_iter()
         .flatten()
         .flatten()
@@ -195,10 +197,10 @@ fn keys(lines: &mut Lines, config: &Config, now: Timestamp) -> Option<CheckedKey
         let text = format!("beside the keyring lies {}", online.join(", "));
         lines.add("root keys", Health::Warning, text, "take private root keys offline");
     }
-    Some(keyring)
+    Some(roots)
 }
 
-fn store(lines: &mut Lines, config: &Config, now: Timestamp, keyring: Option<&CheckedKeyring>) {
+fn store(lines: &mut Lines, config: &Config, now: Timestamp, roots: Option<Vec<KeyId>>) {
     let store = match archive::open(&config.archive, now) {
         Ok(store) => store,
         Err(error) => {
@@ -237,8 +239,8 @@ fn store(lines: &mut Lines, config: &Config, now: Timestamp, keyring: Option<&Ch
     if let Some(ahead) = store.clock_ahead_seconds() {
         clock(lines, "the archive's server", ahead);
     }
-    let Some(keyring) = keyring else { return };
-    chain(lines, &*store, config, now, keyring);
+    let Some(roots) = roots else { return };
+    chain(lines, &*store, roots, now);
 }
 
 fn clock(lines: &mut Lines, whose: &str, ahead: i64) {
@@ -258,15 +260,7 @@ fn clock(lines: &mut Lines, whose: &str, ahead: i64) {
     lines.add("clock", health, text, help);
 }
 
-fn chain(
-    lines: &mut Lines,
-    store: &dyn Store,
-    config: &Config,
-    now: Timestamp,
-    keyring: &CheckedKeyring,
-) {
-    let roots =
-        pipeline::roots(config, now).unwrap_or_else(|_| keyring.root_ids().into_iter().collect());
+fn chain(lines: &mut Lines, store: &dyn Store, roots: Vec<KeyId>, now: Timestamp) {
     let policy = Policy { deep: false, ..Policy::new(roots.into_iter().collect(), now) };
     let verdict = match verify::verify(store, &policy) {
         Ok(verdict) => verdict,

@@ -35,7 +35,7 @@ use crate::render::build::{self, BuildError};
 use crate::render::{self, Document, RenderError, Template};
 use crate::run::{self, Run, RunError};
 use crate::seal::{Log, Past, Payload, SealError, Sealed, Sealer};
-use crate::sealed::{self, Bundle, SealedError};
+use crate::sealed::{self, SealedError};
 use crate::sign::report::ReportSigner;
 use crate::sign::{self, Secret, Secrets, SignError, Signer};
 use crate::verify::bundle::summary_of;
@@ -238,14 +238,28 @@ pub fn run_and_tell(
         return (result, Vec::new());
     }
     progress.step("telling how it ended");
+    let untold = tell(config, now, &standing_after(config, now, &result), result.is_ok());
+    (result, untold)
+}
+
+/// How the chain stands after a run.
+#[must_use]
+pub fn standing_after(
+    config: &Config,
+    now: Timestamp,
+    result: &Result<RunOutcome, RunFailure>,
+) -> Standing {
     let standing = standing(config, now).unwrap_or_default();
-    let standing = match &result {
+    match result {
         Ok(_) => standing,
         Err(error) => standing.failed(&config.cluster, &config.origin, now, &error.to_string()),
-    };
-    let ended = Ended { at: now, sealed: result.is_ok() };
-    let untold = notify::tell(&config.notify, &config.access, &standing, Some(ended));
-    (result, untold)
+    }
+}
+
+/// Tells whom the configuration names how a run at that time ended; gives what could not be told.
+#[must_use]
+pub fn tell(config: &Config, now: Timestamp, standing: &Standing, sealed: bool) -> Vec<String> {
+    notify::tell(&config.notify, &config.access, standing, Some(Ended { at: now, sealed }))
 }
 
 /// End of the newest bundle's period in the configured archive; `None` where there is none.
@@ -262,13 +276,7 @@ pub fn newest_end(config: &Config, now: Timestamp) -> Option<Timestamp> {
 pub fn standing(config: &Config, now: Timestamp) -> Option<Standing> {
     let store = archive::open(&config.archive, now).ok()?;
     let seq = disclose::size(&*store).ok()?.checked_sub(1)?;
-    let bundle = Bundle::read_without_findings(&*store, seq, &[]).ok()?;
-    let before = seq
-        .checked_sub(1)
-        .and_then(|before| Bundle::read_without_findings(&*store, before, &bundle.frameworks).ok());
-    let keyring = bundle.keyring(&*store).ok();
-    let days = config.notify.soon_days;
-    Some(Standing::of(&bundle, before.as_ref(), keyring.as_ref(), now, days))
+    Standing::read(&*store, seq, now, config.notify.soon_days).ok()
 }
 
 /// [`run()`] with a store and a signer of the caller's.
@@ -331,11 +339,7 @@ impl Attempt<'_> {
         progress.step("reading and assessing");
         let mut reader =
             InputReader { origins: &prepared.origins, kept: BTreeMap::new(), room: KEPT };
-        let evaluation = evaluate(&prepared.run, &mut |path| match prepared.rules.get(path) {
-            Some(bytes) => Ok(Arc::new(bytes.clone())),
-            None => reader.first(path),
-        })
-        .map_err(|error| evaluate_failure(error, prepared))?;
+        let evaluation = prepared.evaluate(&mut reader)?;
         if strict
             && let Some(source) = evaluation.sources().iter().find(|source| source.standing != "ok")
         {
@@ -418,11 +422,7 @@ pub fn rehearse(
     let collected = collect::collect(config, now, spool.path(), &|text| progress.step(text))?;
     let prepared = Prepared::new(config, now, collected)?;
     let mut reader = InputReader { origins: &prepared.origins, kept: BTreeMap::new(), room: 0 };
-    let evaluation = evaluate(&prepared.run, &mut |path| match prepared.rules.get(path) {
-        Some(bytes) => Ok(Arc::new(bytes.clone())),
-        None => reader.first(path),
-    })
-    .map_err(|error| evaluate_failure(error, &prepared))?;
+    let evaluation = prepared.evaluate(&mut reader)?;
     let clusters = evaluation.clocks_ahead_seconds();
     Ok(Rehearsal {
         sources: source_lines(&evaluation),
@@ -435,20 +435,15 @@ fn spool() -> Result<tempfile::TempDir, RunFailure> {
         .map_err(|error| RunFailure::File { path: std::env::temp_dir(), reason: error.to_string() })
 }
 
-/// The newest keyring of a configuration.
+/// The newest keyring of a configuration, and the root keys that auditors were told: those of its first.
 ///
 /// # Errors
 /// [`RunFailure`].
-pub fn keyring(config: &Config, now: Timestamp) -> Result<CheckedKeyring, RunFailure> {
-    Keys::load(config, now).map(|keys| keys.keyring)
-}
-
-/// The root keys that auditors were told: those of its first keyring.
-///
-/// # Errors
-/// [`RunFailure`].
-pub fn roots(config: &Config, now: Timestamp) -> Result<Vec<KeyId>, RunFailure> {
-    Keys::load(config, now).map(|keys| keys.roots)
+pub fn keyring(
+    config: &Config,
+    now: Timestamp,
+) -> Result<(CheckedKeyring, Vec<KeyId>), RunFailure> {
+    Keys::load(config, now).map(|keys| (keys.keyring, keys.roots))
 }
 
 /// Secrets from where the environment and the configuration say.
@@ -588,6 +583,14 @@ impl Prepared {
             sources: collected.sources,
         };
         Ok(Self { run, rules, origins: collected.origins, rule_origins })
+    }
+
+    fn evaluate(&self, reader: &mut InputReader<'_>) -> Result<Evaluation, RunFailure> {
+        evaluate(&self.run, &mut |path| match self.rules.get(path) {
+            Some(bytes) => Ok(Arc::new(bytes.clone())),
+            None => reader.first(path),
+        })
+        .map_err(|error| evaluate_failure(error, self))
     }
 
     /// The input because of which an attempt failed, and why.

@@ -80,7 +80,6 @@ struct State {
     is_ready: bool,
     is_leader: bool,
     running: bool,
-    ended: Option<Ended>,
     runs: u64,
     failures: u64,
     exposition: String,
@@ -290,27 +289,18 @@ async fn run(service: &Arc<Service>, due: Timestamp) -> bool {
     service.state().running = true;
     let at = Timestamp::now();
     let ran = apart(service, move |service| {
-        let (result, untold) = pipeline::run_and_tell(&service.config, at, false, &Silent);
-        for reason in untold {
-            service.say(&format!("not told: {reason}"));
-        }
+        let result = pipeline::run(&service.config, at, false, &Silent);
         let sealed = result.is_ok();
         match &result {
             Ok(outcome) => service.say(&sentence(outcome)),
             Err(error) => service.say(&format!("sealed nothing: {error}")),
         }
-        let standing = pipeline::standing(&service.config, at).unwrap_or_default();
-        let standing = match &result {
-            Ok(_) => standing,
-            Err(error) => {
-                let (cluster, origin) = (&service.config.cluster, &service.config.origin);
-                standing.failed(cluster, origin, at, &error.to_string())
-            }
-        };
-        let ended = Ended { at, sealed };
+        let standing = pipeline::standing_after(&service.config, at, &result);
+        for reason in pipeline::tell(&service.config, at, &standing, sealed) {
+            service.say(&format!("not told: {reason}"));
+        }
         let mut state = service.state();
-        state.exposition = metrics::exposition(&standing, Some(ended));
-        state.ended = Some(ended);
+        state.exposition = metrics::exposition(&standing, Some(Ended { at, sealed }));
         state.runs += 1;
         state.failures += u64::from(!sealed);
         state.is_ready = sealed;

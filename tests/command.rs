@@ -43,3 +43,18 @@ pub fn pdf_text(path: &Path) -> Option<String> {
     let text = done(&output).replace('\u{200b}', "");
     Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
+
+/// A program that `.ci/production` installs; `None` where it is not installed. In CI it must be.
+#[cfg(feature = "pipeline")]
+pub fn production(name: &str) -> Option<std::path::PathBuf> {
+    let folder = std::env::var_os("AFFIDAVIT_PRODUCTION").map(Into::into).or_else(|| {
+        Some(Path::new(&std::env::var_os("HOME")?).join(".cache/affidavit/production"))
+    });
+    let program = folder?.join("bin").join(name);
+    if !program.is_file() {
+        assert!(std::env::var_os("CI").is_none(), "run .ci/production");
+        eprintln!("SKIPPED: {name} is not installed (.ci/production installs it)");
+        return None;
+    }
+    Some(program)
+}

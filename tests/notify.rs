@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::command::{affidavit, done, error};
+use crate::command::{affidavit, done, error, production};
 use crate::contract::proxy::read_request;
 use crate::small_chain::workspace;
 
@@ -184,15 +184,7 @@ impl Drop for Server {
 impl Server {
     /// `None` where it is not installed; in CI it must be.
     fn start(name: &str, arguments: &dyn Fn(u16, &Path) -> Vec<String>) -> Option<Self> {
-        let folder = std::env::var_os("AFFIDAVIT_PRODUCTION").map(PathBuf::from).or_else(|| {
-            Some(Path::new(&std::env::var_os("HOME")?).join(".cache/affidavit/production"))
-        });
-        let program = folder?.join("bin").join(name);
-        if !program.is_file() {
-            assert!(std::env::var_os("CI").is_none(), "run .ci/production");
-            eprintln!("SKIPPED: {name} is not installed (.ci/production installs it)");
-            return None;
-        }
+        let program = production(name)?;
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
         let log = File::create(folder.path().join("output")).unwrap();

@@ -11,9 +11,8 @@ use crate::config::{self, Notify};
 use crate::exit::Exit;
 use crate::notify;
 use crate::output::{Failure, Paint};
-use crate::sealed::Bundle;
 use crate::verify::pin::Pin;
-use crate::verify::{self, Archive, Policy};
+use crate::verify::{self, Policy};
 
 /// Fails when the archive does not verify, when a run that was due has left no bundle, or when the head
 /// is not a continuation of the one seen last time. To be run elsewhere than the schedule.
@@ -113,8 +112,9 @@ fn standing(arguments: &Arguments, policy: &Policy, context: &Context) -> Watche
     let head = verdict.head.as_ref().filter(|head| head.size > 0);
     let head =
         head.map(|head| Pin { origin: head.origin.clone(), size: head.size, root: head.root });
-    let newest =
-        head.as_ref().and_then(|head| newest(&*archive, head.size - 1, arguments, context));
+    let newest = head.as_ref().and_then(|head| {
+        Standing::read(&*archive, head.size - 1, context.now, arguments.soon).ok()
+    });
     let mut told = newest.unwrap_or_default();
     told.judge(&verdict);
     if head.is_none() && told.alerts.is_empty() {
@@ -127,20 +127,6 @@ fn unreachable(failure: Failure) -> Watched {
     let mut told = Standing::default();
     told.add(Kind::NotVerified, 1, format!("{:#}.", failure.error));
     Watched { told, head: None, unreachable: Some(failure) }
-}
-
-fn newest(
-    archive: &dyn Archive,
-    seq: u64,
-    arguments: &Arguments,
-    context: &Context,
-) -> Option<Standing> {
-    let bundle = Bundle::read_without_findings(archive, seq, &[]).ok()?;
-    let before = seq
-        .checked_sub(1)
-        .and_then(|before| Bundle::read_without_findings(archive, before, &bundle.frameworks).ok());
-    let keyring = bundle.keyring(archive).ok();
-    Some(Standing::of(&bundle, before.as_ref(), keyring.as_ref(), context.now, arguments.soon))
 }
 
 fn print(standing: &Standing, context: &Context) {

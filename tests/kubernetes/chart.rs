@@ -10,7 +10,7 @@ use affidavit::config::Config;
 use serde_json::Value;
 
 use super::cluster::Cluster;
-use crate::command::{affidavit, done};
+use crate::command::{affidavit, done, production};
 use crate::contract::server::{self, SECRET_KEY, Weed};
 
 const ORIGIN: &str = "evidence.example.com/prod";
@@ -22,15 +22,7 @@ fn chart() -> PathBuf {
 
 /// `None` where Helm is not installed; in CI it must be.
 fn helm(arguments: &[&str]) -> Option<Output> {
-    let folder = std::env::var_os("AFFIDAVIT_PRODUCTION").map(PathBuf::from).or_else(|| {
-        Some(Path::new(&std::env::var_os("HOME")?).join(".cache/affidavit/production"))
-    });
-    let program = folder?.join("bin/helm");
-    if !program.is_file() {
-        assert!(std::env::var_os("CI").is_none(), "run .ci/production");
-        eprintln!("SKIPPED: helm is not installed (.ci/production installs it)");
-        return None;
-    }
+    let program = production("helm")?;
     Some(Command::new(program).args(arguments).output().unwrap())
 }
 

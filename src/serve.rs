@@ -291,19 +291,22 @@ async fn run(service: &Arc<Service>, due: Timestamp) -> bool {
     let ran = apart(service, move |service| {
         let result = pipeline::run(&service.config, at, false, &Silent);
         let sealed = result.is_ok();
+        let standing = pipeline::standing_after(&service.config, at, &result);
+        {
+            let mut state = service.state();
+            state.exposition = metrics::exposition(&standing, Some(Ended { at, sealed }));
+            state.runs += 1;
+            state.failures += u64::from(!sealed);
+            state.is_ready = sealed;
+        }
+        // Said after it can be asked for: who reads this line and then the metrics finds them agree.
         match &result {
             Ok(outcome) => service.say(&sentence(outcome)),
             Err(error) => service.say(&format!("sealed nothing: {error}")),
         }
-        let standing = pipeline::standing_after(&service.config, at, &result);
         for reason in pipeline::tell(&service.config, at, &standing, sealed) {
             service.say(&format!("not told: {reason}"));
         }
-        let mut state = service.state();
-        state.exposition = metrics::exposition(&standing, Some(Ended { at, sealed }));
-        state.runs += 1;
-        state.failures += u64::from(!sealed);
-        state.is_ready = sealed;
         sealed
     });
     let sealed = ran.await.unwrap_or_else(|| {

@@ -13,6 +13,8 @@
 //!    never improves a status.
 //! 5. An attestation completes what checks leave to a person. It never outweighs a failing check
 //!    or a missing source.
+//! 6. Over a fleet, a control is as in the cluster where it is worst ([`Status`] is ordered so), and a
+//!    cluster that says nothing is a gap like a missing source.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -23,6 +25,7 @@ use crate::assessment::{Basis, OutcomeCounts, Reason, Status};
 use crate::attestation::{Attestation, Said};
 use crate::finding::{CheckId, Finding, Outcome};
 use crate::framework::{Control, Framework, Kind, Mapping, Strength};
+use crate::scanner::fleet;
 use crate::validity::State;
 use crate::waiver::Waiver;
 
@@ -232,6 +235,12 @@ impl<'a> Evidence<'a> {
     }
 
     fn assess_control(&self, control: &Control, key: &str) -> ControlResult {
+        if let [mapping] = control.mappings.as_slice()
+            && let [check] = mapping.checks.as_slice()
+            && check.scanner() == fleet::PREFIX
+        {
+            return self.roll_up(control, key, check);
+        }
         let mut seen = Seen::default();
         let mut facts = Vec::with_capacity(control.mappings.len());
         for mapping in &control.mappings {
@@ -266,6 +275,79 @@ impl<'a> Evidence<'a> {
         };
         result.explanation = explain(control, &result, &gaps, &attestations);
         result
+    }
+
+    /// A control over a fleet: its status is the worst that it has in a cluster where it applies.
+    fn roll_up(&self, control: &Control, key: &str, check: &CheckId) -> ControlResult {
+        let mut clusters: BTreeMap<Status, usize> = BTreeMap::new();
+        let mut counts = OutcomeCounts::new();
+        let mut failing = Vec::new();
+        for &index in self.by_check.get(check).into_iter().flatten() {
+            let Some(Sourced { finding, .. }) = self.findings.get(index as usize) else { continue };
+            *counts.entry(finding.outcome).or_default() += 1;
+            // A word that is not known is no status: the cluster says nothing.
+            let mut status = Status::from_word(&finding.rule).unwrap_or(Status::NotAssessed);
+            if status == Status::NotSatisfied {
+                let waiver = self.waiver_for(key, finding);
+                failing.push((index, waiver));
+                if waiver.is_some() {
+                    status = Status::Waived;
+                }
+            }
+            *clusters.entry(status).or_default() += 1;
+        }
+        let gaps = self.gaps(control);
+        let mut reasons: BTreeSet<Reason> =
+            gaps.iter().filter_map(|source| source.standing.reason()).collect();
+        let worst = clusters.keys().next().copied();
+        match worst {
+            None => drop(reasons.insert(Reason::NoEvidence)),
+            Some(Status::NotAssessed) => drop(reasons.insert(Reason::PartialCoverage)),
+            Some(_) => {}
+        }
+        let checked = match (worst, reasons.first()) {
+            (Some(Status::NotSatisfied), _) => Decided::closed(Status::NotSatisfied, None),
+            (_, Some(reason)) => Decided::closed(Status::NotAssessed, Some(*reason)),
+            (status, None) => {
+                let status = status.unwrap_or(Status::NotAssessed);
+                let open_to_people = matches!(status, Status::Manual | Status::Supported);
+                Decided { open_to_people, ..Decided::closed(status, None) }
+            }
+        };
+        let attestations: Vec<&Attestation> =
+            self.attestations.iter().copied().filter(|a| a.covers(key)).collect();
+        let decided = with_attestations(control.kind, checked, &attestations);
+        let of = |status: Status| clusters.get(&status).copied().unwrap_or_default();
+        let verdict = match worst {
+            None | Some(Status::NotApplicable) => Verdict::Silent,
+            Some(Status::NotSatisfied) => Verdict::Contradicted,
+            Some(Status::NotAssessed) => Verdict::Partial,
+            Some(Status::Manual) => Verdict::Manual,
+            Some(Status::Waived) => Verdict::Waived,
+            Some(Status::Supported | Status::Satisfied) => Verdict::Established,
+        };
+        let full = worst == Some(Status::Satisfied);
+        ControlResult {
+            control: control.id.clone(),
+            status: decided.status,
+            reason: decided.reason,
+            basis: match (worst.is_some(), decided.attested) {
+                (true, true) => Basis::Mixed,
+                (true, false) => Basis::Automated,
+                (false, true) => Basis::Attested,
+                (false, false) => Basis::None,
+            },
+            explanation: explain_roll_up(&clusters, &gaps, decided.attested, &attestations),
+            facts: vec![FactResult {
+                verdict,
+                strength: if full { Strength::Full } else { Strength::Partial },
+                checks: worst.map(|_| (check.clone(), counts)).into_iter().collect(),
+            }],
+            failing,
+            passing: of(Status::Satisfied) + of(Status::Supported),
+            undecided: of(Status::NotAssessed),
+            attestations: attestations.iter().map(|a| a.id.clone()).collect(),
+        }
     }
 
     fn judge(&self, mapping: &Mapping, key: &str, seen: &mut Seen) -> FactResult {
@@ -404,6 +486,13 @@ struct Decided {
     /// Nothing contradicts the control and nothing that was declared is lacking: a person's
     /// statement may complete it.
     open_to_people: bool,
+}
+
+impl Decided {
+    /// What no person's statement completes.
+    fn closed(status: Status, reason: Option<Reason>) -> Self {
+        Self { status, reason, attested: false, open_to_people: false }
+    }
 }
 
 fn by_checks(
@@ -546,6 +635,30 @@ fn explain(
             plural(result.passing, "finding")
         ),
     };
+    text
+}
+
+/// One sentence on a control over a fleet: in how many clusters it stands how.
+fn explain_roll_up(
+    clusters: &BTreeMap<Status, usize>,
+    gaps: &[&SourceStanding],
+    is_attested: bool,
+    attestations: &[&Attestation],
+) -> String {
+    let total: usize = clusters.values().sum();
+    let parts: Vec<_> =
+        clusters.iter().map(|(status, count)| format!("{status} in {count}")).collect();
+    let mut text = match parts.as_slice() {
+        [] => "No cluster says anything of it.".to_owned(),
+        parts => format!("Of {total} {}: {}.", plural(total, "cluster"), parts.join(", ")),
+    };
+    for source in gaps {
+        let _ = write!(text, " Source {} is {}.", source.name, source.standing.as_str());
+    }
+    if is_attested {
+        let names: Vec<_> = attestations.iter().map(|a| format!("{} ({})", a.by, a.id)).collect();
+        let _ = write!(text, " Attested by {}.", names.join(", "));
+    }
     text
 }
 

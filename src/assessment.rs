@@ -50,6 +50,12 @@ impl Status {
             Self::NotApplicable => "not-applicable",
         }
     }
+
+    /// Reads that word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
 }
 
 impl fmt::Display for Status {

@@ -15,11 +15,12 @@ use crate::evidence::instant;
 use crate::evidence::items::{ItemError, ItemWriter, Segment, WrittenItems};
 use crate::finding::{CheckId, CheckInfo, Finding, Outcome, ResourceRef};
 use crate::framework::Framework;
+use crate::member::{self, Member, Newest};
 use crate::parallel;
 use crate::population::Population;
 use crate::record::{
     AttestationItem, CheckItem, ClusterItem, ConflictItem, ControlItem, FactRecord, FindingLine,
-    GapItem, InputItem, PopulationItem, ResourceLine, RiskItem, SourceItem, WaiverItem,
+    GapItem, InputItem, MemberItem, PopulationItem, ResourceLine, RiskItem, SourceItem, WaiverItem,
 };
 use crate::risk::{self, Circumstances, Criticality};
 use crate::run::{File, FileTime, Run, Source};
@@ -53,6 +54,8 @@ pub struct Evaluation {
     gaps: Vec<(String, String)>,
     /// What was in scope, with the place of the input that says so.
     populations: Vec<(u32, Population)>,
+    /// Clusters of a fleet, likewise.
+    members: Vec<(u32, Member)>,
     namespaces: BTreeMap<String, Criticality>,
     exploited: BTreeSet<String>,
     at: Timestamp,
@@ -137,8 +140,9 @@ where
     for source in &run.sources {
         collected.add_source(source);
     }
-    let Collected { findings, checks, sources, inputs, standings, gaps, populations, .. } =
-        collected;
+    let Collected {
+        findings, checks, sources, inputs, standings, gaps, populations, members, ..
+    } = collected;
     let evidence = Evidence::new(&findings, &standings, &waivers, &attestations, at);
     let frameworks: Vec<_> = frameworks
         .into_iter()
@@ -157,6 +161,7 @@ where
         attestations,
         gaps,
         populations,
+        members,
         namespaces: run.namespaces.clone(),
         exploited,
         at,
@@ -172,6 +177,7 @@ struct Collected {
     standings: Vec<SourceStanding>,
     gaps: Vec<(String, String)>,
     populations: Vec<(u32, Population)>,
+    members: Vec<(u32, Member)>,
     /// Inputs, from the first one on, of sources that have been added.
     judged_inputs: usize,
 }
@@ -191,6 +197,14 @@ impl Collected {
                 self.gaps.push(("population".to_owned(), text));
             }
             self.populations.push((input, population));
+        }
+        for member in read.members {
+            let Member { cluster, state, detail, .. } = &member;
+            if *state != member::State::Ok {
+                let text = format!("Cluster {cluster} is {}: {detail}.", state.as_str());
+                self.gaps.push(("member".to_owned(), text));
+            }
+            self.members.push((input, member));
         }
         self.inputs.push(read.item);
     }
@@ -233,6 +247,7 @@ struct ReadInput {
     findings: Vec<Finding>,
     checks: BTreeMap<CheckId, CheckInfo>,
     populations: Vec<Population>,
+    members: Vec<Member>,
 }
 
 fn read_input(
@@ -280,6 +295,7 @@ fn read_input(
                 findings: Vec::new(),
                 checks: BTreeMap::new(),
                 populations: Vec::new(),
+                members: Vec::new(),
             };
         }
     };
@@ -332,6 +348,7 @@ fn read_input(
         findings: parsed.findings,
         checks: parsed.checks,
         populations: parsed.populations,
+        members: parsed.members,
     }
 }
 
@@ -570,6 +587,7 @@ impl Evaluation {
         for input in inputs {
             out.push(&input.id, &InputItem { salt: salt(&input.id), ..input.clone() })?;
         }
+        self.write_members(&mut out, salt)?;
         self.write_populations(&mut out, salt)?;
         self.write_risks(&mut out, salt)?;
         let mut sources: Vec<&SourceItem> = self.sources.iter().collect();
@@ -629,6 +647,36 @@ impl Evaluation {
                 uid: cluster.uid.clone(),
                 user: cluster.user.clone(),
                 version: cluster.version.clone(),
+                id,
+            };
+            items.insert(item.id.clone(), item);
+        }
+        items.iter().try_for_each(|(id, item)| out.push(id, item))
+    }
+
+    fn write_members(&self, out: &mut ItemWriter, salt: &Salt<'_>) -> Result<(), ItemError> {
+        let mut items = BTreeMap::new();
+        for (input, member) in &self.members {
+            let input = self.input_path(*input);
+            let id = format!("member/{input}");
+            let newest = member.newest.as_ref();
+            let text =
+                |of: fn(&Newest) -> &String| newest.map_or_else(String::new, |n| of(n).clone());
+            let item = MemberItem {
+                cluster: member.cluster.clone(),
+                created: text(|newest| &newest.created),
+                detail: member.detail.clone(),
+                frameworks: newest.map(|newest| newest.frameworks.clone()).unwrap_or_default(),
+                head: text(|newest| &newest.head),
+                input: input.to_owned(),
+                known: member.known.clone(),
+                next: text(|newest| &newest.next),
+                salt: salt(&id),
+                seq: newest.map(|newest| newest.seq),
+                sources: newest.map(|newest| newest.sources.clone()).unwrap_or_default(),
+                state: member.state,
+                statement_sha256: text(|newest| &newest.statement_sha256),
+                kind: "member".to_owned(),
                 id,
             };
             items.insert(item.id.clone(), item);

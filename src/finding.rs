@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::member::Member;
 use crate::population::Population;
 
 /// Identity of a check, always with its scanner's prefix: `trivy:KSV-0001`,
@@ -316,6 +317,8 @@ pub struct Parsed {
     pub without_verdict: usize,
     /// What was in scope, where the input says so.
     pub populations: Vec<Population>,
+    /// Clusters of a fleet.
+    pub members: Vec<Member>,
 }
 
 impl Parsed {

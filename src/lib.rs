@@ -16,6 +16,7 @@
 // Core: pure; no I/O, no clock, no randomness.
 pub mod parallel;
 pub mod population;
+pub mod member;
 pub mod finding;
 pub mod scanner;
 pub mod framework;

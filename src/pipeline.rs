@@ -13,7 +13,7 @@ use crate::alert::Standing;
 use crate::archive::{self, Store, StoreError};
 use crate::assessment::{Basis, Reason, Status, StatusCounts};
 use crate::collect::{self, CollectError};
-use crate::config::{Config, ReportSignature, Retention};
+use crate::config::{Config, FleetCluster, ReportSignature, Retention};
 use crate::disclose;
 use crate::evaluate::{EvaluateError, Evaluation, evaluate};
 use crate::evidence::canonical;
@@ -34,10 +34,12 @@ use crate::notify::{self, Ended};
 use crate::render::build::{self, BuildError};
 use crate::render::{self, Document, RenderError, Template};
 use crate::run::{self, Run, RunError};
+use crate::scanner::fleet;
 use crate::seal::{Log, Past, Payload, SealError, Sealed, Sealer};
-use crate::sealed::{self, SealedError};
+use crate::sealed::{self, Bundle, SealedError};
 use crate::sign::report::ReportSigner;
 use crate::sign::{self, Secret, Secrets, SignError, Signer};
+use crate::verify::Archive;
 use crate::verify::bundle::summary_of;
 use crate::verify::pin::Pin;
 
@@ -299,7 +301,8 @@ pub fn run_with(
 
     progress.step("collecting inputs");
     let spool = spool()?;
-    let collected = collect::collect(config, now, spool.path(), &|text| progress.step(text))?;
+    let known = known_heads(config, store)?;
+    let collected = collected(config, now, known, (0, 1), spool.path(), progress)?;
     let mut prepared = Prepared::new(config, now, collected)?;
     loop {
         let run = Attempt {
@@ -419,7 +422,7 @@ pub fn rehearse(
 ) -> Result<Rehearsal, RunFailure> {
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let spool = spool()?;
-    let collected = collect::collect(config, now, spool.path(), &|text| progress.step(text))?;
+    let collected = gather(config, now, (0, 1), spool.path(), progress)?;
     let prepared = Prepared::new(config, now, collected)?;
     let mut reader = InputReader { origins: &prepared.origins, kept: BTreeMap::new(), room: 0 };
     let evaluation = prepared.evaluate(&mut reader)?;
@@ -428,6 +431,68 @@ pub fn rehearse(
         sources: source_lines(&evaluation),
         clock_ahead_seconds: clusters.into_iter().max_by_key(|ahead| ahead.abs()),
     })
+}
+
+/// Collects what a run would read into a folder, and neither judges nor seals it. Of a fleet's clusters a
+/// share may be read: `part` is its number from 0, and of how many.
+///
+/// # Errors
+/// [`RunFailure`].
+pub fn gather(
+    config: &Config,
+    now: Timestamp,
+    part: (usize, usize),
+    folder: &Path,
+    progress: &dyn Progress,
+) -> Result<collect::Collected, RunFailure> {
+    let uri = &config.archive.uri;
+    // Before the first run there is no folder yet.
+    let begun = uri.contains("://") || Path::new(uri).exists();
+    let known = if begun {
+        known_heads(config, &*archive::open(&config.archive, now)?)?
+    } else {
+        BTreeMap::new()
+    };
+    collected(config, now, known, part, folder, progress)
+}
+
+/// Heads of a fleet's clusters, as its newest bundle pins them: their archives must continue them.
+fn known_heads(
+    config: &Config,
+    archive: &dyn Archive,
+) -> Result<BTreeMap<String, Pin>, RunFailure> {
+    if !config.is_fleet() {
+        return Ok(BTreeMap::new());
+    }
+    let size = disclose::size(archive).map_err(StoreError::from)?;
+    let Some(newest) = size.checked_sub(1) else { return Ok(BTreeMap::new()) };
+    let bundle = Bundle::read_without_findings(archive, newest, &[])?;
+    let pins = bundle.items.members.iter().filter_map(|member| {
+        // A cluster that was never seen has no head.
+        let pin = Pin::parse(member.pin()).ok()?;
+        Some((member.cluster.clone(), pin))
+    });
+    Ok(pins.collect())
+}
+
+fn collected(
+    config: &Config,
+    now: Timestamp,
+    known: BTreeMap<String, Pin>,
+    part: (usize, usize),
+    folder: &Path,
+    progress: &dyn Progress,
+) -> Result<collect::Collected, RunFailure> {
+    let readers = archive::Readers::default();
+    let open =
+        |cluster: &FleetCluster| readers.open(&cluster.archive).map_err(|error| error.to_string());
+    let mut frameworks = Vec::new();
+    for (id, version) in &config.frameworks {
+        let framework = builtin::find(id, version.as_deref())?;
+        frameworks.push((framework.id.clone(), framework.key()));
+    }
+    let fleet = collect::Fleet { open: &open, known, tool: TOOL, frameworks, part };
+    Ok(collect::collect(config, now, folder, &fleet, &|text| progress.step(text))?)
 }
 
 fn spool() -> Result<tempfile::TempDir, RunFailure> {
@@ -549,7 +614,10 @@ impl Prepared {
         let mut rule_origins = BTreeMap::new();
         let mut frameworks = Vec::new();
         for (id, version) in &config.frameworks {
-            let framework = builtin::find(id, version.as_deref())?;
+            let mut framework = builtin::find(id, version.as_deref())?;
+            if config.is_fleet() {
+                framework = framework.rolled_up(fleet::control_check);
+            }
             let path = format!("mapping/{}-{}.json", framework.id, framework.version);
             rules.insert(path.clone(), canonical::to_vec(&framework).map_err(ItemError::from)?);
             frameworks.push(path);

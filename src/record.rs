@@ -12,6 +12,7 @@ use crate::attestation::Said;
 use crate::evidence::digest::Digest;
 use crate::finding::{Outcome, ResourceRef, Severity};
 use crate::framework::Strength;
+use crate::member::State;
 use crate::population::Listing;
 
 /// A person's statement and what became of it.
@@ -228,7 +229,7 @@ pub(crate) struct ResourceLine<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct GapItem {
-    /// `source`, `population` or `run`.
+    /// `source`, `population`, `member` or `run`.
     pub gap: String,
     /// `gap/0000001`.
     pub id: String,
@@ -286,6 +287,52 @@ pub struct InputItem {
     /// `input`.
     #[serde(rename = "type")]
     pub kind: String,
+}
+
+/// A cluster of a fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct MemberItem {
+    /// As the fleet calls it.
+    pub cluster: String,
+    /// When the run of its newest bundle took place; empty where nothing can be believed.
+    pub created: String,
+    /// Why it stands so; empty when it is ok.
+    pub detail: String,
+    /// Controls of each status by `id@version`; statuses that do not occur are left out.
+    pub frameworks: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Head of its log (`origin size root`); empty where nothing can be believed.
+    pub head: String,
+    /// `member/<path of the input>`.
+    pub id: String,
+    /// Path of the input that says so.
+    pub input: String,
+    /// The head that an earlier bundle of the fleet pinned and that its log was held against; empty when
+    /// there was none.
+    pub known: String,
+    /// When its next run is due; may be empty.
+    pub next: String,
+    /// Section 7.
+    pub salt: String,
+    /// Number of its newest bundle.
+    pub seq: Option<u64>,
+    /// Standing of each of its sources.
+    pub sources: BTreeMap<String, String>,
+    /// `ok`, `stale`, `absent`, `unreadable` or `not-verified`.
+    pub state: State,
+    /// Hex SHA-256 of its newest statement; empty where nothing can be believed.
+    pub statement_sha256: String,
+    /// `member`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+impl MemberItem {
+    /// The head to hold its archive against the next time; empty when none was ever seen.
+    #[must_use]
+    pub fn pin(&self) -> &str {
+        if self.head.is_empty() { &self.known } else { &self.head }
+    }
 }
 
 /// A kind of object and how many of it were in scope.

@@ -19,7 +19,7 @@ use crate::evidence::{items, layout};
 use crate::framework::Framework;
 use crate::record::{
     AttestationItem, CheckItem, ClusterItem, ConflictItem, ControlItem, FindingItem, GapItem,
-    InputItem, PopulationItem, RiskItem, SourceItem, WaiverItem,
+    InputItem, MemberItem, PopulationItem, RiskItem, SourceItem, WaiverItem,
 };
 use crate::run::Run;
 use crate::verify::pin::Pin;
@@ -85,6 +85,8 @@ pub struct Items {
     pub gaps: Vec<GapItem>,
     /// Inputs by path.
     pub inputs: BTreeMap<String, InputItem>,
+    /// Clusters of a fleet, in order of their inputs.
+    pub members: Vec<MemberItem>,
     /// Populations by path of the input.
     pub populations: BTreeMap<String, Vec<PopulationItem>>,
     /// Risks, highest first.
@@ -154,6 +156,7 @@ impl Items {
                     let item: InputItem = parse(&line)?;
                     all.inputs.insert(item.path.clone(), item);
                 }
+                "member" => all.members.push(parse(&line)?),
                 "population" => {
                     let item: PopulationItem = parse(&line)?;
                     all.populations.entry(item.input.clone()).or_default().push(item);
@@ -256,17 +259,7 @@ impl Bundle {
         known: &[(Arc<Framework>, Digest)],
         read_items: impl Fn(&[u8]) -> Result<Items, SealedError>,
     ) -> Result<Self, SealedError> {
-        let bytes = archive.read(&layout::statement(seq))?;
-        let statement =
-            Statement::parse(&bytes).map_err(|source| SealedError::Statement { seq, source })?;
-        let sums = statement.sums().unwrap_or_else(|| Digest::of(b""));
-        let path = layout::bundle_file(&sums, layout::SHA256SUMS);
-        let list = archive.read(&path)?;
-        let fault = |reason: String| SealedError::File { path: path.clone(), reason };
-        if Digest::of(&list) != sums {
-            return Err(fault("it is not the list of files that was sealed".to_owned()));
-        }
-        let manifest = Manifest::parse(&list).map_err(|error| fault(error.to_string()))?;
+        let Record { statement, digest, sums, manifest } = Record::read(archive, seq)?;
         let file = |inner: &str| sealed_file(archive, &manifest, &sums, inner);
         let malformed = |inner: &str, reason: String| SealedError::File {
             path: layout::bundle_file(&sums, inner),
@@ -287,7 +280,7 @@ impl Bundle {
             frameworks.push((Arc::new(framework), digest));
         }
         let items = read_items(&file(layout::ITEMS)?)?;
-        Ok(Self { digest: Digest::of(&bytes), statement, run, frameworks, items, sums, manifest })
+        Ok(Self { statement, digest, run, frameworks, items, sums, manifest })
     }
 
     /// Number of the bundle in its chain.
@@ -345,6 +338,49 @@ impl Bundle {
             SealedError::File { path, reason }
         })?;
         Ok((signer, keyring.root_ids().into_iter().collect()))
+    }
+}
+
+/// A bundle's statement and its list of files.
+#[derive(Debug)]
+pub struct Record {
+    /// Its statement.
+    pub statement: Statement,
+    digest: Digest,
+    sums: Digest,
+    manifest: Manifest,
+}
+
+impl Record {
+    /// That of the newest bundle.
+    ///
+    /// # Errors
+    /// [`SealedError`].
+    pub fn newest(archive: &dyn Archive) -> Result<Self, SealedError> {
+        Self::read(archive, number(archive, None)?)
+    }
+
+    fn read(archive: &dyn Archive, seq: u64) -> Result<Self, SealedError> {
+        let bytes = archive.read(&layout::statement(seq))?;
+        let statement =
+            Statement::parse(&bytes).map_err(|source| SealedError::Statement { seq, source })?;
+        let sums = statement.sums().unwrap_or_else(|| Digest::of(b""));
+        let path = layout::bundle_file(&sums, layout::SHA256SUMS);
+        let list = archive.read(&path)?;
+        let fault = |reason: String| SealedError::File { path: path.clone(), reason };
+        if Digest::of(&list) != sums {
+            return Err(fault("it is not the list of files that was sealed".to_owned()));
+        }
+        let manifest = Manifest::parse(&list).map_err(|error| fault(error.to_string()))?;
+        Ok(Self { digest: Digest::of(&bytes), statement, sums, manifest })
+    }
+
+    /// Reads one of its files and compares it with what was sealed.
+    ///
+    /// # Errors
+    /// [`SealedError::Read`], [`SealedError::File`].
+    pub fn file(&self, archive: &dyn Archive, path: &str) -> Result<Vec<u8>, SealedError> {
+        sealed_file(archive, &self.manifest, &self.sums, path)
     }
 }
 

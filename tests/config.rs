@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use affidavit::config::Config;
+use affidavit::config::{Config, From};
 use serde_json::Value;
 
 fn repository(path: &str) -> String {
@@ -42,6 +42,33 @@ notify: { webhooks: [{ name: x, url_file: f, format: teams, on: [failed, stale],
 serve: { listen: '0.0.0.0:9090', jitter: 5m, catch_up: skip, lease: { namespace: ns, name: lease } }
 ";
     assert_eq!(both(all), (true, true));
+    let root = "ab".repeat(32);
+    let fleet = format!(
+        "cluster: {{ name: fleet }}
+origin: a.example/fleet
+archive: {{ uri: 's3://b/fleet', region: r }}
+keys: {{ signer: k, keyring: k, disclosure_secret: s }}
+frameworks: [pci-dss]
+sources: [{{ name: c, scanner: fleet, max_age: 1d, parts: {{ folder: p, max_age: 2h }}, clusters: [{{ name: eu, uri: 's3://b/x', endpoint: 'http://e', path_style: true, region: q, roots: ['{root}'], frameworks: [pci-dss] }}, {{ name: us, uri: 's3://b/y', roots: ['{root}'] }}] }}]
+"
+    );
+    assert_eq!(both(&fleet), (true, true));
+    let config = Config::parse(&fleet, Path::new("a.yaml"), Path::new(".")).unwrap();
+    let From::Archives { clusters, .. } = &config.sources[0].from else { panic!() };
+    // What is not said is as in the fleet's own archive.
+    assert_eq!(clusters[1].archive.region.as_deref(), Some("r"));
+    assert_eq!(config.sources[0].expect_files, 2);
+    for (part, replacement, said) in [
+        ("name: us", "name: eu", "`eu` stands twice"),
+        ("name: us", "name: ../us", "letters, digits"),
+        (root.as_str(), "abc", "no fingerprint"),
+        ("scanner: fleet", "scanner: trivy", "`scanner: fleet`"),
+        ("sources: [", "sources: [{ name: t, scanner: trivy, max_age: 1d, files: [a] }, ", "alone"),
+    ] {
+        let bad = fleet.replace(part, replacement);
+        let error = Config::parse(&bad, Path::new("a.yaml"), Path::new(".")).unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
 }
 
 #[test]

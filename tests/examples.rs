@@ -70,3 +70,21 @@ fn a_hand_over_across_an_air_gap() {
     assert!(said.contains("VERIFIED") && said.contains("sha256sum agrees"), "{said}");
     assert!(!said.contains("HEAD_UNPINNED"), "the head came by another way: {said}");
 }
+
+#[test]
+fn a_retailers_fleet() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("work");
+    let said = example("retailer-fleet", &work);
+    let nights: Vec<&str> = said.split("== the night").collect();
+    assert!(nights[1].matches(" is ok").count() == 4, "{said}");
+    assert!(nights[2].contains("store-017 is stale"), "{said}");
+    assert!(nights[3].contains("store-017 is not-verified  CHECKPOINT_INCONSISTENT"), "{said}");
+    assert_eq!(said.matches("VERIFIED").count(), 2, "{said}");
+    let text = crate::command::pdf_text(&work.join("fleet.pdf"));
+    if let Some(text) = text {
+        for part in ["Fleet of 4 Kubernetes clusters", "not-verified", "store-017"] {
+            assert!(text.contains(part), "{part}");
+        }
+    }
+}

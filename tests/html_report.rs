@@ -232,6 +232,7 @@ fn nothing_stands_in_the_way_of_those_who_do_not_see_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");
     let report = sample::with_history(sample::of(&["cis-kubernetes", "hipaa-security-rule"]));
+    let report = sample::fleet(report, 6);
     fs::write(&path, html(&report, &many(50))).unwrap();
     browser.visit(&path, "");
     let script = format!(

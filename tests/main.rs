@@ -48,6 +48,8 @@ mod doctor;
 #[cfg(feature = "pipeline")]
 mod faulty;
 #[cfg(feature = "pipeline")]
+mod fleet;
+#[cfg(feature = "pipeline")]
 mod kubernetes;
 #[cfg(feature = "pipeline")]
 mod page_agreement;

@@ -72,6 +72,7 @@ fn reports_to_look_at() {
         ),
         ("many", sample::many(12)),
         ("empty", sample::empty()),
+        ("fleet", sample::fleet(sample::of(&["cis-kubernetes", "pci-dss"]), 40)),
         ("hostile", sample::everywhere(sample::HOSTILE[4])),
         ("long", sample::everywhere(&"n".repeat(4096))),
     ] {
@@ -139,7 +140,9 @@ fn verapdf_finds_every_template_archival_and_accessible() {
     let report = sample::with_history(sample::sample());
     let hostile = sample::everywhere(sample::HOSTILE[3]);
     let all = OF_A_BUNDLE.map(|template| (template, &report));
-    for (template, report) in all.into_iter().chain([("executive", &hostile)]) {
+    let fleet = sample::fleet(sample::of(&["pci-dss"]), 12);
+    let more = [("executive", &hostile), ("full", &fleet), ("executive", &fleet)];
+    for (template, report) in all.into_iter().chain(more) {
         let name = format!("{}.pdf", names.len());
         std::fs::write(folder.path().join(&name), render_by(report, template).unwrap()).unwrap();
         names.push(name);

@@ -246,6 +246,8 @@ fn other_passes(scanner: &str, locals: &[&str]) -> Value {
             "rule": "Falco internal: metrics snapshot", "priority": "Informational",
             "hostname": "node-1", "time": CREATED, "output": "",
         }),
+        // Signed, so it cannot be made up.
+        "fleet" => serde_json::from_str(include_str!("fixtures/fleet-member/shop.json")).unwrap(),
         "grype" => json!({
             "matches": [], "source": {"type": "image", "target": {"userInput": "i"}},
             "descriptor": {"name": "grype", "version": "0"},

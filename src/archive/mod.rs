@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use crate::verify::{Archive, ReadFailure};
 
 /// Where an archive is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
     /// A directory, or `s3://bucket/prefix`.
     pub uri: String,
@@ -86,6 +86,36 @@ pub fn open_to_read(location: &Location, now: Timestamp) -> Result<Box<dyn Archi
     }
     let store: Box<dyn Archive> = open(location, now)?;
     Ok(store)
+}
+
+/// Opens many archives for reading; those in one object store share its connections and credentials.
+#[cfg(feature = "pipeline")]
+#[derive(Default)]
+pub struct Readers {
+    stores: std::sync::Mutex<Vec<(Location, S3)>>,
+}
+
+#[cfg(feature = "pipeline")]
+impl Readers {
+    /// Opens what [`open_to_read`] opens.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(&self, location: &Location) -> Result<Box<dyn Archive>, StoreError> {
+        if !location.uri.starts_with("s3://") {
+            return open_to_read(location, Timestamp::UNIX_EPOCH);
+        }
+        // Whatever is the same but the place.
+        let store = Location { uri: String::new(), ..location.clone() };
+        let mut stores = self.stores.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, known)) = stores.iter().find(|(known, _)| *known == store) {
+            return Ok(Box::new(known.beside(location)?));
+        }
+        let opened = S3::open(location, Timestamp::UNIX_EPOCH)?;
+        let archive = opened.beside(location)?;
+        stores.push((store, opened));
+        Ok(Box::new(archive))
+    }
 }
 
 /// Write access to an archive, from several threads. Reading is [`Archive`].

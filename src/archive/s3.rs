@@ -70,7 +70,7 @@ const COLLISIONS: u32 = 8;
 
 /// A bucket, or the part of it below a prefix.
 pub struct S3 {
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     client: Client,
     bucket: String,
     /// Empty, or ends in `/`.
@@ -147,13 +147,33 @@ impl S3 {
             .map_err(|error| StoreError::Write { path: uri(), reason: error.to_string() })?;
         let client = runtime.block_on(client(location));
         Ok(Self {
-            runtime,
+            runtime: Arc::new(runtime),
             client,
             bucket,
             prefix,
             lock,
             legal_hold: location.legal_hold,
             encryption: location.encryption.clone(),
+            ahead: Mutex::default(),
+        })
+    }
+
+    /// Another place in the same store, to be read, with the connections and credentials of this one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn beside(&self, location: &Location) -> Result<Self, StoreError> {
+        let uri = || location.uri.clone();
+        let (bucket, prefix) =
+            split(&location.uri).map_err(|reason| StoreError::Uri { uri: uri(), reason })?;
+        Ok(Self {
+            runtime: Arc::clone(&self.runtime),
+            client: self.client.clone(),
+            bucket,
+            prefix,
+            lock: None,
+            legal_hold: false,
+            encryption: None,
             ahead: Mutex::default(),
         })
     }

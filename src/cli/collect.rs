@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use super::Context;
-use crate::collect;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Failure, table};
+use crate::pipeline::{self, Progress};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -18,15 +18,36 @@ pub(super) struct Arguments {
     /// Folder for what is taken from the cluster or made of manifests, one folder per source
     #[arg(value_name = "DIR")]
     folder: PathBuf,
+
+    /// Of a fleet, read the clusters of one share only: its number from 0, and of how many
+    #[arg(long, value_name = "I/N", value_parser = parse_part, default_value = "0/1")]
+    part: (usize, usize),
+}
+
+fn parse_part(text: &str) -> Result<(usize, usize), String> {
+    let (part, of) = text.split_once('/').unwrap_or((text, ""));
+    match (part.parse(), of.parse()) {
+        (Ok(part), Ok(of)) if part < of => Ok((part, of)),
+        _ => Err("a number from 0 and of how many, like 0/10".to_owned()),
+    }
+}
+
+/// Steps go to the notes.
+struct Notes<'a>(&'a Context);
+
+impl Progress for Notes<'_> {
+    fn step(&self, text: &str) {
+        self.0.output.note(text);
+    }
 }
 
 pub(super) fn collect(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let config = Config::load(&arguments.config)
         .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))?;
-    let collected = collect::collect(&config, context.now, &arguments.folder, &|text| {
-        context.output.note(text);
-    })
-    .map_err(|error| Failure::new(Exit::NotFinished, error))?;
+    let progress = Notes(context);
+    let (part, folder) = (arguments.part, &arguments.folder);
+    let collected = pipeline::gather(&config, context.now, part, folder, &progress)
+        .map_err(|error| Failure::new(Exit::NotFinished, error))?;
     let mut rows = vec![["source", "file", "where"].map(ToOwned::to_owned).to_vec()];
     let mut incomplete = false;
     for source in &collected.sources {

@@ -10,6 +10,8 @@ mod disclose;
 #[cfg(feature = "pipeline")]
 mod doctor;
 mod export;
+#[cfg(feature = "pipeline")]
+mod fleet;
 mod frameworks;
 mod generate;
 mod inspect;
@@ -81,6 +83,9 @@ enum Command {
     /// Collect, assess, seal, report and archive
     #[cfg(feature = "pipeline")]
     Run(run::Arguments),
+    /// Roll up the archives of many clusters into one report and bundle
+    #[cfg(feature = "pipeline")]
+    Fleet(fleet::Arguments),
     /// Collect what a run would read, without judging or sealing it
     #[cfg(feature = "pipeline")]
     Collect(collect::Arguments),
@@ -177,6 +182,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Init(arguments) => init::init(&arguments, context),
         #[cfg(feature = "pipeline")]
         Command::Run(arguments) => run::run(&arguments, context),
+        #[cfg(feature = "pipeline")]
+        Command::Fleet(arguments) => fleet::fleet(&arguments, context),
         #[cfg(feature = "pipeline")]
         Command::Collect(arguments) => collect::collect(&arguments, context),
         #[cfg(feature = "pipeline")]

@@ -28,17 +28,36 @@ pub(super) struct Arguments {
 }
 
 fn parse_status(text: &str) -> Result<Status, String> {
-    Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
+    Status::from_word(text).ok_or_else(|| {
         let all: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
         format!("one of {}", all.join(", "))
     })
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
-    let config = Config::load(&arguments.config)
-        .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))?;
+    let config = load(arguments)?;
+    let (outcome, exit) = once(&config, arguments, context)?;
+    if context.output.is_json() {
+        context.output.json(&json(&outcome));
+    } else {
+        print_text(&outcome, context.output);
+    }
+    Ok(exit)
+}
+
+pub(super) fn load(arguments: &Arguments) -> Result<Config, Failure> {
+    Config::load(&arguments.config)
+        .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))
+}
+
+/// Runs once; gives what it sealed and how the program is to end.
+pub(super) fn once(
+    config: &Config,
+    arguments: &Arguments,
+    context: &Context,
+) -> Result<(RunOutcome, Exit), Failure> {
     let display = Display::new(context.progress);
-    let (result, untold) = pipeline::run_and_tell(&config, context.now, arguments.strict, &display);
+    let (result, untold) = pipeline::run_and_tell(config, context.now, arguments.strict, &display);
     display.finish();
     for reason in &untold {
         context.output.note(format!("not told: {reason}"));
@@ -48,22 +67,18 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
         let help = error.help();
         Failure::new(exit, error).help(help)
     })?;
-    if context.output.is_json() {
-        print_json(&outcome, context);
-    } else {
-        print_text(&outcome, context.output);
-    }
     let gated = outcome
         .frameworks
         .iter()
         .any(|(_, _, counts)| arguments.fail_on.iter().any(|status| counts.get(*status) > 0));
-    Ok(if gated {
+    let exit = if gated {
         Exit::Gate
     } else if outcome.incomplete {
         Exit::Incomplete
     } else {
         Exit::Done
-    })
+    };
+    Ok((outcome, exit))
 }
 
 /// A spinner with the current step, on a terminal only.
@@ -97,7 +112,7 @@ impl Progress for Display {
     }
 }
 
-fn print_text(outcome: &RunOutcome, output: Output) {
+pub(super) fn print_text(outcome: &RunOutcome, output: Output) {
     let mut rows = vec![["source", "findings", "standing", ""].map(ToOwned::to_owned).to_vec()];
     for (name, standing, detail, findings) in &outcome.sources {
         rows.push(vec![name.clone(), findings.to_string(), standing.clone(), detail.clone()]);
@@ -151,7 +166,7 @@ fn print_rows(rows: &[Vec<String>], output: Output) {
     }
 }
 
-fn print_json(outcome: &RunOutcome, context: &Context) {
+pub(super) fn json(outcome: &RunOutcome) -> serde_json::Value {
     let frameworks: Vec<_> = outcome
         .frameworks
         .iter()
@@ -174,7 +189,7 @@ fn print_json(outcome: &RunOutcome, context: &Context) {
             })
         })
         .collect();
-    context.output.json(&serde_json::json!({
+    serde_json::json!({
         "archive": outcome.archive,
         "origin": outcome.origin,
         "seq": outcome.seq,
@@ -190,5 +205,5 @@ fn print_json(outcome: &RunOutcome, context: &Context) {
         "reportWithoutTimestamp": outcome.without_timestamp,
         "pruned": outcome.pruned,
         "notPruned": outcome.not_pruned,
-    }));
+    })
 }

@@ -4,6 +4,7 @@
 //! down before, and is what a verifier judges again.
 
 mod api;
+mod archives;
 mod cluster;
 mod files;
 mod manifests;
@@ -19,6 +20,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 pub use api::{Api, ApiError, client};
+pub use archives::{Fleet, Open};
 pub use cluster::ClusterError;
 
 use crate::checks::{self, CheckError, Engine};
@@ -75,7 +77,8 @@ pub enum CollectError {
 }
 
 /// Collects all sources. Reports that are made here are written into `folder`, which must stay
-/// until they are archived. `now` is the run's time, against which ages are judged.
+/// until they are archived. `now` is the run's time, against which ages are judged; `fleet` says how the
+/// archives of clusters are read, where a source is made of them.
 ///
 /// # Errors
 /// [`CollectError`].
@@ -83,9 +86,11 @@ pub fn collect(
     config: &Config,
     now: Timestamp,
     folder: &Path,
+    fleet: &Fleet<'_>,
     step: &dyn Fn(&str),
 ) -> Result<Collected, CollectError> {
     let collector = Collector {
+        fleet,
         access: &config.access,
         cluster_uid: &config.cluster_uid,
         now,
@@ -131,6 +136,7 @@ struct Gathered {
 }
 
 struct Collector<'a> {
+    fleet: &'a Fleet<'a>,
     access: &'a Access,
     cluster_uid: &'a str,
     now: Timestamp,
@@ -148,6 +154,12 @@ impl Collector<'_> {
             From::Files(patterns) => files::find(patterns, source.max_age_seconds, self.now),
             From::Manifests(patterns) => self.manifests(source, patterns),
             From::Cluster { without } => self.in_cluster(source, without),
+            From::Archives { clusters, parts } => {
+                let (folder, parts) = (self.folder_of(source)?, parts.as_ref());
+                let (age, step) = (source.max_age_seconds, self.step);
+                archives::read(self.fleet, clusters, parts, age, self.now, &folder, step)
+                    .map_err(|(path, error)| written(&path)(error))
+            }
         }
     }
 

@@ -13,8 +13,9 @@ use self::notify::WrittenNotify;
 pub use self::notify::{Address, Format, Notify, Webhook, load_notify};
 use crate::archive::{Encryption, Location, LockMode};
 use crate::evidence::checkpoint::valid_origin;
+use crate::evidence::key::KeyId;
 use crate::risk::Criticality;
-use crate::scanner::SCANNERS;
+use crate::scanner::{SCANNERS, fleet};
 use crate::schedule::{self, Schedule, ScheduleError};
 
 /// Prefixes of check ids that a source may be declared to yield, in alphabetical order: those of the
@@ -188,6 +189,12 @@ struct WrittenSource {
     from: Option<WrittenFrom>,
     #[serde(default)]
     without: Vec<String>,
+    #[serde(default)]
+    clusters: Option<Vec<WrittenMember>>,
+    #[serde(default)]
+    clusters_file: Option<PathBuf>,
+    #[serde(default)]
+    parts: Option<WrittenParts>,
     max_age: String,
     #[serde(default)]
     expect_files: Option<u64>,
@@ -195,6 +202,30 @@ struct WrittenSource {
     taken_at: Option<String>,
     #[serde(default)]
     subject: Option<String>,
+}
+
+/// A cluster of a fleet.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenMember {
+    name: String,
+    uri: String,
+    #[serde(default)]
+    endpoint: Option<String>,
+    #[serde(default)]
+    path_style: Option<bool>,
+    #[serde(default)]
+    region: Option<String>,
+    roots: Vec<String>,
+    #[serde(default)]
+    frameworks: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenParts {
+    folder: PathBuf,
+    max_age: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -378,6 +409,36 @@ pub enum From {
         /// Kinds of objects that are not asked for.
         without: Vec<String>,
     },
+    /// The archives of a fleet's clusters.
+    Archives {
+        /// Its clusters, by name.
+        clusters: Vec<FleetCluster>,
+        /// Where others left what they read of them, if it is not read here.
+        parts: Option<Parts>,
+    },
+}
+
+/// A cluster of a fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetCluster {
+    /// As the fleet calls it.
+    pub name: String,
+    /// Its archive.
+    pub archive: Location,
+    /// Root keys by which it is judged.
+    pub roots: BTreeSet<KeyId>,
+    /// Ids of the frameworks, of the fleet's, by which it must be assessed; all of them where none is
+    /// named.
+    pub frameworks: Option<Vec<String>>,
+}
+
+/// What others read of a fleet's clusters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Where it lies: one document per cluster, `<name>.json`.
+    pub folder: PathBuf,
+    /// How old it may be, in seconds.
+    pub max_age_seconds: i64,
 }
 
 /// How to reach a cluster.
@@ -433,6 +494,12 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Is it a fleet of clusters that is assessed, by their archives?
+    #[must_use]
+    pub fn is_fleet(&self) -> bool {
+        self.sources.iter().any(|source| source.scanner == fleet::PREFIX)
+    }
+
     /// Reads a configuration file.
     ///
     /// # Errors
@@ -493,15 +560,20 @@ impl Written {
                 None => (text.clone(), None),
             })
             .collect();
+        let (archive, retention) = self.archive.mean(folder)?;
         let mut names = BTreeSet::new();
         let mut sources = Vec::new();
         for source in self.sources {
             if !names.insert(source.name.clone()) {
                 return fault("sources", format!("`{}` stands twice", source.name));
             }
-            sources.push(source.mean(folder)?);
+            sources.push(source.mean(folder, &archive)?);
         }
-        let (archive, retention) = self.archive.mean(folder)?;
+        let fleets = sources.iter().filter(|source| source.scanner == fleet::PREFIX).count();
+        if fleets > 0 && fleets < sources.len() {
+            let reason = "a fleet is assessed by its clusters alone: `scanner: fleet` for all";
+            return fault("sources", reason.into());
+        }
         let resolve = |path: &Path| folder.join(path);
         let signer = match self.keys.signer.strip_prefix("file:").unwrap_or(&self.keys.signer) {
             uri if uri.contains("://") || uri.starts_with("pkcs11:") => uri.to_owned(),
@@ -654,12 +726,92 @@ impl WrittenArchive {
     }
 }
 
+impl WrittenMember {
+    /// What is not said is as in the fleet's own archive.
+    fn mean(self, folder: &Path, own: &Location) -> Result<FleetCluster, Fault> {
+        if !is_plain(&self.name) {
+            return Err(("name".into(), PLAIN.into()));
+        }
+        let at = |field: &str| format!("{}.{field}", self.name);
+        if self.roots.is_empty() {
+            return Err((at("roots"), "without a root key nothing can be believed".into()));
+        }
+        let mut roots = BTreeSet::new();
+        for text in &self.roots {
+            let id = KeyId::from_fingerprint(text)
+                .ok_or_else(|| (at("roots"), format!("`{text}` is no fingerprint")))?;
+            roots.insert(id);
+        }
+        let remote = self.uri.contains("://");
+        let archive = Location {
+            uri: if remote { self.uri } else { folder.join(&self.uri).display().to_string() },
+            endpoint: self.endpoint.or_else(|| own.endpoint.clone()),
+            path_style: self.path_style.unwrap_or(own.path_style),
+            region: self.region.or_else(|| own.region.clone()),
+            ..Location::default()
+        };
+        Ok(FleetCluster { name: self.name, archive, roots, frameworks: self.frameworks })
+    }
+}
+
+/// Can it be a name of a folder or file?
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !name.is_empty() && name.chars().all(plain) && !name.starts_with('.')
+}
+
+/// What [`is_plain`] asks for.
+const PLAIN: &str = "letters, digits, `.`, `_` and `-` only";
+
+/// The clusters of a fleet, from the configuration or a file of their own.
+fn members(
+    listed: Option<Vec<WrittenMember>>,
+    file: Option<PathBuf>,
+    folder: &Path,
+    own: &Location,
+) -> Result<Vec<FleetCluster>, Fault> {
+    let (written, folder) = match (listed, file) {
+        (Some(list), None) => (list, folder.to_owned()),
+        (None, Some(path)) => {
+            let path = folder.join(path);
+            let fault = |reason: String| ("clusters_file".to_owned(), reason);
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| fault(format!("could not read {}: {error}", path.display())))?;
+            let list = serde_saphyr::from_str(&text).map_err(|error| {
+                fault(format!("{} is not valid\n{}", path.display(), error.render()))
+            })?;
+            (list, path.parent().unwrap_or(Path::new(".")).to_owned())
+        }
+        _ => return Err(("clusters".into(), "one of `clusters` and `clusters_file`".into())),
+    };
+    let mut clusters: BTreeMap<String, FleetCluster> = BTreeMap::new();
+    for member in written {
+        let cluster = member.mean(&folder, own)?;
+        if clusters.contains_key(&cluster.name) {
+            return Err(("clusters".into(), format!("`{}` stands twice", cluster.name)));
+        }
+        clusters.insert(cluster.name.clone(), cluster);
+    }
+    if clusters.is_empty() {
+        return Err(("clusters".into(), "empty".into()));
+    }
+    Ok(clusters.into_values().collect())
+}
+
+impl WrittenParts {
+    fn mean(self, folder: &Path) -> Result<Parts, Fault> {
+        let max_age_seconds = parse_duration(&self.max_age).ok_or_else(|| {
+            ("parts.max_age".to_owned(), "a number with s, m, h or d, like 2h".to_owned())
+        })?;
+        Ok(Parts { folder: folder.join(self.folder), max_age_seconds })
+    }
+}
+
 impl WrittenSource {
-    fn mean(self, folder: &Path) -> Result<Source, Fault> {
+    fn mean(self, folder: &Path, own: &Location) -> Result<Source, Fault> {
         let at = |field: &str| format!("sources.{}.{field}", self.name);
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if self.name.is_empty() || !self.name.chars().all(plain) || self.name.starts_with('.') {
-            return Err((at("name"), "letters, digits, `.`, `_` and `-` only".into()));
+        if !is_plain(&self.name) {
+            return Err((at("name"), PLAIN.into()));
         }
         if !scanners().contains(&self.scanner.as_str()) {
             return Err((at("scanner"), format!("one of {}", scanners().join(", "))));
@@ -671,7 +823,29 @@ impl WrittenSource {
             let reason = "only for the built-in checks of a cluster";
             return Err((at("without"), reason.into()));
         }
+        let is_fleet = self.clusters.is_some() || self.clusters_file.is_some();
+        if is_fleet && self.scanner != fleet::PREFIX {
+            return Err((at("clusters"), "only of a fleet: `scanner: fleet`".into()));
+        }
+        if self.parts.is_some() && !is_fleet {
+            return Err((at("parts"), "only with `clusters` or `clusters_file`".into()));
+        }
         let from = match (self.files, self.manifests, self.from) {
+            (None, None, None) if is_fleet => {
+                let inside = |(field, reason): Fault| (at(&field), reason);
+                let clusters = members(self.clusters, self.clusters_file, folder, own);
+                From::Archives {
+                    clusters: clusters.map_err(inside)?,
+                    parts: self
+                        .parts
+                        .map(|parts| parts.mean(folder))
+                        .transpose()
+                        .map_err(inside)?,
+                }
+            }
+            _ if is_fleet => {
+                return Err((at("clusters"), "without `files`, `manifests` and `from`".into()));
+            }
             (Some(list), None, None) if list.is_empty() => {
                 return Err((at("files"), "empty".into()));
             }
@@ -705,11 +879,14 @@ impl WrittenSource {
             ),
         };
         Ok(Source {
-            from,
             name: self.name,
             scanner: self.scanner,
             max_age_seconds,
-            expect_files: self.expect_files.unwrap_or(1),
+            expect_files: self.expect_files.unwrap_or(match &from {
+                From::Archives { clusters, .. } => clusters.len() as u64,
+                _ => 1,
+            }),
+            from,
             taken_at,
             subject: self.subject.unwrap_or_default(),
         })

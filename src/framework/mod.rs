@@ -198,6 +198,27 @@ impl Framework {
         }
     }
 
+    /// The same framework over a fleet: what bears on a control is its status in every cluster, under
+    /// the check that `check` gives for a control. How statuses add up is decided in [`crate::assess`].
+    #[must_use]
+    pub fn rolled_up(mut self, check: impl Fn(&str, &str) -> CheckId) -> Self {
+        let key = self.key();
+        for control in &mut self.controls {
+            if control.kind == Kind::NotApplicable {
+                continue;
+            }
+            control.mappings = vec![Mapping {
+                strength: Strength::Full,
+                responsibility: Responsibility::Organisation,
+                rationale: "The worst status that it has in a cluster of the fleet.".to_owned(),
+                checks: vec![check(&key, &control.id)],
+                partial_checks: Vec::new(),
+                contradicting_checks: Vec::new(),
+            }];
+        }
+        self
+    }
+
     /// `pci-dss@4.0.1`.
     #[must_use]
     pub fn key(&self) -> String {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::assessment::{OutcomeCounts, StatusCounts};
+use crate::assessment::{OutcomeCounts, Status, StatusCounts};
 use crate::evaluate::duration_text;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::KeyId;
@@ -14,13 +14,14 @@ use crate::framework::{self, Framework};
 use crate::period::OverTime;
 use crate::population::Listing;
 use crate::record::{
-    AttestationItem, ConflictItem, ControlItem, FindingItem, PopulationItem, RiskItem, WaiverItem,
+    AttestationItem, ConflictItem, ControlItem, FindingItem, MemberItem, PopulationItem, RiskItem,
+    WaiverItem,
 };
 use crate::render::annex::Order;
 use crate::render::model::{
     Answered, Attestation, Chain, CheckResult, Cluster, Conflict, Control, Count, Failing, File,
-    Framework as FrameworkPart, Gap, Group, Head, Mapping, PeriodReport, Population,
-    PopulationKind, Report, Risk, Source, Tool, Totals, Waiver,
+    Framework as FrameworkPart, Gap, Group, Head, Mapping, Member, MemberCounts, PeriodReport,
+    Population, PopulationKind, Report, Risk, Source, Tool, Totals, Waiver,
 };
 use crate::render::{ATTACHMENT, Attachment};
 use crate::run::Run;
@@ -165,6 +166,7 @@ pub fn report(
             .iter()
             .map(|(input, kinds)| population_part(input, kinds, items))
             .collect(),
+        members: members_part(&items.members, mappings),
         frameworks,
         risks: items.risks.iter().map(risk_part).collect(),
         failing_resources: items.risks.first().map_or(0, |risk| risk.of),
@@ -205,6 +207,44 @@ impl<'i> Facts<'i> {
         }
         Self { items, failing, rows: order.checks(items), volumes: order.volumes() }
     }
+}
+
+/// Clusters, those first of which least can be said, then those that fail most.
+fn members_part(members: &[MemberItem], mappings: &[(&Framework, Digest)]) -> Vec<Member> {
+    let counts = |item: &MemberItem, framework: &Framework| {
+        let stated = item.frameworks.get(&framework.key())?;
+        let statuses = stated.iter().filter_map(|(word, count)| {
+            Some(std::iter::repeat_n(Status::from_word(word)?, usize::try_from(*count).ok()?))
+        });
+        let counts = StatusCounts::of(statuses.flatten());
+        let (assessed, applicable) = (counts.assessed(), counts.applicable());
+        Some(MemberCounts { counts, assessed, applicable })
+    };
+    let mut ranked: Vec<_> = members
+        .iter()
+        .map(|item| {
+            let part = Member {
+                name: item.cluster.clone(),
+                state: item.state.as_str().to_owned(),
+                detail: item.detail.clone(),
+                created: item.created.clone(),
+                seq: item.seq,
+                head: item.pin().to_owned(),
+                sources: item
+                    .sources
+                    .iter()
+                    .filter(|(_, standing)| *standing != "ok")
+                    .map(|(name, standing)| format!("{name} is {standing}"))
+                    .collect(),
+                frameworks: mappings.iter().map(|(framework, _)| counts(item, framework)).collect(),
+            };
+            let failing: usize =
+                part.frameworks.iter().flatten().map(|part| part.counts.not_satisfied).sum();
+            ((item.state, std::cmp::Reverse(failing), item.cluster.clone()), part)
+        })
+        .collect();
+    ranked.sort_by(|left, right| left.0.cmp(&right.0));
+    ranked.into_iter().map(|(_, part)| part).collect()
 }
 
 fn failing_part(finding: &FindingItem, row: usize, items: &Items) -> Failing {

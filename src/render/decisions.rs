@@ -37,7 +37,11 @@ pub(super) fn decisions(report: &Report, disagreements: &[Disagreement]) -> Vec<
         let why = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
         format!("{} is {}{why}", source.name, source.status)
     });
-    let gaps = report.gaps.iter().filter(|gap| gap.kind != "source");
+    let members = report.gaps.iter().filter(|gap| gap.kind == "member");
+    ask(&mut all, "Clusters not in order", members, |gap| {
+        gap.text.trim_end_matches('.').to_owned()
+    });
+    let gaps = report.gaps.iter().filter(|gap| !matches!(gap.kind.as_str(), "source" | "member"));
     ask(&mut all, "Gaps", gaps, |gap| gap.text.trim_end_matches('.').to_owned());
     let expired = report.waivers.iter().filter(|waiver| waiver.state == "expired");
     ask(&mut all, "Waivers expired", expired, |waiver| {

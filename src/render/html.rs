@@ -43,6 +43,7 @@ pub fn html(report: &Report, items: &Items) -> Vec<u8> {
     page.raw("<main id=\"content\">");
     let extra = figures::extra(report);
     page.one_minute(report, &extra);
+    page.members(report);
     page.provenance(report);
     page.maps(report);
     page.controls(report);
@@ -202,7 +203,11 @@ impl Page {
         self.fact("Bundle", &format!("{}#{}", report.chain.origin, report.chain.seq));
         self.fact("Made by", &format!("{} {}", report.tool.name, report.tool.version));
         self.raw("</dl><div class=\"box\"><p><b>Evidence supports; the assessor decides.</b></p><p>This report states what scanners found, what people approved and attested, and what was not looked at. It gives no opinion on whether a requirement is met. Every figure is computed from sealed data that anyone can verify without the network.</p></div></header>");
-        self.raw("<nav aria-label=\"Parts of the report\"><ul><li><a href=\"#one-minute\">One minute</a></li><li><a href=\"#provenance\">How it was produced</a></li><li><a href=\"#map\">Coverage map</a></li><li><a href=\"#controls\">Controls</a></li><li><a href=\"#findings\">Findings</a></li><li><a href=\"#registers\">Exceptions and open points</a></li><li><a href=\"#verify\">Verify</a></li><li><a href=\"#words\">Words</a></li></ul></nav>");
+        self.raw("<nav aria-label=\"Parts of the report\"><ul><li><a href=\"#one-minute\">One minute</a></li>");
+        if !report.members.is_empty() {
+            self.raw("<li><a href=\"#clusters\">Clusters</a></li>");
+        }
+        self.raw("<li><a href=\"#provenance\">How it was produced</a></li><li><a href=\"#map\">Coverage map</a></li><li><a href=\"#controls\">Controls</a></li><li><a href=\"#findings\">Findings</a></li><li><a href=\"#registers\">Exceptions and open points</a></li><li><a href=\"#verify\">Verify</a></li><li><a href=\"#words\">Words</a></li></ul></nav>");
     }
 
     fn bar(&mut self, title: &str, counts: StatusCounts) {
@@ -709,6 +714,47 @@ impl Page {
         self.raw("</td>");
         self.line("td", &row.source);
         self.raw("</tr>");
+    }
+
+    /// The clusters of a fleet.
+    fn members(&mut self, report: &Report) {
+        if report.members.is_empty() {
+            return;
+        }
+        self.raw("<section aria-labelledby=\"clusters\"><h2 id=\"clusters\">Clusters</h2>");
+        let mut heads = vec!["Cluster", "State", "Why", "Newest run", "Head of its log"];
+        let named: Vec<String> = report
+            .frameworks
+            .iter()
+            .map(|f| format!("{} {}: contradicted, assessed", f.id, f.version))
+            .collect();
+        heads.extend(named.iter().map(String::as_str));
+        let mut rows = Vec::new();
+        for member in &report.members {
+            let why = [std::slice::from_ref(&member.detail), &member.sources].concat();
+            let why: Vec<_> = why.into_iter().filter(|text| !text.is_empty()).collect();
+            let newest = match member.seq {
+                Some(seq) => format!("{}, bundle {seq}", member.created),
+                None => "none that can be believed".to_owned(),
+            };
+            let mut row = vec![
+                member.name.clone(),
+                member.state.clone(),
+                why.join("; "),
+                newest,
+                member.head.clone(),
+            ];
+            row.extend(member.frameworks.iter().map(|part| match part {
+                None => "not assessed by it".to_owned(),
+                Some(part) => {
+                    let (assessed, of) = (number(part.assessed), number(part.applicable));
+                    format!("{}, {assessed} of {of}", number(part.counts.not_satisfied))
+                }
+            }));
+            rows.push(row);
+        }
+        self.table(&format!("{} in all", rows.len()), &heads, &rows);
+        self.raw("</section>");
     }
 
     fn registers(&mut self, report: &Report, extra: &Extra) {

@@ -36,6 +36,9 @@ pub struct Report {
     pub sources: Vec<Source>,
     /// What was in scope, where a source says so.
     pub populations: Vec<Population>,
+    /// Clusters of a fleet, the worst first; left out where the bundle is of one cluster.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
     /// Frameworks in the order of the configuration.
     pub frameworks: Vec<Framework>,
     /// Resources that fail, ranked; the first ones.
@@ -217,6 +220,39 @@ pub struct Risk {
     pub checks: Vec<(String, u64)>,
     /// What raised or lowered it.
     pub factors: Vec<String>,
+}
+
+/// A cluster of a fleet.
+#[derive(Clone, Debug, Serialize)]
+pub struct Member {
+    /// As the fleet calls it.
+    pub name: String,
+    /// `ok`, `stale`, `absent`, `unreadable` or `not-verified`.
+    pub state: String,
+    /// Why, when it is not `ok`.
+    pub detail: String,
+    /// When the run of its newest bundle took place; empty where nothing can be believed.
+    pub created: String,
+    /// Number of its newest bundle.
+    pub seq: Option<u64>,
+    /// Head of its log (`origin size root`): what this bundle pins. Where nothing can be believed, the
+    /// one that was seen last; may be empty.
+    pub head: String,
+    /// Sources that are not in order, with their standing.
+    pub sources: Vec<String>,
+    /// Its controls by each framework of the report, in that order; `None` where it is not assessed by it.
+    pub frameworks: Vec<Option<MemberCounts>>,
+}
+
+/// How a cluster stands by one framework.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct MemberCounts {
+    /// Controls of each status.
+    pub counts: StatusCounts,
+    /// Controls that evidence says something about.
+    pub assessed: usize,
+    /// Controls that apply.
+    pub applicable: usize,
 }
 
 /// What was in scope, as one input says.

@@ -13,6 +13,7 @@ mod dockle;
 mod document;
 mod events;
 mod falco;
+pub mod fleet;
 mod grype;
 mod ids;
 mod kube_bench;
@@ -72,6 +73,7 @@ pub const SCANNERS: &[&dyn Scanner] = &[
     &compliance_operator::ComplianceOperator,
     &dockle::Dockle,
     &falco::Falco,
+    &fleet::Fleet,
     &grype::Grype,
     &kube_bench::KubeBench,
     &kube_linter::KubeLinter,

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use affidavit::diff::Transition;
 use affidavit::finding::Severity;
 use affidavit::framework::{self, builtin};
+use affidavit::member::State;
 use affidavit::render::model::{
     Answered, Attestation, Chain, Changed, Changes, CheckResult, Cluster, Conflict, Control, Count,
-    Failing, File, Framework, Gap, Group, Head, Mapping, Past, Population, PopulationKind, Report,
-    Risk, Source, Tool, Totals, Waiver,
+    Failing, File, Framework, Gap, Group, Head, Mapping, Member, MemberCounts, Past, Population,
+    PopulationKind, Report, Risk, Source, Tool, Totals, Waiver,
 };
 
 /// Texts that have broken reports.
@@ -440,6 +441,7 @@ pub fn of(frameworks: &[&str]) -> Report {
             ],
         },
         populations: vec![population()],
+        members: Vec::new(),
         risks: risks(),
         failing_resources: 57,
         sources: vec![
@@ -596,6 +598,41 @@ pub fn sample() -> Report {
             finding.message = format!("{text} {}", finding.message);
         }
     }
+    report
+}
+
+/// The same over a fleet, with clusters in every state and hostile names.
+pub fn fleet(mut report: Report, clusters: usize) -> Report {
+    report.members = (0..clusters)
+        .map(|index| {
+            let state = State::ALL[index % State::ALL.len()];
+            let believed = matches!(state, State::Ok | State::Stale);
+            let counts = |number: usize| {
+                let counts =
+                    StatusCounts { not_satisfied: number, satisfied: 9, ..StatusCounts::default() };
+                MemberCounts {
+                    counts,
+                    assessed: counts.assessed(),
+                    applicable: counts.applicable(),
+                }
+            };
+            let by = |place: usize| (believed && place + index % 7 > 0).then(|| counts(index % 4));
+            Member {
+                name: format!("store-{index:04} {}", if index == 3 { HOSTILE[0] } else { "" }),
+                state: state.as_str().into(),
+                detail: if state == State::Ok { String::new() } else { MESSAGES[1].into() },
+                created: if believed { report.created.clone() } else { String::new() },
+                seq: believed.then_some(index as u64),
+                head: if index % 3 == 0 {
+                    String::new()
+                } else {
+                    format!("evidence.example.com/s 7 {}", report.chain.items_root)
+                },
+                sources: (0..index % 5).map(|n| format!("source-{n} is stale")).collect(),
+                frameworks: (0..report.frameworks.len()).map(by).collect(),
+            }
+        })
+        .collect();
     report
 }
 

@@ -21,11 +21,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use affidavit::framework::{Mapping, builtin};
-use measure::{Taken, measure, median};
+use measure::{Taken, median, program_in};
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 50_000];
 const ROUNDS: usize = 3;
@@ -89,36 +87,10 @@ fn several(mut work: impl FnMut() -> (Taken, f64)) -> (Taken, f64) {
     (median(&taken), all.iter().map(|(_, peak)| *peak).fold(0.0, f64::max))
 }
 
-/// Runs the program; its CPU time and the high-water mark of its resident memory in MiB.
+/// At the time of the benchmark.
 fn affidavit(folder: &Path, arguments: &[&str]) -> (Taken, f64) {
-    let mut peak = 0.0_f64;
-    let taken = measure(13, || {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_affidavit"))
-            .args(arguments)
-            .args(["--now", NOW, "--no-progress"])
-            .current_dir(folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let status = format!("/proc/{}/status", child.id());
-        let ended = loop {
-            if let Some(line) = fs::read_to_string(&status)
-                .unwrap_or_default()
-                .lines()
-                .find(|line| line.starts_with("VmHWM:"))
-            {
-                let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-                peak = peak.max(kib / 1024.0);
-            }
-            if let Some(ended) = child.try_wait().unwrap() {
-                break ended;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        };
-        assert!(ended.success(), "{arguments:?}: {ended}");
-    });
-    (taken, peak)
+    let program = Path::new(env!("CARGO_BIN_EXE_affidavit"));
+    program_in(folder, program, &[arguments, &["--now", NOW]].concat(), &[0])
 }
 
 fn pages(pdf: &[u8]) -> usize {

@@ -21,46 +21,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use affidavit::archive::Directory;
+use affidavit::assessment::StatusCounts;
 use affidavit::evidence::canonical;
-use affidavit::evidence::checkpoint::Checkpoint;
 use affidavit::evidence::digest::Digest;
-use affidavit::evidence::envelope::{
-    Envelope, EnvelopeSignature, KEYRING_TYPE, STATEMENT_TYPE, pae,
-};
-use affidavit::evidence::instant;
 use affidavit::evidence::items::{DisclosureSecret, ItemWriter};
-use affidavit::evidence::key::PublicKey;
-use affidavit::evidence::keyring::{
-    Anchor, CheckedKeyring, KeyEntry, KeyStatus, Keyring, Root, Signer,
-};
 use affidavit::evidence::layout;
 use affidavit::evidence::manifest::Manifest;
-use affidavit::evidence::merkle::{RootBuilder, leaf_hash};
-use affidavit::evidence::statement::{
-    Chain, DigestSet, FrameworkRef, Items, KeyringRef, Listing, PREDICATE_TYPE, Predicate,
-    Schedule, SourceRef, Statement, Subject, Summary, TYPE, Time, Tool,
-};
-use affidavit::verify::{self, Archive, Entry, Policy, ReadFailure, Verdict};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{Signer as _, SigningKey};
-use jiff::Timestamp;
+use affidavit::evidence::statement::Summary;
+use affidavit::verify::bundle::summary_of;
+use affidavit::verify::{self, Archive, Entry, ReadFailure, Verdict};
+use ed25519_dalek::Signer as _;
+use measure::chain::{Bundle, LISTED, LogWriter};
 use measure::{Taken, median, peer, time};
 use serde_json::json;
 
 const ROUNDS: usize = 7;
 const ORIGIN: &str = "evidence.example.com/bench";
-const START: i64 = 1_700_000_000;
-/// Files of a bundle that a chain-only verification lists and does not read.
-const LISTED: [&str; 7] = [
-    "SHA256SUMS",
-    "controls.json",
-    "inputs/kube-bench/0001-node.json",
-    "items.jsonl",
-    "mapping/cis-kubernetes-1.12.json",
-    "report.pdf",
-    "run.json",
-];
+/// One control, and it is satisfied.
+fn summary() -> Vec<Summary> {
+    let framework = "cis-kubernetes@1.12";
+    vec![summary_of(framework, StatusCounts { satisfied: 1, ..StatusCounts::default() })]
+}
 
 fn main() {
     // `cargo test --benches` and `cargo bench -- --list` call this too.
@@ -98,7 +79,7 @@ impl Archive for Memory {
 
 /// Verifies statements, signatures and checkpoints.
 fn chain_alone(what: &str, statements: u64, interval: i64, aim: f64) {
-    let mut log = LogWriter::new(interval);
+    let mut log = LogWriter::new(ORIGIN, interval);
     let mut archive = Memory(BTreeMap::new());
     archive.0.insert(layout::keyring(1), log.keyring.clone());
     for seq in 0..statements {
@@ -106,7 +87,8 @@ fn chain_alone(what: &str, statements: u64, interval: i64, aim: f64) {
         for inner in LISTED {
             archive.0.insert(layout::bundle_file(&sums, inner), Vec::new());
         }
-        let bundle = Bundle { sums, files: 12, items: (2_500, Digest::of(b"items")) };
+        let bundle =
+            Bundle { sums, files: 12, items: (2_500, Digest::of(b"items")), summary: summary() };
         archive.0.extend(log.append(&bundle));
     }
     let policy = log.policy(false);
@@ -148,7 +130,7 @@ fn all_files() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     };
-    let mut log = LogWriter::new(86_400);
+    let mut log = LogWriter::new(ORIGIN, 86_400);
     write(&layout::keyring(1), &log.keyring);
     for seq in 0..BUNDLES {
         let (items, size, root) = items(seq, FINDINGS);
@@ -168,7 +150,8 @@ fn all_files() {
             write(&layout::bundle_file(&sums, path), bytes);
         }
         write(&layout::bundle_file(&sums, layout::SHA256SUMS), &manifest.to_bytes());
-        let bundle = Bundle { sums, files: files.len() as u64, items: (size, root) };
+        let bundle =
+            Bundle { sums, files: files.len() as u64, items: (size, root), summary: summary() };
         for (path, bytes) in log.append(&bundle) {
             write(&path, &bytes);
         }
@@ -205,185 +188,6 @@ fn check(verdict: &Verdict, statements: u64) {
     assert_eq!(codes, BTreeSet::from(["HEAD_UNPINNED"]), "{:?}", verdict.findings.first());
     assert_eq!(verdict.checked.statements, statements);
     assert_eq!(verdict.checked.not_checked, 0);
-}
-
-/// What a statement says of its bundle.
-struct Bundle {
-    sums: Digest,
-    files: u64,
-    items: (u64, Digest),
-}
-
-/// Writes a chain.
-struct LogWriter {
-    key: SigningKey,
-    public: PublicKey,
-    root: PublicKey,
-    keyring: Vec<u8>,
-    keyring_digest: Digest,
-    interval: i64,
-    seq: u64,
-    prev: Option<Digest>,
-    tree: RootBuilder,
-}
-
-impl LogWriter {
-    fn new(interval: i64) -> Self {
-        let (root_key, key) =
-            (SigningKey::from_bytes(&[11; 32]), SigningKey::from_bytes(&[22; 32]));
-        let public =
-            |key: &SigningKey| PublicKey::from_bytes(key.verifying_key().as_bytes()).unwrap();
-        let (root, log) = (public(&root_key), public(&key));
-        let keyring = Keyring {
-            version: 1,
-            prev: None,
-            origin: ORIGIN.to_owned(),
-            created: written(0),
-            expires: "2100-01-01T00:00:00Z".to_owned(),
-            root: Root {
-                threshold: 1,
-                keys: vec![KeyEntry { keyid: root.id(), pem: root.to_pem() }],
-            },
-            signers: vec![Signer {
-                keyid: log.id(),
-                pem: log.to_pem(),
-                role: "log".to_owned(),
-                from_seq: 0,
-                until_seq: None,
-                status: KeyStatus::Active,
-                revocation: None,
-            }],
-            anchor: Anchor { size: 0, root: STANDARD.encode(Digest::of(b"").as_bytes()) },
-        };
-        let payload = keyring.to_bytes().unwrap();
-        let bytes = root_key.sign(&pae(KEYRING_TYPE, &payload)).to_bytes();
-        let envelope = Envelope {
-            payload_type: KEYRING_TYPE.to_owned(),
-            payload: payload.clone(),
-            signatures: vec![EnvelopeSignature { key: root.id(), bytes }],
-        };
-        Self {
-            key,
-            public: log,
-            root,
-            keyring: envelope.to_bytes(),
-            keyring_digest: CheckedKeyring::parse(&payload).unwrap().digest,
-            interval,
-            seq: 0,
-            prev: None,
-            tree: RootBuilder::default(),
-        }
-    }
-
-    /// Verifies right after the newest bundle, without a pin.
-    fn policy(&self, deep: bool) -> Policy {
-        let newest = written(i64::try_from(self.seq).unwrap() * self.interval);
-        let now = instant::parse(&newest).unwrap();
-        Policy { deep, ..Policy::new([self.root.id()].into(), now) }
-    }
-
-    /// The files of the next place.
-    fn append(&mut self, bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
-        let statement = self.statement(bundle);
-        let bytes = statement.to_bytes().unwrap();
-        let envelope = Envelope {
-            payload_type: STATEMENT_TYPE.to_owned(),
-            payload: bytes.clone(),
-            signatures: vec![EnvelopeSignature {
-                key: self.public.id(),
-                bytes: self.key.sign(&pae(STATEMENT_TYPE, &bytes)).to_bytes(),
-            }],
-        };
-        self.tree.push(leaf_hash(&bytes));
-        self.prev = Some(Digest::of(&bytes));
-        let checkpoint = Checkpoint {
-            origin: ORIGIN.to_owned(),
-            size: self.tree.size(),
-            root: self.tree.root(),
-        };
-        let signature = self.key.sign(checkpoint.body().as_bytes()).to_bytes();
-        let note = checkpoint.to_note(&self.public, &signature);
-        let seq = self.seq;
-        self.seq += 1;
-        vec![
-            (layout::statement(seq), bytes),
-            (layout::envelope(seq), envelope.to_bytes()),
-            (layout::checkpoint(seq + 1), note.clone()),
-            (layout::receipt(seq), Vec::new()),
-            (layout::HEAD.to_owned(), note),
-        ]
-    }
-
-    /// Of the usual length.
-    fn statement(&self, bundle: &Bundle) -> Statement {
-        let at = i64::try_from(self.seq).unwrap() * self.interval;
-        let file = |name: &str| Digest::of(name.as_bytes());
-        Statement {
-            statement_type: TYPE.to_owned(),
-            predicate_type: PREDICATE_TYPE.to_owned(),
-            subject: vec![Subject {
-                name: layout::SHA256SUMS.to_owned(),
-                digest: DigestSet { sha256: bundle.sums },
-            }],
-            predicate: Predicate {
-                chain: Chain {
-                    origin: ORIGIN.to_owned(),
-                    seq: self.seq,
-                    prev: self.prev.map(|sha256| DigestSet { sha256 }),
-                },
-                time: Time {
-                    created: written(at),
-                    period_start: written(at - self.interval),
-                    period_end: written(at),
-                    schedule: Some(Schedule {
-                        cron: if self.interval == 86_400 { "0 0 * * *" } else { "0 * * * *" }
-                            .to_owned(),
-                        time_zone: "UTC".to_owned(),
-                        due: Some(written(at)),
-                        next: written(at + self.interval),
-                    }),
-                },
-                items: Items {
-                    file: layout::ITEMS.to_owned(),
-                    size: bundle.items.0,
-                    root: STANDARD.encode(bundle.items.1.as_bytes()),
-                },
-                files: bundle.files,
-                keyring: KeyringRef { version: 1, sha256: self.keyring_digest },
-                frameworks: Listing::Here(vec![FrameworkRef {
-                    id: "cis-kubernetes".to_owned(),
-                    version: "1.12".to_owned(),
-                    sha256: file("mapping"),
-                }]),
-                sources: Listing::Here(
-                    ["kube-bench", "trivy", "kubescape"]
-                        .map(|name| SourceRef {
-                            name: name.to_owned(),
-                            status: "ok".to_owned(),
-                            sha256: Some(file(name)),
-                        })
-                        .into(),
-                ),
-                summary: Listing::Here(vec![Summary {
-                    framework: "cis-kubernetes@1.12".to_owned(),
-                    pass: 1,
-                    fail: 0,
-                    not_assessed: 0,
-                    supported: 0,
-                    waived: 0,
-                    manual: 0,
-                    not_applicable: 0,
-                }]),
-                gap: None,
-                pruned: None,
-                tool: Tool { name: "affidavit".to_owned(), version: "0.1.0".to_owned() },
-            },
-        }
-    }
-}
-
-fn written(seconds: i64) -> String {
-    instant::format(Timestamp::from_second(START + seconds).unwrap())
 }
 
 /// One satisfied control, and findings of the usual length.

@@ -302,7 +302,7 @@ pub fn run_with(
     progress.step("collecting inputs");
     let spool = spool()?;
     let known = known_heads(config, store)?;
-    let collected = collected(config, now, known, (0, 1), spool.path(), progress)?;
+    let collected = collected(config, now, known, None, spool.path(), progress)?;
     let mut prepared = Prepared::new(config, now, collected)?;
     loop {
         let run = Attempt {
@@ -422,7 +422,7 @@ pub fn rehearse(
 ) -> Result<Rehearsal, RunFailure> {
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let spool = spool()?;
-    let collected = gather(config, now, (0, 1), spool.path(), progress)?;
+    let collected = gather(config, now, None, spool.path(), progress)?;
     let prepared = Prepared::new(config, now, collected)?;
     let mut reader = InputReader { origins: &prepared.origins, kept: BTreeMap::new(), room: 0 };
     let evaluation = prepared.evaluate(&mut reader)?;
@@ -434,14 +434,14 @@ pub fn rehearse(
 }
 
 /// Collects what a run would read into a folder, and neither judges nor seals it. Of a fleet's clusters a
-/// share may be read: `part` is its number from 0, and of how many.
+/// share may be read for a run elsewhere: its number from 0, and of how many.
 ///
 /// # Errors
 /// [`RunFailure`].
 pub fn gather(
     config: &Config,
     now: Timestamp,
-    part: (usize, usize),
+    share: Option<(usize, usize)>,
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<collect::Collected, RunFailure> {
@@ -453,7 +453,7 @@ pub fn gather(
     } else {
         BTreeMap::new()
     };
-    collected(config, now, known, part, folder, progress)
+    collected(config, now, known, share, folder, progress)
 }
 
 /// Heads of a fleet's clusters, as its newest bundle pins them: their archives must continue them.
@@ -479,7 +479,7 @@ fn collected(
     config: &Config,
     now: Timestamp,
     known: BTreeMap<String, Pin>,
-    part: (usize, usize),
+    share: Option<(usize, usize)>,
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<collect::Collected, RunFailure> {
@@ -491,7 +491,7 @@ fn collected(
         let framework = builtin::find(id, version.as_deref())?;
         frameworks.push((framework.id.clone(), framework.key()));
     }
-    let fleet = collect::Fleet { open: &open, known, tool: TOOL, frameworks, part };
+    let fleet = collect::Fleet { open: &open, known, tool: TOOL, frameworks, share };
     Ok(collect::collect(config, now, folder, &fleet, &|text| progress.step(text))?)
 }
 

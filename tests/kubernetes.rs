@@ -4,9 +4,11 @@
 mod agreement;
 mod chart;
 mod cluster;
+mod fleet;
 mod lease;
 mod moody;
 mod open_reports;
+mod pod;
 mod scanners;
 mod smoke;
 

@@ -1,9 +1,12 @@
 //! Wall and CPU time of this process and of peers.
 
+#[allow(dead_code, reason = "not every benchmark writes chains")]
+pub mod chain;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What something took, in seconds. CPU times are in ticks of 10 ms.
 #[derive(Clone, Copy)]
@@ -51,4 +54,43 @@ pub fn median(times: &[Taken]) -> Taken {
         values[values.len() / 2]
     };
     Taken { cpu: of(|taken| taken.cpu), wall: of(|taken| taken.wall) }
+}
+
+/// Runs our program in a folder, which ends with one of these codes; what it takes, and the high-water mark
+/// of its resident memory in MiB.
+#[allow(dead_code, reason = "not every benchmark runs the program")]
+pub fn program_in(
+    folder: &Path,
+    program: &Path,
+    arguments: &[&str],
+    codes: &[i32],
+) -> (Taken, f64) {
+    let mut peak = 0.0_f64;
+    let taken = measure(13, || {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .arg("--no-progress")
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        let ended = loop {
+            if let Some(line) = fs::read_to_string(&status)
+                .unwrap_or_default()
+                .lines()
+                .find(|line| line.starts_with("VmHWM:"))
+            {
+                let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+                peak = peak.max(kib / 1024.0);
+            }
+            if let Some(ended) = child.try_wait().unwrap() {
+                break ended;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        assert!(codes.contains(&ended.code().unwrap()), "{arguments:?}: {ended}");
+    });
+    (taken, peak)
 }

@@ -19,9 +19,9 @@ pub(super) struct Arguments {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// Of a fleet, read the clusters of one share only: its number from 0, and of how many
-    #[arg(long, value_name = "I/N", value_parser = parse_part, default_value = "0/1")]
-    part: (usize, usize),
+    /// Of a fleet, read the clusters of one share only: its number from 0, and of how many [default: all]
+    #[arg(long, value_name = "I/N", value_parser = parse_part)]
+    part: Option<(usize, usize)>,
 }
 
 fn parse_part(text: &str) -> Result<(usize, usize), String> {
@@ -45,8 +45,8 @@ pub(super) fn collect(arguments: &Arguments, context: &Context) -> Result<Exit, 
     let config = Config::load(&arguments.config)
         .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))?;
     let progress = Notes(context);
-    let (part, folder) = (arguments.part, &arguments.folder);
-    let collected = pipeline::gather(&config, context.now, part, folder, &progress)
+    let share = Some(arguments.part.unwrap_or((0, 1)));
+    let collected = pipeline::gather(&config, context.now, share, &arguments.folder, &progress)
         .map_err(|error| Failure::new(Exit::NotFinished, error))?;
     let mut rows = vec![["source", "file", "where"].map(ToOwned::to_owned).to_vec()];
     let mut incomplete = false;

@@ -42,8 +42,9 @@ pub struct Fleet<'a> {
     pub tool: (&'a str, &'a str),
     /// Frameworks of the fleet: id and `id@version`.
     pub frameworks: Vec<(String, String)>,
-    /// Which share of the clusters is read: number from 0, and of how many.
-    pub part: (usize, usize),
+    /// Which share of the clusters is read here, for a run elsewhere: number from 0, and of how many;
+    /// `None`: all of them, or what shares have left.
+    pub share: Option<(usize, usize)>,
 }
 
 /// Reads the archives of clusters, or what others left of them, and writes one document each. Gives them
@@ -60,11 +61,12 @@ pub(super) fn read(
     folder: &Path,
     step: &dyn Fn(&str),
 ) -> Result<super::Gathered, (PathBuf, std::io::Error)> {
-    let (part, of) = fleet.part;
+    let (share, of) = fleet.share.unwrap_or((0, 1));
+    let parts = parts.filter(|_| fleet.share.is_none());
     let mine: Vec<&FleetCluster> = clusters
         .iter()
         .enumerate()
-        .filter(|(index, _)| index % of == part)
+        .filter(|(index, _)| index % of == share)
         .map(|(_, c)| c)
         .collect();
     step(&format!("reading the archives of {} clusters", mine.len()));
@@ -78,7 +80,7 @@ pub(super) fn read(
                 Some(parts) => left(fleet, cluster, parts, now),
                 None => look(fleet, cluster, max_age_seconds, now).to_bytes(),
             };
-            if let Err(error) = fs::write(&path, bytes) {
+            if let Err(error) = write_whole(&path, &bytes) {
                 fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((path, error));
                 return;
             }
@@ -96,6 +98,13 @@ pub(super) fn read(
             shortfalls: Vec::new(),
         }),
     }
+}
+
+/// Nobody who reads the folder meanwhile sees a part of it.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    fs::write(&unfinished, bytes)?;
+    fs::rename(unfinished, path)
 }
 
 /// A cluster of which nothing is believed yet.

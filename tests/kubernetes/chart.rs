@@ -10,6 +10,7 @@ use affidavit::config::Config;
 use serde_json::Value;
 
 use super::cluster::Cluster;
+use super::pod::{make_bucket, run_as_pod, s3};
 use crate::command::{affidavit, done, production};
 use crate::contract::server::{self, SECRET_KEY, Weed};
 
@@ -228,35 +229,6 @@ fn a_run_in_the_cluster_archives_to_s3_with_retention() {
     assert!((365..=366).contains(&days), "{days}");
 }
 
-fn s3(endpoint: &str, arguments: &[&str], path: &str) -> Output {
-    Command::new("curl")
-        .args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", "10"])
-        .args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &format!("admin:{SECRET_KEY}")])
-        .args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
-        .args(arguments)
-        .arg(format!("{endpoint}{path}"))
-        .output()
-        .unwrap()
-}
-
-/// With Object Lock; the server takes writes later than it answers.
-fn make_bucket(endpoint: &str) {
-    let start = Instant::now();
-    let until_it_succeeds = |arguments: &[&str], path: &str| loop {
-        let output = s3(endpoint, arguments, path);
-        if output.status.success() {
-            return;
-        }
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(start.elapsed() < Duration::from_mins(2), "{error}");
-        std::thread::sleep(Duration::from_millis(500));
-    };
-    // The bucket first: a write to one that is not there would make it without locks.
-    let lock = ["-X", "PUT", "-H", "x-amz-bucket-object-lock-enabled: true"];
-    until_it_succeeds(&lock, "/evidence");
-    until_it_succeeds(&["-X", "PUT", "--data-binary", "x"], "/evidence/ready");
-}
-
 /// The pod of the Job of the CronJob. No node takes it: it stays pending.
 fn wait_for_pod(cluster: &Cluster) -> Value {
     let start = Instant::now();
@@ -270,60 +242,4 @@ fn wait_for_pod(cluster: &Cluster) -> Value {
         assert!(start.elapsed() < Duration::from_mins(3), "no Job was made: {}", log());
         std::thread::sleep(Duration::from_millis(500));
     }
-}
-
-/// Does what a kubelet would: writes the files of the volumes, sets the environment, and starts the
-/// program with its arguments. Only the root of its file system is another.
-fn run_as_pod(cluster: &Cluster, pod: &Value, folder: &Path) -> Output {
-    let root = folder.join("root");
-    let spec = &pod["spec"];
-    let container = &spec["containers"][0];
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let moved =
-        |text: &str| text.replace("/etc/affidavit", &format!("{}/etc/affidavit", root.display()));
-    for mount in container["volumeMounts"].as_array().unwrap() {
-        let volumes = spec["volumes"].as_array().unwrap();
-        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
-        let target = root.join(text(&mount["mountPath"]).trim_start_matches('/'));
-        fs::create_dir_all(&target).unwrap();
-        let (kind, name) = if volume["configMap"].is_object() {
-            ("configmap", text(&volume["configMap"]["name"]))
-        } else if volume["secret"].is_object() {
-            assert_eq!(volume["secret"]["defaultMode"], 0o440);
-            ("secret", text(&volume["secret"]["secretName"]))
-        } else {
-            continue;
-        };
-        let object = cluster.run(&["get", kind, &name, "-n", NAMESPACE, "-o", "json"]);
-        let object: Value = serde_json::from_str(&object).unwrap();
-        for (file, content) in object["data"].as_object().unwrap() {
-            let content = text(content);
-            let bytes = if kind == "secret" {
-                use base64::Engine as _;
-                base64::engine::general_purpose::STANDARD.decode(content).unwrap()
-            } else {
-                moved(&content).into_bytes()
-            };
-            let path = target.join(file);
-            fs::write(&path, bytes).unwrap();
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o440);
-            fs::set_permissions(path, mode).unwrap();
-        }
-    }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_affidavit"));
-    command.env_clear().current_dir(&root);
-    for variable in container["env"].as_array().unwrap() {
-        let value = match variable["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
-            Some(field) => text(pod.pointer(&format!("/{}", field.replace('.', "/"))).unwrap()),
-            None => text(&variable["value"]),
-        };
-        command.env(text(&variable["name"]), value);
-    }
-    let account = text(&spec["serviceAccountName"]);
-    command
-        .env("KUBECONFIG", cluster.kubeconfig_of(NAMESPACE, &account))
-        .env("TMPDIR", root.join("tmp"))
-        .args(container["args"].as_array().unwrap().iter().map(|argument| moved(&text(argument))))
-        .output()
-        .unwrap()
 }

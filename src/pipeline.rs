@@ -1,8 +1,10 @@
 //! The straight line: collect → evaluate → report → seal. The only module that knows all edges.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,6 +32,7 @@ use crate::evidence::statement::{
 };
 use crate::framework::Framework;
 use crate::framework::builtin::{self, FindError};
+use crate::notify::trace::{self, Trace};
 use crate::notify::{self, Ended};
 use crate::render::build::{self, BuildError};
 use crate::render::{self, Document, RenderError, Template};
@@ -212,6 +215,14 @@ pub struct RunOutcome {
     pub not_pruned: Option<String>,
 }
 
+impl RunOutcome {
+    /// How many sources are not in order.
+    #[must_use]
+    pub fn not_in_order(&self) -> usize {
+        self.sources.iter().filter(|(_, standing, ..)| standing != "ok").count()
+    }
+}
+
 /// Runs once: collects, assesses, reports, seals and archives. `strict` stops before anything is
 /// sealed when a declared source is not in order.
 ///
@@ -228,6 +239,52 @@ pub fn run(
     run_with(config, &*store, &*signer, now, strict, progress)
 }
 
+/// Keeps when each step began.
+struct Recorder<'a> {
+    progress: &'a dyn Progress,
+    steps: RefCell<Vec<(String, SystemTime)>>,
+}
+
+impl Progress for Recorder<'_> {
+    fn step(&self, text: &str) {
+        self.steps.borrow_mut().push((text.to_owned(), SystemTime::now()));
+        self.progress.step(text);
+    }
+}
+
+/// [`run()`], with a trace of it where the configuration names a collector; gives why that could not be
+/// sent.
+pub fn run_traced(
+    config: &Config,
+    now: Timestamp,
+    strict: bool,
+    progress: &dyn Progress,
+) -> (Result<RunOutcome, RunFailure>, Option<String>) {
+    let Some(address) = &config.notify.traces else {
+        return (run(config, now, strict, progress), None);
+    };
+    let recorder = Recorder { progress, steps: RefCell::default() };
+    let begun = SystemTime::now();
+    let result = run(config, now, strict, &recorder);
+    let trace = Trace {
+        begun,
+        ended: SystemTime::now(),
+        steps: recorder.steps.into_inner(),
+        cluster: config.cluster.clone(),
+        origin: config.origin.clone(),
+        result: match &result {
+            Ok(outcome) => Ok(trace::Sealed {
+                seq: outcome.seq,
+                findings: outcome.findings,
+                not_in_order: outcome.not_in_order(),
+            }),
+            Err(error) => Err(error.to_string()),
+        },
+    };
+    let untold = trace::send(address, &trace).err();
+    (result, untold.map(|reason| format!("traces: {reason}")))
+}
+
 /// Runs once and tells whom the configuration names; gives the result and what could not be told.
 pub fn run_and_tell(
     config: &Config,
@@ -235,12 +292,12 @@ pub fn run_and_tell(
     strict: bool,
     progress: &dyn Progress,
 ) -> (Result<RunOutcome, RunFailure>, Vec<String>) {
-    let result = run(config, now, strict, progress);
-    if config.notify.is_empty() {
-        return (result, Vec::new());
+    let (result, not_traced) = run_traced(config, now, strict, progress);
+    let mut untold = Vec::from_iter(not_traced);
+    if !config.notify.is_empty() {
+        progress.step("telling how it ended");
+        untold.extend(tell(config, now, &standing_after(config, now, &result), result.is_ok()));
     }
-    progress.step("telling how it ended");
-    let untold = tell(config, now, &standing_after(config, now, &result), result.is_ok());
     (result, untold)
 }
 

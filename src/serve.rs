@@ -289,7 +289,7 @@ async fn run(service: &Arc<Service>, due: Timestamp) -> bool {
     service.state().running = true;
     let at = Timestamp::now();
     let ran = apart(service, move |service| {
-        let result = pipeline::run(&service.config, at, false, &Silent);
+        let (result, not_traced) = pipeline::run_traced(&service.config, at, false, &Silent);
         let sealed = result.is_ok();
         let standing = pipeline::standing_after(&service.config, at, &result);
         {
@@ -304,7 +304,8 @@ async fn run(service: &Arc<Service>, due: Timestamp) -> bool {
             Ok(outcome) => service.say(&sentence(outcome)),
             Err(error) => service.say(&format!("sealed nothing: {error}")),
         }
-        for reason in pipeline::tell(&service.config, at, &standing, sealed) {
+        let untold = pipeline::tell(&service.config, at, &standing, sealed);
+        for reason in not_traced.into_iter().chain(untold) {
             service.say(&format!("not told: {reason}"));
         }
         sealed
@@ -318,12 +319,12 @@ async fn run(service: &Arc<Service>, due: Timestamp) -> bool {
 }
 
 fn sentence(outcome: &RunOutcome) -> String {
-    let not_ok = outcome.sources.iter().filter(|(_, standing, ..)| standing != "ok").count();
     format!(
-        "sealed {}#{} with {} findings; {not_ok} of {} sources are not in order",
+        "sealed {}#{} with {} findings; {} of {} sources are not in order",
         outcome.origin,
         outcome.seq,
         outcome.findings,
+        outcome.not_in_order(),
         outcome.sources.len()
     )
 }

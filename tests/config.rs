@@ -38,7 +38,7 @@ frameworks: [pci-dss]
 sources: [{ name: a, scanner: trivy, files: [x], max_age: 1d, expect_files: 2, taken_at: '2026-01-01T00:00:00Z', subject: node-1 }]
 waivers: [w]
 attestations: [a]
-notify: { webhooks: [{ name: x, url_file: f, format: teams, on: [failed, stale], link: l }, { url: 'https://a' }], pushgateway: 'http://p', textfile: t, events: true, expiring_within: 14d }
+notify: { webhooks: [{ name: x, url_file: f, format: teams, on: [failed, stale], link: l }, { url: 'https://a' }], pushgateway: 'http://p', traces: 'http://o', textfile: t, events: true, expiring_within: 14d }
 serve: { listen: '0.0.0.0:9090', jitter: 5m, catch_up: skip, lease: { namespace: ns, name: lease } }
 ";
     assert_eq!(both(all), (true, true));
@@ -159,6 +159,7 @@ fn both_refuse_the_same_mistakes() {
         ("organisation:", "notify: { webhooks: [{ url: a, url_file: b }] }\norganisation:"),
         ("organisation:", "notify: { webhooks: [{ url: 'ftp://a' }] }\norganisation:"),
         ("organisation:", "notify: { webhooks: [{ url: 'http://a', on: [fail] }] }\norganisation:"),
+        ("organisation:", "notify: { traces: 'collector:4317' }\norganisation:"),
         ("organisation:", "serve: { catch_up: never }\norganisation:"),
         ("organisation:", "serve: { jitter: some }\norganisation:"),
         ("organisation:", "notify: { expiring_within: 3h }\norganisation:"),

@@ -183,7 +183,12 @@ impl Drop for Server {
 
 impl Server {
     /// `None` where it is not installed; in CI it must be.
-    fn start(name: &str, arguments: &dyn Fn(u16, &Path) -> Vec<String>) -> Option<Self> {
+    /// `ready` is what it answers once it is.
+    fn start(
+        name: &str,
+        ready: &str,
+        arguments: &dyn Fn(u16, &Path) -> Vec<String>,
+    ) -> Option<Self> {
         let program = production(name)?;
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
@@ -198,7 +203,7 @@ impl Server {
             .unwrap();
         let server = Self { child, url: format!("http://127.0.0.1:{port}"), _folder: folder };
         let start = Instant::now();
-        while server.get("/-/ready").is_none() {
+        while server.get(ready).is_none() {
             assert!(start.elapsed() < Duration::from_mins(1), "{name} does not answer");
             thread::sleep(Duration::from_millis(100));
         }
@@ -215,7 +220,7 @@ impl Server {
 #[test]
 fn a_pushgateway_takes_the_metrics() {
     let arguments = |port: u16, _: &Path| vec![format!("--web.listen-address=127.0.0.1:{port}")];
-    let Some(server) = Server::start("pushgateway", &arguments) else { return };
+    let Some(server) = Server::start("pushgateway", "/-/ready", &arguments) else { return };
     let folder = tempfile::tempdir().unwrap();
     let config = telling(folder.path(), &format!("  pushgateway: '{}/'\n", server.url));
     // A name that a path must not take literally.
@@ -261,7 +266,7 @@ fn an_alertmanager_holds_alerts_until_they_are_over() {
             .chain([format!("--web.listen-address=127.0.0.1:{port}")])
             .collect()
     };
-    let Some(server) = Server::start("alertmanager", &arguments) else { return };
+    let Some(server) = Server::start("alertmanager", "/-/ready", &arguments) else { return };
     let folder = tempfile::tempdir().unwrap();
     let url = format!("{}/api/v2/alerts", server.url);
     let config = telling(
@@ -303,4 +308,82 @@ fn an_alertmanager_holds_alerts_until_they_are_over() {
         assert!(start.elapsed() < Duration::from_secs(30), "{:?}", active());
         thread::sleep(Duration::from_millis(200));
     }
+}
+
+#[test]
+fn a_run_is_a_trace_in_a_collector() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let arguments = |port: u16, _: &Path| {
+        let mut all = vec![
+            format!("--query.http-server.host-port=127.0.0.1:{port}"),
+            format!("--collector.otlp.http.host-port={collector}"),
+        ];
+        for other in [
+            "admin.http",
+            "collector.grpc-server",
+            "collector.http-server",
+            "collector.otlp.grpc",
+            "query.grpc-server",
+        ] {
+            all.push(format!("--{other}.host-port=127.0.0.1:0"));
+        }
+        all
+    };
+    let Some(server) = Server::start("jaeger", "/api/services", &arguments) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    telling(folder.path(), &format!("  traces: 'http://{collector}/'\n"));
+    done(&run(folder.path(), DAY));
+    fs::remove_file(folder.path().join("keys/log.pem")).unwrap();
+    error(&run(folder.path(), NEXT), 2);
+    let traces = || -> Vec<Value> {
+        let found = server.get("/api/traces?service=affidavit").unwrap_or_default();
+        let found: Value = serde_json::from_str(&found).unwrap_or_default();
+        found["data"].as_array().cloned().unwrap_or_default()
+    };
+    let start = Instant::now();
+    while traces().len() < 2 {
+        assert!(start.elapsed() < Duration::from_mins(1), "{:?}", traces());
+        thread::sleep(Duration::from_millis(100));
+    }
+    let tag = |span: &Value, key: &str| -> Value {
+        let tags = span["tags"].as_array().unwrap();
+        tags.iter().find(|tag| tag["key"] == key).map_or(Value::Null, |tag| tag["value"].clone())
+    };
+    let mut endings = Vec::new();
+    for trace in traces() {
+        let spans = trace["spans"].as_array().unwrap();
+        let root = spans.iter().find(|span| span["references"] == serde_json::json!([])).unwrap();
+        assert_eq!(root["operationName"], "affidavit run");
+        assert_eq!(tag(root, "affidavit.cluster"), "test");
+        let (begun, took) = (&root["startTime"], &root["duration"]);
+        let ended = begun.as_u64().unwrap() + took.as_u64().unwrap();
+        for step in spans.iter().filter(|span| *span != root) {
+            assert_eq!(step["references"][0]["spanID"], root["spanID"]);
+            let at = step["startTime"].as_u64().unwrap();
+            assert!(
+                at >= begun.as_u64().unwrap()
+                    && at + step["duration"].as_u64().unwrap() <= ended + 1
+            );
+        }
+        let names: Vec<&str> =
+            spans.iter().map(|span| span["operationName"].as_str().unwrap()).collect();
+        endings.push((tag(root, "error"), tag(root, "affidavit.findings"), spans.len()));
+        if tag(root, "error").is_null() {
+            assert!(names.contains(&"sealing and archiving"), "{names:?}");
+        }
+        // Counts and names, and nothing that a scanner found.
+        let text = trace.to_string();
+        assert!(!text.contains("4.1.2") && !text.contains("node-1"), "{text}");
+    }
+    endings.sort_by_key(|(error, ..)| error.as_bool());
+    assert_eq!((&endings[0].0, &endings[0].1), (&Value::Null, &3.into()), "{endings:?}");
+    assert_eq!((&endings[1].0, &endings[1].1), (&true.into(), &Value::Null), "{endings:?}");
+    assert!(endings[0].2 > 4, "{endings:?}");
+    // A collector that is not there is said, and changes nothing.
+    drop(server);
+    let folder = tempfile::tempdir().unwrap();
+    telling(folder.path(), &format!("  traces: 'http://{collector}'\n"));
+    let output = run(folder.path(), DAY);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("not told: traces: "), "{said}");
 }

@@ -16,6 +16,8 @@ pub struct Notify {
     pub pushgateway: Option<String>,
     /// A file for `node_exporter`'s textfile collector.
     pub textfile: Option<PathBuf>,
+    /// An OpenTelemetry collector, which gets a trace of every run.
+    pub traces: Option<String>,
     /// Write an Event about the pod into the cluster.
     pub events: bool,
     /// So many days before its end, a decision or a key is told of.
@@ -76,6 +78,7 @@ pub(super) struct WrittenNotify {
     webhooks: Vec<WrittenWebhook>,
     pushgateway: Option<String>,
     textfile: Option<PathBuf>,
+    traces: Option<String>,
     events: bool,
     expiring_within: Option<String>,
 }
@@ -114,6 +117,13 @@ pub fn load_notify(path: &Path) -> Result<Notify, ConfigError> {
     })
 }
 
+/// What [`is_address`] asks for.
+const ADDRESS: &str = "an address begins with http:// or https://";
+
+fn is_address(text: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
 impl WrittenNotify {
     pub(super) fn mean(self, folder: &Path) -> Result<Notify, Fault> {
         let soon_days = match self.expiring_within.as_deref() {
@@ -125,6 +135,11 @@ impl WrittenNotify {
                     ("notify.expiring_within".to_owned(), "a number of days, like 30d".to_owned())
                 })?,
         };
+        if let Some(address) = &self.traces
+            && !is_address(address)
+        {
+            return Err(("notify.traces".to_owned(), ADDRESS.to_owned()));
+        }
         let webhooks = (1..).zip(self.webhooks).map(|(number, webhook)| {
             let name = webhook.name.unwrap_or_else(|| number.to_string());
             let fault = |reason: &str| Err((format!("notify.webhooks.{name}"), reason.to_owned()));
@@ -134,9 +149,9 @@ impl WrittenNotify {
                 _ => return fault("exactly one of `url` and `url_file`"),
             };
             if let Address::Url(url) = &address
-                && !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
+                && !is_address(url)
             {
-                return fault("an address begins with http:// or https://");
+                return fault(ADDRESS);
             }
             let on = webhook.on.unwrap_or_else(|| Kind::ALL.to_vec());
             Ok(Webhook { name, address, format: webhook.format, on, link: webhook.link })
@@ -145,6 +160,7 @@ impl WrittenNotify {
             webhooks: webhooks.collect::<Result<_, _>>()?,
             pushgateway: self.pushgateway,
             textfile: self.textfile.map(|path| folder.join(path)),
+            traces: self.traces,
             events: self.events,
             soon_days,
         })

@@ -5,6 +5,7 @@
 
 mod event;
 pub mod metrics;
+pub mod trace;
 mod webhook;
 
 use jiff::Timestamp;

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Runs the image as a cluster would: as a user who is not root, on a root file system that it cannot write
+# to, with nothing in it but the image. Seals the quickstart's evidence and verifies it.
+#   examples/container/try.sh IMAGE.tar
+set -euo pipefail
+image=$(realpath "$1")
+examples=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/image" "$work/root"
+tar -xf "$image" -C "$work/image"
+# Every blob is what its name says.
+(cd "$work/image/blobs/sha256" && for blob in *; do echo "$blob  $blob"; done | sha256sum --strict --quiet -c)
+blob() { echo "$work/image/blobs/sha256/${1#sha256:}"; }
+manifest=$(blob "$(jq -r '.manifests[0].digest' "$work/image/index.json")")
+config=$(blob "$(jq -r .config.digest "$manifest")")
+layer=$(blob "$(jq -r '.layers[0].digest' "$manifest")")
+[ "sha256:$(gzip -dc "$layer" | sha256sum | cut -d ' ' -f 1)" = "$(jq -r '.rootfs.diff_ids[0]' "$config")" ]
+tar -xzf "$layer" -C "$work/root"
+user=$(jq -r .config.User "$config")
+[ "$user" = 65532:65532 ]
+
+# What a volume would hold.
+mkdir "$work/root/tmp/work"
+cp -r "$examples/quickstart/"{affidavit.yaml,inputs,waivers.yaml,attestations.yaml} "$work/root/tmp/work"
+chmod -R a+rwX "$work/root/tmp/work" && chmod 0755 "$work"
+as_pod() {
+  if [ "$(id -u)" = 0 ]; then
+    env -i chroot --userspec="$user" "$work/root" /affidavit "$@"
+  else
+    env -i unshare --user --map-root-user chroot "$work/root" /affidavit "$@"
+  fi
+}
+as_pod init /tmp/work --keys-only --origin evidence.example.com/payments-shop --now 2026-11-24T00:00:00Z >/dev/null
+as_pod run --config /tmp/work/affidavit.yaml --now 2026-11-25T06:00:00Z --quiet
+as_pod verify /tmp/work/archive --root /tmp/work/keys/root.fingerprint --replay --now 2026-11-25T07:00:00Z | tail -1
+# A name is resolved by what is compiled in: there is no library to load.
+echo '127.0.0.1 store.example.com' >"$work/root/etc/hosts"
+said=$(as_pod verify s3://evidence/x --endpoint http://store.example.com:1 2>&1 || true)
+case $said in
+  *'onnection refused'* | *'ould not connect'* | *'connect error'*) echo 'a name is resolved' ;;
+  *) echo "a name is not resolved: $said" >&2; exit 1 ;;
+esac

@@ -1,6 +1,8 @@
 //! What somebody should be told of: a run that failed or is missing, evidence that is incomplete, controls
 //! that are not satisfied, decisions and keys that end. Counts and names, never what a scanner found.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,7 @@ use crate::assessment::{Status, StatusCounts};
 use crate::diff;
 use crate::evidence::instant;
 use crate::evidence::keyring::CheckedKeyring;
+use crate::member::State;
 use crate::sealed::{Bundle, SealedError};
 use crate::validity::{Day, ends_within};
 use crate::verify::{Archive, FailureCode, Level, Verdict};
@@ -107,12 +110,29 @@ pub struct Standing {
     pub keyring_expires: String,
     /// Sources with their standing.
     pub sources: Vec<(String, String)>,
+    /// Clusters of a fleet in each state; empty where the chain is of one cluster.
+    pub clusters: BTreeMap<State, u64>,
     /// Findings.
     pub findings: usize,
     /// Frameworks with their counts.
     pub frameworks: Vec<(String, StatusCounts)>,
     /// What to tell, the most urgent first.
     pub alerts: Vec<Alert>,
+}
+
+/// Clusters that are named in a message.
+const NAMED: usize = 10;
+
+fn clusters(bundle: &Bundle) -> BTreeMap<State, u64> {
+    if bundle.items.members.is_empty() {
+        return BTreeMap::new();
+    }
+    // A state that no cluster is in is told too: a metric that goes away is no zero.
+    let mut counts: BTreeMap<State, u64> = State::ALL.into_iter().map(|state| (state, 0)).collect();
+    for member in &bundle.items.members {
+        *counts.entry(member.state).or_default() += 1;
+    }
+    counts
 }
 
 impl Standing {
@@ -160,6 +180,7 @@ impl Standing {
             next: predicate.time.schedule.as_ref().map_or_else(String::new, |s| s.next.clone()),
             keyring_expires: keyring.map_or_else(String::new, |k| k.keyring.expires.clone()),
             sources,
+            clusters: clusters(bundle),
             findings: bundle.items.counts.get("finding").copied().unwrap_or_default(),
             frameworks: frameworks
                 .map(|key| {
@@ -208,7 +229,20 @@ impl Standing {
             .filter(|(_, standing)| standing != "ok")
             .map(|(name, standing)| format!("{name} is {standing}"))
             .collect();
-        if !not_ok.is_empty() {
+        let members = || bundle.items.members.iter();
+        let absent: Vec<String> = members()
+            .filter(|member| member.state != State::Ok)
+            .map(|member| format!("{} is {}", member.cluster, member.state.as_str()))
+            .collect();
+        if !absent.is_empty() {
+            let (count, of) = (absent.len(), members().count());
+            let more = count.saturating_sub(NAMED);
+            let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+            let named: Vec<String> = absent.into_iter().take(NAMED).collect();
+            let text =
+                format!("{count} of {of} clusters are not in order: {}{more}.", named.join(", "));
+            self.add(Kind::Incomplete, count as u64, text);
+        } else if !not_ok.is_empty() {
             let count = not_ok.len() as u64;
             let of = self.sources.len();
             let text = format!("{count} of {of} sources are not in order: {}.", not_ok.join(", "));

@@ -312,8 +312,23 @@ fn sources(lines: &mut Lines, config: &Config, now: Timestamp, progress: &dyn Pr
             lines.add(&subject, Health::Warning, format!("{standing}: {detail}"), help);
         }
     }
-    if let Some(ahead) = rehearsal.clock_ahead_seconds {
-        clock(lines, "the cluster", ahead);
+    for cluster in rehearsal.clusters {
+        clock(lines, "the cluster", cluster.clock_ahead_seconds);
+        let whose = if cluster.user.is_empty() { "it" } else { &cluster.user };
+        // What is left out on purpose is not missing.
+        let missing: Vec<&str> = cluster
+            .may_not_list
+            .iter()
+            .map(String::as_str)
+            .filter(|kind| !config.sources.iter().any(|source| source.is_without(kind)))
+            .collect();
+        if missing.is_empty() {
+            lines.ok("permissions", format!("{whose} may list every kind that is asked for"));
+        } else {
+            let text = format!("{whose} may not list {}", missing.join(", "));
+            let help = "give it examples/kubernetes/collector-rbac.yaml, or leave the kinds out by `without`";
+            lines.add("permissions", Health::Failing, text, help);
+        }
     }
 }
 

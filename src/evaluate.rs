@@ -17,7 +17,7 @@ use crate::finding::{CheckId, CheckInfo, Finding, Outcome, ResourceRef};
 use crate::framework::Framework;
 use crate::member::{self, Member, Newest};
 use crate::parallel;
-use crate::population::Population;
+use crate::population::{ClusterIdentity, Population};
 use crate::record::{
     AttestationItem, CheckItem, ClusterItem, ConflictItem, ControlItem, FactRecord, FindingLine,
     GapItem, InputItem, MemberItem, PopulationItem, ResourceLine, RiskItem, SourceItem, WaiverItem,
@@ -511,12 +511,9 @@ impl Evaluation {
         &self.sources
     }
 
-    /// How far the clocks of the clusters that were examined are ahead of ours, in seconds.
-    #[must_use]
-    pub fn clocks_ahead_seconds(&self) -> Vec<i64> {
-        let clusters =
-            self.populations.iter().filter_map(|(_, population)| population.cluster.as_ref());
-        clusters.map(|cluster| cluster.clock_ahead_seconds).collect()
+    /// The clusters that were examined, as they say themselves.
+    pub fn clusters(&self) -> impl Iterator<Item = &ClusterIdentity> {
+        self.populations.iter().filter_map(|(_, population)| population.cluster.as_ref())
     }
 
     /// Inputs in the run's order.

@@ -34,6 +34,7 @@ use crate::framework::Framework;
 use crate::framework::builtin::{self, FindError};
 use crate::notify::trace::{self, Trace};
 use crate::notify::{self, Ended};
+use crate::population::ClusterIdentity;
 use crate::render::build::{self, BuildError};
 use crate::render::{self, Document, RenderError, Template};
 use crate::run::{self, Run, RunError};
@@ -464,8 +465,8 @@ fn prune(
 pub struct Rehearsal {
     /// Declared sources: name, standing, detail, findings.
     pub sources: Vec<(String, String, String, u64)>,
-    /// How far the cluster's clock is ahead of ours, in seconds, where one was asked.
-    pub clock_ahead_seconds: Option<i64>,
+    /// The clusters that were asked.
+    pub clusters: Vec<ClusterIdentity>,
 }
 
 /// Collects and assesses as a run does, and seals nothing.
@@ -483,10 +484,9 @@ pub fn rehearse(
     let prepared = Prepared::new(config, now, collected)?;
     let mut reader = InputReader { origins: &prepared.origins, kept: BTreeMap::new(), room: 0 };
     let evaluation = prepared.evaluate(&mut reader)?;
-    let clusters = evaluation.clocks_ahead_seconds();
     Ok(Rehearsal {
         sources: source_lines(&evaluation),
-        clock_ahead_seconds: clusters.into_iter().max_by_key(|ahead| ahead.abs()),
+        clusters: evaluation.clusters().cloned().collect(),
     })
 }
 

@@ -54,7 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("disclose", &["evidence", "verify"]),
     ("sample", &["evidence", "finding"]),
     ("diff", &["assessment", "finding", "framework", "record", "sealed"]),
-    ("alert", &["assessment", "diff", "evidence", "sealed", "validity", "verify"]),
+    ("alert", &["assessment", "diff", "evidence", "member", "sealed", "validity", "verify"]),
     (
         "period",
         &[
@@ -130,6 +130,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "evidence",
             "framework",
             "notify",
+            "population",
             "render",
             "run",
             "scanner",

@@ -257,8 +257,23 @@ fn a_document_says_nothing_that_its_signatures_do_not_hold() {
 fn the_command_line_shows_the_clusters_and_gives_their_heads() {
     let fleet = Fleet::new(&[("eu", "PASS"), ("us", "FAIL")]);
     fs::rename(fleet.path("us/archive"), fleet.path("us/away")).unwrap();
+    let config = fs::read_to_string(fleet.path("affidavit.yaml")).unwrap();
+    fs::write(fleet.path("affidavit.yaml"), config + "notify: { textfile: fleet.prom }\n").unwrap();
     let output = affidavit(fleet.root(), &["fleet", "--now", FLEET_RUNS]);
     error(&output, 4);
+    let metrics = fs::read_to_string(fleet.path("fleet.prom")).unwrap();
+    let of = |state: &str| {
+        let label = format!("state=\"{state}\"");
+        let mut lines = metrics.lines().filter(|line| line.starts_with("affidavit_clusters{"));
+        lines.find(|line| line.contains(&label)).unwrap().rsplit(' ').next().unwrap()
+    };
+    assert_eq!((of("ok"), of("absent"), of("stale")), ("1", "1", "0"), "{metrics}");
+    let watched = affidavit(
+        fleet.root(),
+        &["watch", "archive", "--root", "keys/root.fingerprint", "--now", FLEET_RUNS],
+    );
+    let told = String::from_utf8(watched.stdout).unwrap();
+    assert!(told.contains("1 of 2 clusters are not in order: us is absent."), "{told}");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("us       absent  -") && said.contains("there is no archive"), "{said}");
     assert!(said.contains("eu       ok      2026-11-22T02:00:00Z #0  0, 3 of 131"), "{said}");

@@ -397,6 +397,14 @@ pub struct Source {
     pub subject: String,
 }
 
+impl Source {
+    /// Is this kind of object not asked for?
+    #[must_use]
+    pub fn is_without(&self, kind: &str) -> bool {
+        matches!(&self.from, From::Cluster { without } if without.iter().any(|left| left == kind))
+    }
+}
+
 /// Where a source's data comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum From {

@@ -63,6 +63,14 @@ pub fn exposition(standing: &Standing, ended: Option<Ended>) -> String {
         labels.push(("source", name.clone()));
         sources.get_or_create(&labels).set(i64::from(stands == "ok"));
     }
+    if !standing.clusters.is_empty() {
+        let clusters = gauge("clusters", "Clusters of the fleet by state");
+        for (state, count) in &standing.clusters {
+            let mut labels = own();
+            labels.push(("state", state.as_str().to_owned()));
+            clusters.get_or_create(&labels).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+    }
     let controls = gauge("controls", "Controls of a framework by status");
     for (key, counts) in &standing.frameworks {
         for status in Status::ALL {

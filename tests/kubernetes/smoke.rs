@@ -194,3 +194,54 @@ fn controllers_make_pods(cluster: &mut Cluster) {
     wait_for("the controllers make pods", || owners(cluster).len() == 2);
     assert_eq!(owners(cluster), ["ReplicaSet", "ReplicaSet"]);
 }
+
+/// What an account may not do is named by `doctor`, with what to do about it.
+#[test]
+fn doctor_names_the_rights_that_are_missing() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.apply(READER);
+    let folder = tempfile::tempdir().unwrap();
+    let config = crate::small_chain::workspace(folder.path());
+    let text = fs::read_to_string(&config).unwrap();
+    let (start, _) = text.split_once("sources:").unwrap();
+    let doctor = |kubeconfig: &std::path::Path, without: &str| {
+        let access = format!("kubernetes: {{ kubeconfig: '{}' }}\n", kubeconfig.display());
+        let source = format!(
+            "sources: [{{ name: cluster, scanner: affidavit, from: cluster, max_age: 1h{without} }}]\n"
+        );
+        fs::write(&config, format!("{start}{access}{source}")).unwrap();
+        let arguments = ["doctor", "-o", "json", "--no-progress"];
+        let output = crate::command::affidavit(folder.path(), &arguments);
+        let lines: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let of = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
+        let ours = |line: &Value| {
+            let subject = of(line, "subject");
+            subject.starts_with("source") || subject.starts_with("permissions")
+        };
+        let said: Vec<String> = lines
+            .iter()
+            .filter(|line| ours(line))
+            .map(|line| {
+                let [health, subject, text, help] =
+                    ["health", "subject", "text", "help"].map(|key| of(line, key));
+                format!("{health} {subject}: {text} ({help})")
+            })
+            .collect();
+        said.join("\n")
+    };
+    let said = doctor(&cluster.kubeconfig_of("smoke", "reader"), "");
+    assert!(
+        said.contains("failing permissions: system:serviceaccount:smoke:reader may not list "),
+        "{said}"
+    );
+    for kind in ["Pod", "ClusterRole", "Secret"] {
+        assert!(said.contains(kind), "{kind}: {said}");
+    }
+    assert!(said.contains("collector-rbac.yaml"), "{said}");
+    // What is left out on purpose is not missing.
+    let said = doctor(&cluster.kubeconfig_of("smoke", "reader"), ", without: [Secret]");
+    let line = said.lines().find(|line| line.contains("permissions")).unwrap();
+    assert!(line.contains("Pod") && !line.contains("Secret"), "{said}");
+    let said = doctor(&cluster.kubeconfig(), "");
+    assert!(said.contains("ok permissions"), "{said}");
+}

@@ -212,6 +212,17 @@ fn shares_that_others_read_roll_up_to_the_same() {
     let reduced = fleet.run(FLEET_RUNS, 0);
     assert_eq!(reduced.items.controls, direct.items.controls);
     assert_eq!(reduced.items.members, direct.items.members);
+    // One that is older than what was seen is not taken for new, whatever time it says it was left at.
+    let old = fs::read_to_string(fleet.path("read/clusters/a.json")).unwrap();
+    fs::rename(fleet.path("a-away"), fleet.path("a")).unwrap();
+    fleet.run_cluster("a", "2026-11-22T04:10:00Z");
+    done(&affidavit(fleet.root(), &["collect", "read", "--now", "2026-11-22T04:15:00Z"]));
+    assert_eq!(member(&fleet.run("2026-11-22T04:20:00Z", 4), "a").seq, Some(1));
+    let old =
+        old.replacen("\"checked\":\"2026-11-22T04:00:00Z", "\"checked\":\"2026-11-22T04:25:00Z", 1);
+    fs::write(fleet.path("read/clusters/a.json"), old).unwrap();
+    let bundle = fleet.run("2026-11-22T04:26:00Z", 4);
+    assert_eq!(member(&bundle, "a").state, State::NotVerified);
     // A share that is lacking, or was left yesterday, is no evidence.
     fs::remove_file(fleet.path("read/clusters/b.json")).unwrap();
     let bundle = fleet.run("2026-11-22T04:30:00Z", 4);
@@ -230,6 +241,14 @@ fn a_document_says_nothing_that_its_signatures_do_not_hold() {
     let path = fleet.path("read/clusters/a.json");
     let good = fs::read_to_string(&path).unwrap();
     let mut seconds = 1;
+    // Signed throughout, and by nobody who is trusted: another chain's, with its own root for its own.
+    let other = Fleet::new(&[("a", "PASS")]);
+    done(&affidavit(other.root(), &["collect", "read", "--now", FLEET_RUNS]));
+    let forged = fs::read_to_string(other.path("read/clusters/a.json")).unwrap();
+    let root = |folder: &Fleet| {
+        fs::read_to_string(folder.path("a/keys/root.fingerprint")).unwrap().trim().to_owned()
+    };
+    let forged = forged.replacen(&root(&other), &root(&fleet), 1);
     for (changed, reason) in [
         // As many controls of each status as were signed, or nothing is taken.
         (good.replacen("\"4.1.2\"", "\"4.1.2\",\"4.1.3\"", 1), "totals"),
@@ -241,6 +260,8 @@ fn a_document_says_nothing_that_its_signatures_do_not_hold() {
         (good.replacen("payload\\\":\\\"eyJ", "payload\\\":\\\"eyK", 1), "envelope"),
         (good.replace("\"state\":\"ok\"", "\"state\":\"absent\""), "cannot be so"),
         (good.replace("\"state\":\"ok\"", "\"state\":\"fine\""), "fine"),
+        (forged, "its root keys are not trusted"),
+        (good.replacen("\"keyrings\":[\"", "\"keyrings\":[],\"x\":[\"", 1), "unknown field"),
     ] {
         assert!(changed != good, "{reason}");
         fs::write(&path, changed).unwrap();

@@ -158,6 +158,16 @@ fn left(fleet: &Fleet<'_>, cluster: &FleetCluster, parts: &Parts, now: Timestamp
     if report.roots != trusted {
         return unread("it was judged by other root keys than the fleet's".to_owned());
     }
+    // Who reads a share holds the log against the head that is known; who rolls up sees to it that what was
+    // left is not older than that.
+    let head = report.newest.as_ref().and_then(|newest| Pin::parse(&newest.checkpoint).ok());
+    if let (Some(head), Some(known)) = (head, fleet.known.get(&cluster.name))
+        && (head.size < known.size || (head.size == known.size && head != *known))
+    {
+        let detail = "what was left of it does not continue the head that was seen last".to_owned();
+        let behind = Report { state: State::NotVerified, detail, ..nothing(fleet, cluster, now) };
+        return behind.to_bytes();
+    }
     bytes
 }
 
@@ -288,7 +298,9 @@ fn newest(archive: &dyn Archive) -> Result<(String, Newest), SealedError> {
     let newest = Newest {
         checkpoint: text(layout::checkpoint(seq + 1))?,
         envelope: text(layout::envelope(seq))?,
-        keyring: text(layout::keyring(predicate.keyring.version))?,
+        keyrings: (1..=predicate.keyring.version)
+            .map(|version| text(layout::keyring(version)))
+            .collect::<Result<_, _>>()?,
         sources,
         controls,
     };

@@ -193,7 +193,102 @@ impl Keyring {
     }
 }
 
+/// Why nobody who may has authorised a keyring.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAuthorised {
+    /// Too few root keys signed it.
+    #[error("signed by {found}; {expected} must sign")]
+    Threshold {
+        /// Who must.
+        expected: String,
+        /// How many did.
+        found: String,
+    },
+    /// It is the first one, and its root keys are none that are trusted.
+    #[error("its root keys are not trusted")]
+    UntrustedRoot,
+    /// It does not name the version before it.
+    #[error("it follows {}, and not {expected}", found.map_or_else(|| "none".to_owned(), |digest| digest.to_string()))]
+    Gap {
+        /// Digest of the version before it.
+        expected: Digest,
+        /// The one that it names.
+        found: Option<Digest>,
+    },
+    /// It takes back what the version before it said of the past.
+    #[error("{0}")]
+    Discontinued(String),
+    /// A log key that it retires has not signed it.
+    #[error("the log key {0}, which it retires, has not signed it")]
+    Handover(KeyId),
+    /// It is for another chain than the version before it.
+    #[error("it is for {found}, and the version before it for {expected}")]
+    Origin {
+        /// Of the version before it.
+        expected: String,
+        /// Its own.
+        found: String,
+    },
+}
+
 impl CheckedKeyring {
+    /// Is it a first version, signed by root keys that are trusted (by id; its own digest will do)?
+    ///
+    /// # Errors
+    /// [`NotAuthorised`].
+    pub fn authorised_by_roots(
+        &self,
+        envelope: &Envelope,
+        roots: &BTreeSet<KeyId>,
+    ) -> Result<(), NotAuthorised> {
+        let signed_by = self.signed_by(envelope);
+        let threshold = self.keyring.root.threshold;
+        if (signed_by.len() as u64) < threshold {
+            let (expected, found) = (threshold.to_string(), signed_by.len().to_string());
+            return Err(NotAuthorised::Threshold { expected, found });
+        }
+        let trusted = signed_by.intersection(roots).count() as u64;
+        if trusted >= threshold || roots.contains(&self.id()) {
+            Ok(())
+        } else {
+            Err(NotAuthorised::UntrustedRoot)
+        }
+    }
+
+    /// Is it authorised by the version before it? TUF 1.0.34 section 5.3.4: a threshold of the old and a
+    /// threshold of the new root keys.
+    ///
+    /// # Errors
+    /// [`NotAuthorised`].
+    pub fn authorised_by(&self, envelope: &Envelope, before: &Self) -> Result<(), NotAuthorised> {
+        if !before.meets_threshold(envelope) || !self.meets_threshold(envelope) {
+            let (old, new) = (before.keyring.root.threshold, self.keyring.root.threshold);
+            return Err(NotAuthorised::Threshold {
+                expected: format!("{old} of the old and {new} of the new root keys"),
+                found: format!(
+                    "{} and {}",
+                    before.signed_by(envelope).len(),
+                    self.signed_by(envelope).len()
+                ),
+            });
+        }
+        let prev = self.keyring.prev.map(|prev| prev.sha256);
+        if prev != Some(before.digest) {
+            return Err(NotAuthorised::Gap { expected: before.digest, found: prev });
+        }
+        self.keyring.continues(&before.keyring).map_err(NotAuthorised::Discontinued)?;
+        if let Some(retired) = self.handed_over_from(before).find(|key| !key.signed(envelope)) {
+            return Err(NotAuthorised::Handover(retired.id()));
+        }
+        if self.keyring.origin != before.keyring.origin {
+            return Err(NotAuthorised::Origin {
+                expected: before.keyring.origin.clone(),
+                found: self.keyring.origin.clone(),
+            });
+        }
+        Ok(())
+    }
+
     /// Reads a payload. Signatures are a separate question: [`signed_by`](Self::signed_by).
     ///
     /// # Errors

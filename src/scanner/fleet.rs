@@ -1,12 +1,12 @@
 //! How a cluster of a fleet stands: one JSON document per cluster, written when its archive was read
 //! and verified, and read here like any scanner's report.
 //!
-//! It carries the newest statement and checkpoint as they were signed, with the keyring in force, and
-//! nothing is taken from it that contradicts them: number, times and totals come from the statement,
+//! It carries the newest statement and checkpoint as they were signed, with the keyrings that authorise
+//! them from the trusted root keys on, and nothing is taken from it that contradicts them: number, times and totals come from the statement,
 //! the head from the checkpoint. Which control has which status is the one thing that it says itself;
 //! the totals of that must be the signed ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,8 +16,9 @@ use super::{Document, Probe, ReadError, Scanner};
 use crate::assessment::Status;
 use crate::evidence::checkpoint::SignedCheckpoint;
 use crate::evidence::digest::Digest;
-use crate::evidence::envelope::Envelope;
+use crate::evidence::envelope::{Envelope, KEYRING_TYPE, STATEMENT_TYPE};
 use crate::evidence::instant;
+use crate::evidence::key::KeyId;
 use crate::evidence::keyring::CheckedKeyring;
 use crate::evidence::statement::{Listing, Predicate, Statement};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
@@ -94,8 +95,8 @@ pub struct Newest {
     pub checkpoint: String,
     /// The statement, as signed (DSSE).
     pub envelope: String,
-    /// The keyring in force, as signed (DSSE).
-    pub keyring: String,
+    /// The keyrings from the first one to the one in force, as signed (DSSE).
+    pub keyrings: Vec<String>,
     /// Standing of each source.
     pub sources: BTreeMap<String, String>,
     /// Numbers of the controls of each status by framework.
@@ -154,7 +155,12 @@ impl Scanner for Fleet {
         let (name, version) = &report.tool;
         parsed.saw_tool(name, version);
         parsed.cluster.clone_from(&report.cluster);
-        let signed = report.newest.as_ref().map(|newest| Signed::read(newest, document));
+        let mut roots = BTreeSet::new();
+        for root in &report.roots {
+            let id = KeyId::from_hex(root);
+            roots.insert(id.ok_or_else(|| document.error("/roots", "not a fingerprint"))?);
+        }
+        let signed = report.newest.as_ref().map(|newest| Signed::read(newest, &roots, document));
         let signed = signed.transpose()?;
         let believed = matches!(report.state, State::Ok | State::Stale);
         if believed != signed.is_some() {
@@ -185,7 +191,27 @@ impl Scanner for Fleet {
     }
 }
 
-/// A statement and a checkpoint whose signatures hold.
+/// The newest of these keyrings, when each is authorised by the one before it and the first by the roots.
+fn authorised(keyrings: &[String], roots: &BTreeSet<KeyId>) -> Result<CheckedKeyring, String> {
+    let mut newest: Option<CheckedKeyring> = None;
+    for (version, text) in (1..).zip(keyrings) {
+        let envelope = Envelope::parse(text.as_bytes()).map_err(|error| error.to_string())?;
+        let keyring =
+            CheckedKeyring::parse(&envelope.payload).map_err(|error| error.to_string())?;
+        if envelope.payload_type != KEYRING_TYPE || keyring.keyring.version != version {
+            return Err(format!("it is not version {version} of a keyring"));
+        }
+        let authorised = match &newest {
+            None => keyring.authorised_by_roots(&envelope, roots),
+            Some(before) => keyring.authorised_by(&envelope, before),
+        };
+        authorised.map_err(|reason| format!("version {version}: {reason}"))?;
+        newest = Some(keyring);
+    }
+    newest.ok_or_else(|| "there is none".to_owned())
+}
+
+/// A statement and a checkpoint whose signatures hold, by keys that the roots authorise.
 struct Signed {
     statement: Statement,
     digest: Digest,
@@ -193,14 +219,14 @@ struct Signed {
 }
 
 impl Signed {
-    fn read(newest: &Newest, document: &Document<'_>) -> Result<Self, ReadError> {
+    fn read(
+        newest: &Newest,
+        roots: &BTreeSet<KeyId>,
+        document: &Document<'_>,
+    ) -> Result<Self, ReadError> {
         let fault = |part: &str, reason: String| document.error(&format!("/newest/{part}"), reason);
-        let keyring = Envelope::parse(newest.keyring.as_bytes())
-            .map_err(|error| error.to_string())
-            .and_then(|envelope| {
-                CheckedKeyring::parse(&envelope.payload).map_err(|error| error.to_string())
-            })
-            .map_err(|reason| fault("keyring", reason))?;
+        let keyring =
+            authorised(&newest.keyrings, roots).map_err(|reason| fault("keyrings", reason))?;
         let envelope = Envelope::parse(newest.envelope.as_bytes())
             .map_err(|error| fault("envelope", error.to_string()))?;
         let statement = Statement::parse(&envelope.payload)
@@ -208,8 +234,11 @@ impl Signed {
         let checkpoint = SignedCheckpoint::parse(newest.checkpoint.as_bytes())
             .map_err(|error| fault("checkpoint", error.to_string()))?;
         let Predicate { chain, keyring: named, .. } = &statement.predicate;
-        if named.sha256 != keyring.digest {
-            return Err(fault("keyring", "it is not the one that the statement names".to_owned()));
+        if envelope.payload_type != STATEMENT_TYPE {
+            return Err(fault("envelope", "it holds no statement".to_owned()));
+        }
+        if named.sha256 != keyring.digest || keyring.keyring.origin != chain.origin {
+            return Err(fault("keyrings", "it is not the one that the statement names".to_owned()));
         }
         let log_key = keyring.signer_at(chain.seq).map(|(_, key)| key);
         if !log_key.is_some_and(|key| key.signed(&envelope)) {

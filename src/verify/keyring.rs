@@ -1,11 +1,13 @@
 //! Section 5: keyring versions from the first one on, each authorised by the one before it, the
 //! first one by what the caller trusts.
 
+use std::collections::BTreeSet;
+
 use crate::evidence::canonical::CanonicalError;
 use crate::evidence::envelope::{Envelope, KEYRING_TYPE};
 use crate::evidence::instant;
-use crate::evidence::key::KeyError;
-use crate::evidence::keyring::{CheckedKeyring, KeyringError};
+use crate::evidence::key::{KeyError, KeyId};
+use crate::evidence::keyring::{CheckedKeyring, KeyringError, NotAuthorised};
 use crate::evidence::layout;
 
 use super::{FailureCode, Verification};
@@ -90,9 +92,13 @@ impl Verification<'_> {
             }
         };
         self.verdict.checked.signatures += envelope.signatures.len() as u64;
-        match before {
-            None => self.check_first(path, &envelope, &keyring)?,
-            Some(before) => self.check_next(path, &envelope, before, &keyring)?,
+        let authorised = match before {
+            None => keyring.authorised_by_roots(&envelope, &self.policy.roots),
+            Some(before) => keyring.authorised_by(&envelope, before),
+        };
+        if let Err(reason) = authorised {
+            self.report_unauthorised(path, &keyring, reason);
+            return None;
         }
         if keyring.keyring.version != version {
             self.verdict
@@ -104,85 +110,35 @@ impl Verification<'_> {
         Some(keyring)
     }
 
-    fn check_first(
-        &mut self,
-        path: &str,
-        envelope: &Envelope,
-        keyring: &CheckedKeyring,
-    ) -> Option<()> {
-        let signed_by = keyring.signed_by(envelope);
-        let threshold = keyring.keyring.root.threshold;
-        if (signed_by.len() as u64) < threshold {
-            self.verdict
-                .report(FailureCode::KeyringThresholdNotMet, path)
-                .expected(threshold)
-                .found(signed_by.len());
-            return None;
-        }
-        let roots = &self.policy.roots;
-        let trusted = signed_by.intersection(roots).count() as u64;
-        if trusted >= threshold || roots.contains(&keyring.id()) {
-            return Some(());
-        }
-        let theirs: Vec<String> = keyring.root_ids().iter().map(ToString::to_string).collect();
-        let yours: Vec<String> = roots.iter().map(ToString::to_string).collect();
-        let yours = if yours.is_empty() { "none was given".to_owned() } else { yours.join(" ") };
-        self.verdict
-            .report(FailureCode::KeyringUntrustedRoot, path)
-            .expected(yours)
-            .found(theirs.join(" "));
-        None
-    }
-
-    /// TUF 1.0.34 section 5.3.4: a threshold of the old and a threshold of the new root keys.
-    fn check_next(
-        &mut self,
-        path: &str,
-        envelope: &Envelope,
-        before: &CheckedKeyring,
-        keyring: &CheckedKeyring,
-    ) -> Option<()> {
-        if !before.meets_threshold(envelope) || !keyring.meets_threshold(envelope) {
-            self.verdict
-                .report(FailureCode::KeyringThresholdNotMet, path)
-                .expected(format!(
-                    "{} of the old and {} of the new root keys",
-                    before.keyring.root.threshold, keyring.keyring.root.threshold
-                ))
-                .found(format!(
-                    "{} and {}",
-                    before.signed_by(envelope).len(),
-                    keyring.signed_by(envelope).len()
-                ));
-            return None;
-        }
-        let prev = keyring.keyring.prev.map(|prev| prev.sha256);
-        if prev != Some(before.digest) {
-            self.verdict
-                .report(FailureCode::KeyringVersionGap, path)
-                .expected(before.digest)
-                .found(prev.map_or_else(|| "null".to_owned(), |digest| digest.to_string()));
-            return None;
-        }
-        if let Err(reason) = keyring.keyring.continues(&before.keyring) {
-            self.verdict.report(FailureCode::KeyringMalformed, path).found(reason);
-            return None;
-        }
-        if let Some(retired) = keyring.handed_over_from(before).find(|key| !key.signed(envelope)) {
-            self.verdict
-                .report(FailureCode::HandoverMissing, path)
-                .expected(format!("a signature of {}", retired.id()))
-                .found("none");
-            return None;
-        }
-        if keyring.keyring.origin != before.keyring.origin {
-            self.verdict
-                .report(FailureCode::OriginMismatch, path)
-                .expected(&before.keyring.origin)
-                .found(&keyring.keyring.origin);
-            return None;
-        }
-        Some(())
+    fn report_unauthorised(&mut self, path: &str, keyring: &CheckedKeyring, reason: NotAuthorised) {
+        let (code, expected, found) = match reason {
+            NotAuthorised::Threshold { expected, found } => {
+                (FailureCode::KeyringThresholdNotMet, expected, found)
+            }
+            NotAuthorised::UntrustedRoot => {
+                let ids = |ids: &BTreeSet<KeyId>| {
+                    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+                };
+                let yours = ids(&self.policy.roots);
+                let yours = if yours.is_empty() { "none was given".to_owned() } else { yours };
+                (FailureCode::KeyringUntrustedRoot, yours, ids(&keyring.root_ids()))
+            }
+            NotAuthorised::Gap { expected, found } => {
+                let found = found.map_or_else(|| "null".to_owned(), |digest| digest.to_string());
+                (FailureCode::KeyringVersionGap, expected.to_string(), found)
+            }
+            NotAuthorised::Discontinued(reason) => {
+                (FailureCode::KeyringMalformed, String::new(), reason)
+            }
+            NotAuthorised::Handover(key) => {
+                let expected = format!("a signature of {key}");
+                (FailureCode::HandoverMissing, expected, "none".to_owned())
+            }
+            NotAuthorised::Origin { expected, found } => {
+                (FailureCode::OriginMismatch, expected, found)
+            }
+        };
+        self.verdict.report(code, path).expected(expected).found(found);
     }
 }
 

@@ -39,7 +39,9 @@ install -m 0555 "$program" "$work/root/affidavit"
 install -m 0444 "$certificates" "$work/root/etc/ssl/certs/ca-certificates.crt"
 echo 'affidavit:x:65532:65532::/:/affidavit' >"$work/root/etc/passwd"
 echo 'affidavit:x:65532:' >"$work/root/etc/group"
-chmod 0444 "$work/root/etc/passwd" "$work/root/etc/group"
+# As on every distribution; glibc's own default asks the network first.
+echo 'hosts: files dns' >"$work/root/etc/nsswitch.conf"
+chmod 0444 "$work/root/etc/passwd" "$work/root/etc/group" "$work/root/etc/nsswitch.conf"
 chmod 0755 "$work/root" "$work/root/etc" "$work/root/etc/ssl" "$work/root/etc/ssl/certs" && chmod 1777 "$work/root/tmp"
 pack() { # FOLDER: a tar that says nothing of who made it, or when
   tar --create --directory "$1" --sort=name --format=ustar --mtime="@$SOURCE_DATE_EPOCH" \

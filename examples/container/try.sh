@@ -20,23 +20,31 @@ tar -xzf "$layer" -C "$work/root"
 user=$(jq -r .config.User "$config")
 [ "$user" = 65532:65532 ]
 
-# What a volume would hold.
-mkdir "$work/root/tmp/work"
-cp -r "$examples/quickstart/"{affidavit.yaml,inputs,waivers.yaml,attestations.yaml} "$work/root/tmp/work"
-chmod -R a+rwX "$work/root/tmp/work" && chmod 0755 "$work"
+# A volume, and what every runtime gives: /dev. The root file system itself cannot be written to.
+mkdir "$work/volume" "$work/root/dev"
+mkdir "$work/volume/work"
+cp -r "$examples/quickstart/"{affidavit.yaml,inputs,waivers.yaml,attestations.yaml} "$work/volume/work"
+echo '127.0.0.1 store.example.com' >"$work/root/etc/hosts"
+chmod -R a+rwX "$work/volume" && chmod 0755 "$work"
+isolate=(unshare --mount) enter=(chroot --userspec="$user")
+if [ "$(id -u)" != 0 ]; then
+  isolate+=(--user --map-root-user) enter=(chroot)
+fi
 as_pod() {
-  if [ "$(id -u)" = 0 ]; then
-    env -i chroot --userspec="$user" "$work/root" /affidavit "$@"
-  else
-    env -i unshare --user --map-root-user chroot "$work/root" /affidavit "$@"
-  fi
+  "${isolate[@]}" bash -euc '
+    root=$1 volume=$2; shift 2
+    mount --bind "$root" "$root"
+    mount --rbind /dev "$root/dev"
+    mount --bind "$volume" "$root/tmp"
+    mount -o remount,bind,ro "$root"
+    exec env -i AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x "$@"' pod "$work/root" "$work/volume" \
+    "$(command -v chroot)" "${enter[@]:1}" "$work/root" /affidavit "$@"
 }
 as_pod init /tmp/work --keys-only --origin evidence.example.com/payments-shop --now 2026-11-24T00:00:00Z >/dev/null
 as_pod run --config /tmp/work/affidavit.yaml --now 2026-11-25T06:00:00Z --quiet
 as_pod verify /tmp/work/archive --root /tmp/work/keys/root.fingerprint --replay --now 2026-11-25T07:00:00Z | tail -1
 # A name is resolved by what is compiled in: there is no library to load.
-echo '127.0.0.1 store.example.com' >"$work/root/etc/hosts"
-said=$(as_pod verify s3://evidence/x --endpoint http://store.example.com:1 2>&1 || true)
+said=$(as_pod verify s3://evidence/x --endpoint http://store.example.com:1 --path-style 2>&1 || true)
 case $said in
   *'onnection refused'* | *'ould not connect'* | *'connect error'*) echo 'a name is resolved' ;;
   *) echo "a name is not resolved: $said" >&2; exit 1 ;;

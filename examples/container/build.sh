@@ -30,6 +30,10 @@ if ldd "$program" 2>/dev/null | grep -q '=>'; then
   echo "$program is not static" >&2
   exit 1
 fi
+if grep -aqF -e "$home/" -e "$PWD/" "$program"; then
+  echo "$program names a folder of this machine: it would be another one elsewhere" >&2
+  exit 1
+fi
 
 # ---- The layer.
 work=$(mktemp -d)

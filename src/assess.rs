@@ -286,7 +286,7 @@ impl<'a> Evidence<'a> {
             let Some(Sourced { finding, .. }) = self.findings.get(index as usize) else { continue };
             *counts.entry(finding.outcome).or_default() += 1;
             // A word that is not known is no status: the cluster says nothing.
-            let mut status = Status::from_word(&finding.rule).unwrap_or(Status::NotAssessed);
+            let mut status = Status::from_word(&finding.message).unwrap_or(Status::NotAssessed);
             if status == Status::NotSatisfied {
                 let waiver = self.waiver_for(key, finding);
                 failing.push((index, waiver));

@@ -186,6 +186,10 @@ fn what_cannot_be_believed_is_named_and_nothing_passes_without_it() {
     for name in ["a is absent", "b is not-verified", "d is not-verified", "e is stale"] {
         assert!(gap.contains(name), "{name}: {gap}");
     }
+    // What nothing is said of any more is not closed.
+    let change = affidavit::diff::Difference::between(&all, &bundle);
+    let own = |failure: &&affidavit::diff::Failure| failure.check.ends_with("/4.1.2");
+    assert_eq!(change.closed.iter().filter(own).count(), 0, "{change:#?}");
     // The next run still knows the head of the one that is gone: it does not come back as another.
     copy_tree(&fleet.path("d/archive"), &fleet.path("a/archive"));
     let bundle = fleet.run("2026-11-23T05:00:00Z", 4);

@@ -401,7 +401,7 @@ impl Reader<'_> {
                 let place = self.document.locator(&pointer);
                 for number in numbers {
                     parsed.findings.push(Finding {
-                        rule: status.as_str().into(),
+                        message: status.as_str().into(),
                         ..Finding::new(
                             control_check(key, number),
                             self.resource.clone(),
@@ -421,7 +421,7 @@ pub fn control_check(framework: &str, control: &str) -> CheckId {
     CheckId::new(PREFIX, &format!("{framework}/{control}"))
 }
 
-/// What a status is as a finding; the status itself is its `rule`.
+/// What a status is as a finding; the status itself is its `message`.
 fn outcome(status: Status) -> Outcome {
     match status {
         Status::NotSatisfied | Status::Waived => Outcome::Fail,

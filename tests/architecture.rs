@@ -64,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "evidence",
             "finding",
             "framework",
+            "member",
             "record",
             "schedule",
             "sealed",

@@ -81,6 +81,15 @@ fn a_retailers_fleet() {
     assert!(nights[2].contains("store-017 is stale"), "{said}");
     assert!(nights[3].contains("store-017 is not-verified  CHECKPOINT_INCONSISTENT"), "{said}");
     assert_eq!(said.matches("VERIFIED").count(), 2, "{said}");
+    let nights = json(&work.join("nights.json"));
+    let worst = &nights["clusters"][0];
+    assert_eq!(
+        (&worst["name"], &worst["ok"], &worst["runs"]),
+        (&"store-017".into(), &1.into(), &3.into())
+    );
+    assert_eq!(worst["others"], serde_json::json!([["not-verified", 1], ["stale", 1]]));
+    assert_eq!(nights["clusters"][3]["ok"], 3);
+    crate::stock_tools::validate(&work, &["fleet.pdf", "nights.pdf"]);
     let text = crate::command::pdf_text(&work.join("fleet.pdf"));
     if let Some(text) = text {
         for part in ["Fleet of 4 Kubernetes clusters", "not-verified", "store-017"] {

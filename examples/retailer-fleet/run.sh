@@ -45,5 +45,8 @@ jq -r .run.head last-run.json >../head.txt
 # How one control stands in one cluster, provable without the rest.
 item=$(grep -h '"check":"fleet:pci-dss@4.0.1/2.2.1"' ../bucket/all-stores/bundles/*/items.jsonl | grep -o '"finding/[0-9]*"' | head -1 | tr -d '"')
 "$affidavit" disclose ../bucket/all-stores --item "$item" --file ../one-control.json
-"$affidavit" report ../bucket/all-stores --out ../fleet.pdf >/dev/null 2>&1
-echo "The report: $work/fleet.pdf"
+"$affidavit" report ../bucket/all-stores --root keys/root.fingerprint --out ../fleet.pdf
+# The nights together: which cluster was in order how often, and how each control stood over time.
+"$affidavit" report ../bucket/all-stores --root keys/root.fingerprint --from 2026-11-23 --to 2026-11-25 \
+  --out ../nights.pdf --now 2026-11-26T00:00:00Z --output json >../nights.json
+echo "The reports: $work/fleet.pdf, $work/nights.pdf"

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::assessment::{Status, StatusCounts};
 use crate::diff::Transition;
+use crate::member::State;
 
 /// A period as the archive shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +47,27 @@ pub struct OverTime {
     pub attestations: Vec<Attestation>,
     /// Runs at which the rules changed.
     pub rules: Vec<RuleChange>,
+    /// Clusters of a fleet, those first that were in order least often; left out where the chain is of one
+    /// cluster.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clusters: Vec<Member>,
+}
+
+/// A cluster of a fleet over the period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// As the fleet calls it.
+    pub name: String,
+    /// Runs of the fleet that had it.
+    pub runs: usize,
+    /// Those in which it was in order.
+    pub ok: usize,
+    /// Those in each other state, the worst first; only states that occur.
+    pub others: Vec<(State, usize)>,
+    /// Its state at the last run that had it.
+    pub last: State,
+    /// When that was, and why it stood so.
+    pub last_seen: (String, String),
 }
 
 /// A run in the period.

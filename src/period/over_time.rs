@@ -10,8 +10,8 @@ use std::sync::Arc;
 use jiff::{Timestamp, ToSpan as _};
 
 use super::model::{
-    Attestation, Control, Day, Framework, Group, Interval, Missed, OverTime, RuleChange, Run,
-    Waiver,
+    Attestation, Control, Day, Framework, Group, Interval, Member, Missed, OverTime, RuleChange,
+    Run, Waiver,
 };
 use super::{Period, day};
 use crate::assessment::{Status, StatusCounts};
@@ -21,6 +21,7 @@ use crate::evidence::statement::{Gap, Predicate, Statement, Time};
 use crate::evidence::{instant, layout};
 use crate::finding::Outcome;
 use crate::framework;
+use crate::member::State;
 use crate::record::ControlItem;
 use crate::schedule::Schedule;
 use crate::sealed::{Bundle, SealedError};
@@ -215,6 +216,8 @@ struct Track<'p> {
     waivers: BTreeMap<String, Waiver>,
     attestations: BTreeMap<String, Attestation>,
     rules: Vec<RuleChange>,
+    /// Clusters of a fleet, with how often each was in which state.
+    members: BTreeMap<String, (BTreeMap<State, usize>, Member)>,
 }
 
 impl<'p> Track<'p> {
@@ -235,6 +238,7 @@ impl<'p> Track<'p> {
             waivers: BTreeMap::new(),
             attestations: BTreeMap::new(),
             rules: Vec::new(),
+            members: BTreeMap::new(),
         }
     }
 
@@ -267,6 +271,7 @@ impl<'p> Track<'p> {
         if place == Place::Within {
             self.runs.push(run(&bundle));
             self.people(&bundle);
+            self.members(&bundle);
             if let Some(previous) = self.previous.as_ref().filter(|_| !rules.is_empty()) {
                 self.rules.push(RuleChange {
                     seq: bundle.seq(),
@@ -404,6 +409,27 @@ impl<'p> Track<'p> {
         }
     }
 
+    fn members(&mut self, bundle: &Bundle) {
+        for item in &bundle.items.members {
+            let new = || Member {
+                name: item.cluster.clone(),
+                runs: 0,
+                ok: 0,
+                others: Vec::new(),
+                last: item.state,
+                last_seen: (String::new(), String::new()),
+            };
+            let (states, member) = self
+                .members
+                .entry(item.cluster.clone())
+                .or_insert_with(|| (BTreeMap::new(), new()));
+            *states.entry(item.state).or_default() += 1;
+            member.runs += 1;
+            member.last = item.state;
+            member.last_seen = (bundle.run.created.clone(), item.detail.clone());
+        }
+    }
+
     fn finish(mut self) -> OverTime {
         // Runs that were due after the last one, and of which no later bundle says anything.
         if self.cursor < self.until {
@@ -424,6 +450,15 @@ impl<'p> Track<'p> {
             .filter_map(|key| self.frameworks.get(key).map(|found| (key, found)))
             .filter_map(|(key, (framework, digest))| self.framework(key, framework, digest))
             .collect();
+        let mut clusters: Vec<Member> = std::mem::take(&mut self.members)
+            .into_values()
+            .map(|(mut states, member)| {
+                let ok = states.remove(&State::Ok).unwrap_or_default();
+                Member { ok, others: states.into_iter().collect(), ..member }
+            })
+            .collect();
+        // A cluster that a run does not have was in order in none that it should have had.
+        clusters.sort_by(|one, other| (one.ok, &one.name).cmp(&(other.ok, &other.name)));
         let (from, to) = (self.period.from, self.period.to);
         let missed = self.gaps.iter().map(|gap| gap.runs).sum();
         OverTime {
@@ -445,6 +480,7 @@ impl<'p> Track<'p> {
             waivers: self.waivers.into_values().collect(),
             attestations: self.attestations.into_values().collect(),
             rules: self.rules,
+            clusters,
         }
     }
 

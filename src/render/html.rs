@@ -187,7 +187,8 @@ impl Page {
             &report.organisation
         };
         self.line("p class=\"quiet\"", organisation);
-        self.line("h1", &format!("Evidence report: cluster {}", report.cluster.name));
+        let what = if report.members.is_empty() { "cluster" } else { "fleet" };
+        self.line("h1", &format!("Evidence report: {what} {}", report.cluster.name));
         self.raw("<dl>");
         self.fact("Run of", &stamp(&report.created));
         self.fact(
@@ -199,7 +200,14 @@ impl Page {
         } else {
             &report.cluster.uid
         };
-        self.fact("Cluster identity", uid);
+        if report.members.is_empty() {
+            self.fact("Cluster identity", uid);
+        } else {
+            let all = report.members.len();
+            let ok = report.members.iter().filter(|member| member.state == "ok").count();
+            let said = format!("{} of {} up to date and verified", number(ok), number(all));
+            self.fact("Clusters", &said);
+        }
         self.fact("Bundle", &format!("{}#{}", report.chain.origin, report.chain.seq));
         self.fact("Made by", &format!("{} {}", report.tool.name, report.tool.version));
         self.raw("</dl><div class=\"box\"><p><b>Evidence supports; the assessor decides.</b></p><p>This report states what scanners found, what people approved and attested, and what was not looked at. It gives no opinion on whether a requirement is met. Every figure is computed from sealed data that anyone can verify without the network.</p></div></header>");

@@ -21,9 +21,9 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 version=$(cargo metadata --locked --no-deps --format-version 1 | jq -r '.packages[0].version')
 target=${CARGO_TARGET_DIR:-target}/container
 home=${CARGO_HOME:-$HOME/.cargo}
-# No path of this machine in it.
-export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/affidavit --remap-path-prefix=$home=/cargo"
-export CFLAGS="-ffile-prefix-map=$PWD=/affidavit -ffile-prefix-map=$home=/cargo"
+# No path of this machine in it; those of our own files are relative anyway.
+export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$home=/cargo"
+export CFLAGS="-ffile-prefix-map=$home=/cargo"
 cargo build --release --locked --bin affidavit --target "$host" --target-dir "$target"
 program=$target/$host/release/affidavit
 if ldd "$program" 2>/dev/null | grep -q '=>'; then

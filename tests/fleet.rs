@@ -11,6 +11,7 @@ use affidavit::record::{ControlItem, MemberItem};
 use affidavit::sealed::Bundle;
 use affidavit::verify::{FailureCode, Policy};
 
+use crate::browser::{Browser, Input};
 use crate::command::{affidavit, done, error};
 use crate::small_chain::{at, copy_tree, files, verify_with, workspace};
 
@@ -141,6 +142,17 @@ fn a_control_is_as_in_the_cluster_where_it_is_worst() {
     let codes: Vec<_> = verdict.findings.iter().map(|finding| finding.code).collect();
     assert_eq!(codes, [FailureCode::HeadUnpinned], "{verdict:#?}");
     assert_eq!(verdict.checked.replayed, 1);
+    // The web verifier, which knows nothing of fleets, says the same of it.
+    let Some(browser) = Browser::open() else { return };
+    let said = browser.verify(&Input {
+        subject: fleet.path("archive"),
+        roots: root.to_string(),
+        now: FLEET_RUNS.to_owned(),
+        ..Input::default()
+    });
+    let codes: Vec<&str> =
+        said["findings"].as_array().unwrap().iter().map(|f| f["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["HEAD_UNPINNED"], "{said}");
 }
 
 #[test]

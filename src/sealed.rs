@@ -352,15 +352,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// That of the newest bundle.
+    /// That of a bundle.
     ///
     /// # Errors
     /// [`SealedError`].
-    pub fn newest(archive: &dyn Archive) -> Result<Self, SealedError> {
-        Self::read(archive, number(archive, None)?)
-    }
-
-    fn read(archive: &dyn Archive, seq: u64) -> Result<Self, SealedError> {
+    pub fn read(archive: &dyn Archive, seq: u64) -> Result<Self, SealedError> {
         let bytes = archive.read(&layout::statement(seq))?;
         let statement =
             Statement::parse(&bytes).map_err(|source| SealedError::Statement { seq, source })?;

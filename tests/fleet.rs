@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use affidavit::archive::Directory;
 use affidavit::assessment::Status;
@@ -339,4 +341,37 @@ fn the_command_line_shows_the_clusters_and_gives_their_heads() {
     let said = error(&affidavit(&fleet.path("us"), &["fleet", "show", "archive"]), 2);
     assert!(said.contains("is not of a fleet"), "{said}");
     error(&affidavit(fleet.root(), &["collect", "x", "--part", "3/3"]), 2);
+}
+
+/// A cluster whose run has claimed its place and not signed it is waited for; one that was cut off there is
+/// told.
+#[test]
+fn a_run_that_is_under_way_is_no_fault() {
+    let fleet = Fleet::new(&[("a", "PASS")]);
+    fleet.run_cluster("a", "2026-11-22T03:00:00Z");
+    let unsigned = ["log/0000000001.dsse.json", "checkpoints/0000000002", "checkpoint"];
+    let at = |path: &str| fleet.path("a/archive").join(path);
+    let away = |path: &str| fleet.path("away").join(path.replace('/', "-"));
+    fs::create_dir(fleet.path("away")).unwrap();
+    for path in unsigned {
+        fs::rename(at(path), away(path)).unwrap();
+    }
+    fs::copy(at("checkpoints/0000000001"), at("checkpoint")).unwrap();
+    let bundle = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_secs(1));
+            for path in unsigned {
+                fs::rename(away(path), at(path)).unwrap();
+            }
+        });
+        fleet.run(FLEET_RUNS, 0)
+    });
+    let member_of = |bundle: &Bundle| member(bundle, "a").clone();
+    assert_eq!((member_of(&bundle).state, member_of(&bundle).seq), (State::Ok, Some(1)));
+    for path in unsigned {
+        fs::rename(at(path), away(path)).unwrap();
+    }
+    fs::copy(at("checkpoints/0000000001"), at("checkpoint")).unwrap();
+    let bundle = fleet.run("2026-11-22T05:00:00Z", 4);
+    assert_eq!(member_of(&bundle).state, State::NotVerified);
 }

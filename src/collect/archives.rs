@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -21,13 +22,21 @@ use crate::run::FileTime;
 use crate::scanner::fleet::{self, Fault, Newest, Report};
 use crate::sealed::{Bundle, Record, SealedError};
 use crate::verify::pin::Pin;
-use crate::verify::{self, Archive, FailureCode, Level, Policy};
+use crate::verify::{self, Archive, FailureCode, Level, Policy, ReadFailure, Verdict};
 
 /// Archives that are read at once: most of the time goes into waiting for stores.
 const AT_ONCE: usize = 16;
 
 /// Faults of an archive that are written down; how many there are is written too.
 const FAULTS: usize = 20;
+
+/// What an archive lacks between a claim and its checkpoint.
+const UNDER_WAY: [FailureCode; 3] =
+    [FailureCode::UnsignedClaim, FailureCode::CheckpointMissing, FailureCode::HeadRolledBack];
+
+/// How long that is waited for, each time.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(6)];
 
 /// Opens an archive for reading.
 pub type Open<'a> = dyn Fn(&FleetCluster) -> Result<Box<dyn Archive>, String> + Sync + 'a;
@@ -203,8 +212,7 @@ fn judge(
         pins: fleet.known.get(&cluster.name).cloned().into_iter().collect(),
         ..Policy::new(cluster.roots.clone(), now)
     };
-    let verdict =
-        verify::verify(&*archive, &policy).map_err(|error| unreadable(error.to_string()))?;
+    let verdict = settled(&*archive, &policy).map_err(|error| unreadable(error.to_string()))?;
     let errors = || verdict.findings.iter().filter(|finding| finding.level == Level::Error);
     report.fault_count = errors().count() as u64;
     report.faults = errors()
@@ -227,7 +235,9 @@ fn judge(
         };
         return Err((state, format!("{} at {}", first.code, first.object)));
     }
-    let newest = newest(&*archive).map_err(|error| {
+    // The one that was verified, whatever has been added since.
+    let size = verdict.head.as_ref().map_or(0, |head| head.size);
+    let newest = newest(&*archive, size.saturating_sub(1)).map_err(|error| {
         let state = match error {
             SealedError::Read(_) => State::Unreadable,
             _ => State::NotVerified,
@@ -249,8 +259,26 @@ fn judge(
     Ok(())
 }
 
-/// The newest bundle, with the time of its run.
-fn newest(archive: &dyn Archive) -> Result<(String, Newest), SealedError> {
+/// Verifies an archive. A run that is under way has claimed its place and not signed it yet; it is waited
+/// for a while.
+fn settled(archive: &dyn Archive, policy: &Policy) -> Result<Verdict, ReadFailure> {
+    let mut pauses = PAUSES.iter();
+    loop {
+        let verdict = verify::verify(archive, policy)?;
+        let mut errors = verdict.findings.iter().filter(|finding| finding.level == Level::Error);
+        let is_under_way = verdict.findings.iter().any(|finding| UNDER_WAY.contains(&finding.code))
+            && errors.all(|finding| {
+                finding.code == FailureCode::StaleHead || UNDER_WAY.contains(&finding.code)
+            });
+        match pauses.next() {
+            Some(pause) if is_under_way => thread::sleep(*pause),
+            _ => return Ok(verdict),
+        }
+    }
+}
+
+/// A bundle of an archive, with the time of its run.
+fn newest(archive: &dyn Archive, seq: u64) -> Result<(String, Newest), SealedError> {
     #[derive(Deserialize)]
     struct Controls {
         frameworks: BTreeMap<String, Listed>,
@@ -264,13 +292,12 @@ fn newest(archive: &dyn Archive) -> Result<(String, Newest), SealedError> {
         control: String,
         status: Status,
     }
-    let sealed = Record::newest(archive)?;
+    let sealed = Record::read(archive, seq)?;
     let text = |path: String| -> Result<String, SealedError> {
         let bytes = archive.read(&path)?;
         String::from_utf8(bytes)
             .map_err(|_| SealedError::File { path, reason: "it is not text".to_owned() })
     };
-    let seq = sealed.statement.predicate.chain.seq;
     let file = sealed.file(archive, layout::CONTROLS)?;
     let listed: Controls = serde_json::from_slice(&file).map_err(|error| SealedError::File {
         path: layout::CONTROLS.to_owned(),

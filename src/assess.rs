@@ -248,19 +248,12 @@ impl<'a> Evidence<'a> {
         }
         let Seen { failing, passing, undecided } = seen.once_each();
         let gaps = self.gaps(control);
-        let attestations: Vec<&Attestation> =
-            self.attestations.iter().copied().filter(|a| a.covers(key)).collect();
+        let attestations = self.attestations_of(key);
         let checked = by_checks(control, &facts, &gaps, self.is_looked_at(control));
         let decided = with_attestations(control.kind, checked, &attestations);
 
         let automated = facts.iter().any(|fact| !fact.checks.is_empty());
-        let attested = decided.attested;
-        let basis = match (automated, attested) {
-            (true, true) => Basis::Mixed,
-            (true, false) => Basis::Automated,
-            (false, true) => Basis::Attested,
-            (false, false) => Basis::None,
-        };
+        let basis = basis(automated, decided.attested);
         let mut result = ControlResult {
             control: control.id.clone(),
             status: decided.status,
@@ -314,8 +307,7 @@ impl<'a> Evidence<'a> {
                 Decided { open_to_people, ..Decided::closed(status, None) }
             }
         };
-        let attestations: Vec<&Attestation> =
-            self.attestations.iter().copied().filter(|a| a.covers(key)).collect();
+        let attestations = self.attestations_of(key);
         let decided = with_attestations(control.kind, checked, &attestations);
         let of = |status: Status| clusters.get(&status).copied().unwrap_or_default();
         let verdict = match worst {
@@ -331,12 +323,7 @@ impl<'a> Evidence<'a> {
             control: control.id.clone(),
             status: decided.status,
             reason: decided.reason,
-            basis: match (worst.is_some(), decided.attested) {
-                (true, true) => Basis::Mixed,
-                (true, false) => Basis::Automated,
-                (false, true) => Basis::Attested,
-                (false, false) => Basis::None,
-            },
+            basis: basis(worst.is_some(), decided.attested),
             explanation: explain_roll_up(&clusters, &gaps, decided.attested, &attestations),
             facts: vec![FactResult {
                 verdict,
@@ -424,6 +411,11 @@ impl<'a> Evidence<'a> {
     #[must_use]
     pub fn waiver(&self, index: u32) -> Option<&'a Waiver> {
         self.waivers.get(index as usize).copied()
+    }
+
+    /// Attestations in force over a control.
+    fn attestations_of(&self, key: &str) -> Vec<&'a Attestation> {
+        self.attestations.iter().copied().filter(|a| a.covers(key)).collect()
     }
 
     /// Declared sources that are not ok and whose scanner has checks among this control's.
@@ -568,6 +560,22 @@ fn with_attestations(kind: Kind, checked: Decided, attestations: &[&Attestation]
     checked
 }
 
+/// What a result rests on.
+fn basis(automated: bool, attested: bool) -> Basis {
+    match (automated, attested) {
+        (true, true) => Basis::Mixed,
+        (true, false) => Basis::Automated,
+        (false, true) => Basis::Attested,
+        (false, false) => Basis::None,
+    }
+}
+
+/// Who attests, and by which statement.
+fn people(attestations: &[&Attestation]) -> String {
+    let names: Vec<_> = attestations.iter().map(|a| format!("{} ({})", a.by, a.id)).collect();
+    names.join(", ")
+}
+
 /// One sentence: why this status. Numbers before adjectives.
 fn explain(
     control: &Control,
@@ -575,10 +583,7 @@ fn explain(
     gaps: &[&SourceStanding],
     attestations: &[&Attestation],
 ) -> String {
-    let people = || {
-        let names: Vec<_> = attestations.iter().map(|a| format!("{} ({})", a.by, a.id)).collect();
-        names.join(", ")
-    };
+    let people = || people(attestations);
     let count = |verdict: Verdict| result.facts.iter().filter(|f| f.verdict == verdict).count();
     let mut text = String::new();
     let _ = match (result.status, result.reason) {
@@ -656,8 +661,7 @@ fn explain_roll_up(
         let _ = write!(text, " Source {} is {}.", source.name, source.standing.as_str());
     }
     if is_attested {
-        let names: Vec<_> = attestations.iter().map(|a| format!("{} ({})", a.by, a.id)).collect();
-        let _ = write!(text, " Attested by {}.", names.join(", "));
+        let _ = write!(text, " Attested by {}.", people(attestations));
     }
     text
 }

@@ -154,9 +154,15 @@ impl StatusCounts {
     /// Counts statuses.
     #[must_use]
     pub fn of(statuses: impl IntoIterator<Item = Status>) -> Self {
+        Self::sum(statuses.into_iter().map(|status| (status, 1)))
+    }
+
+    /// Adds up how many controls have each status.
+    #[must_use]
+    pub fn sum(counted: impl IntoIterator<Item = (Status, usize)>) -> Self {
         let mut counts = Self::default();
-        for status in statuses {
-            *counts.slot(status) += 1;
+        for (status, count) in counted {
+            *counts.slot(status) += count;
         }
         counts
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::assessment::{Basis, OutcomeCounts, Reason, Status};
+use crate::assessment::{Basis, OutcomeCounts, Reason, Status, StatusCounts};
 use crate::attestation::Said;
 use crate::evidence::digest::Digest;
 use crate::finding::{Outcome, ResourceRef, Severity};
@@ -328,6 +328,15 @@ pub struct MemberItem {
 }
 
 impl MemberItem {
+    /// Its controls by a framework (`id@version`); `None` where it is not assessed by it.
+    #[must_use]
+    pub fn counts(&self, framework: &str) -> Option<StatusCounts> {
+        let counted = self.frameworks.get(framework)?.iter().filter_map(|(word, count)| {
+            Some((Status::from_word(word)?, usize::try_from(*count).ok()?))
+        });
+        Some(StatusCounts::sum(counted))
+    }
+
     /// The head to hold its archive against the next time; empty when none was ever seen.
     #[must_use]
     pub fn pin(&self) -> &str {

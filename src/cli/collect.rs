@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::Context;
-use crate::config::Config;
+use super::run;
 use crate::exit::Exit;
 use crate::output::{Failure, table};
 use crate::pipeline::{self, Progress};
@@ -42,8 +42,7 @@ impl Progress for Notes<'_> {
 }
 
 pub(super) fn collect(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
-    let config = Config::load(&arguments.config)
-        .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))?;
+    let config = run::load(&arguments.config)?;
     let progress = Notes(context);
     let share = Some(arguments.part.unwrap_or((0, 1)));
     let collected = pipeline::gather(&config, context.now, share, &arguments.folder, &progress)

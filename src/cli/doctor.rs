@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use super::Context;
-use super::run::Display;
-use crate::config::Config;
+use super::run::{self, Display};
 use crate::doctor::{self, Health};
 use crate::exit::Exit;
 use crate::output::{Failure, Paint};
@@ -22,8 +21,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn doctor(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
-    let config = Config::load(&arguments.config)
-        .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))?;
+    let config = run::load(&arguments.config)?;
     let display = Display::new(context.progress);
     let lines = doctor::examine(&config, context.now, &display);
     display.finish();

@@ -4,7 +4,6 @@ use super::Context;
 use super::run;
 use super::trust::{Place, Trust, open_verified, unsealed, usage};
 use crate::archive;
-use crate::assessment::Status;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::member::State;
@@ -59,7 +58,7 @@ pub(super) fn fleet(arguments: &Arguments, context: &Context) -> Result<Exit, Fa
 
 /// Runs as `affidavit run` does, and shows the clusters.
 fn roll_up(arguments: &run::Arguments, context: &Context) -> Result<Exit, Failure> {
-    let config = run::load(arguments)?;
+    let config = run::load(&arguments.config)?;
     if !config.is_fleet() {
         let text = "the configuration has no source with `scanner: fleet` and its clusters";
         return Err(usage(anyhow::anyhow!(text)));
@@ -133,17 +132,6 @@ fn ranked(members: &[MemberItem]) -> Vec<&MemberItem> {
     ranked
 }
 
-/// Controls of a cluster by a framework: contradicted, and assessed of those that apply.
-fn counts(member: &MemberItem, framework: &str) -> Option<(u64, u64, u64)> {
-    let counts = member.frameworks.get(framework)?;
-    let of = |status: Status| counts.get(status.as_str()).copied().unwrap_or_default();
-    let all: u64 = counts.values().sum();
-    let contradicted = of(Status::NotSatisfied);
-    let assessed =
-        contradicted + of(Status::Satisfied) + of(Status::Supported) + of(Status::Waived);
-    Some((contradicted, assessed, all - of(Status::NotApplicable)))
-}
-
 fn print(bundle: &Bundle, members: &[MemberItem], output: Output) {
     let keys: Vec<String> =
         bundle.frameworks.iter().map(|(framework, _)| framework.key()).collect();
@@ -157,8 +145,11 @@ fn print(bundle: &Bundle, members: &[MemberItem], output: Output) {
             None => "-".to_owned(),
         };
         let mut row = vec![member.cluster.clone(), member.state.as_str().to_owned(), newest];
-        row.extend(keys.iter().map(|key| match counts(member, key) {
-            Some((contradicted, assessed, of)) => format!("{contradicted}, {assessed} of {of}"),
+        row.extend(keys.iter().map(|key| match member.counts(key) {
+            Some(counts) => {
+                let (assessed, of) = (counts.assessed(), counts.applicable());
+                format!("{}, {assessed} of {of}", counts.not_satisfied)
+            }
             None => "-".to_owned(),
         }));
         row.push(member.detail.clone());

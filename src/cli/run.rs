@@ -1,6 +1,6 @@
 //! `affidavit run`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,7 +16,7 @@ use crate::pipeline::{self, Progress, RunOutcome};
 pub(super) struct Arguments {
     /// Configuration file
     #[arg(short, long, default_value = "affidavit.yaml", value_name = "FILE")]
-    config: PathBuf,
+    pub(super) config: PathBuf,
 
     /// Exit with 5 when a control has one of these statuses
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = parse_status)]
@@ -35,7 +35,7 @@ fn parse_status(text: &str) -> Result<Status, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
-    let config = load(arguments)?;
+    let config = load(&arguments.config)?;
     let (outcome, exit) = once(&config, arguments, context)?;
     if context.output.is_json() {
         context.output.json(&json(&outcome));
@@ -45,8 +45,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     Ok(exit)
 }
 
-pub(super) fn load(arguments: &Arguments) -> Result<Config, Failure> {
-    Config::load(&arguments.config)
+/// Reads a configuration, for every command that has one.
+pub(super) fn load(path: &Path) -> Result<Config, Failure> {
+    Config::load(path)
         .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Context;
-use crate::config::Config;
+use super::run;
 use crate::exit::Exit;
 use crate::output::Failure;
 use crate::serve::{self, ServeError};
@@ -17,8 +17,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn serve(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
-    let config = Config::load(&arguments.config)
-        .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))?;
+    let config = run::load(&arguments.config)?;
     let output = context.output;
     serve::serve(config, Box::new(move |line| output.note(line))).map_err(|error| match error {
         ServeError::NoSchedule => {

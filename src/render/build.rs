@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::assessment::{OutcomeCounts, Status, StatusCounts};
+use crate::assessment::{OutcomeCounts, StatusCounts};
 use crate::evaluate::duration_text;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::KeyId;
@@ -212,11 +212,7 @@ impl<'i> Facts<'i> {
 /// Clusters, those first of which least can be said, then those that fail most.
 fn members_part(members: &[MemberItem], mappings: &[(&Framework, Digest)]) -> Vec<Member> {
     let counts = |item: &MemberItem, framework: &Framework| {
-        let stated = item.frameworks.get(&framework.key())?;
-        let statuses = stated.iter().filter_map(|(word, count)| {
-            Some(std::iter::repeat_n(Status::from_word(word)?, usize::try_from(*count).ok()?))
-        });
-        let counts = StatusCounts::of(statuses.flatten());
+        let counts = item.counts(&framework.key())?;
         let (assessed, applicable) = (counts.assessed(), counts.applicable());
         Some(MemberCounts { counts, assessed, applicable })
     };

@@ -17,8 +17,25 @@
 #[path = "../tests/kubernetes/cluster.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
 mod cluster;
+#[path = "../tests/tools.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
+mod tools;
 #[expect(dead_code, reason = "other benchmarks use the rest")]
 mod measure;
+
+/// What `tools.rs` has of the tests' harness.
+mod harness {
+    pub struct Missing {
+        pub what: String,
+        pub remedy: String,
+    }
+
+    pub fn leave_out(missing: Missing) -> ! {
+        let Missing { what, remedy } = missing;
+        eprintln!("{what} is missing: {remedy}");
+        std::process::exit(1)
+    }
+}
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -33,7 +50,8 @@ const ROUNDS: usize = 3;
 
 /// Creates about as many objects as that, in proportions of a large cluster.
 fn populate(cluster: &Cluster, objects: usize) {
-    let status = Command::new(&cluster.program)
+    let status = tools::KUBERNETES
+        .command()
         .args(["populate", cluster.kubeconfig().to_str().unwrap(), &objects.to_string()])
         .stderr(Stdio::null())
         .status()
@@ -43,7 +61,7 @@ fn populate(cluster: &Cluster, objects: usize) {
 
 fn main() {
     let objects = std::env::args().skip(1).find_map(|text| text.parse().ok()).unwrap_or(50_000);
-    let Some(cluster) = Cluster::start() else { return };
+    let cluster = Cluster::start();
     populate(&cluster, objects);
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
@@ -62,7 +80,8 @@ fn main() {
     let kinds = kinds.join(",");
     let (mut ours, mut theirs, mut memory) = (Vec::new(), Vec::new(), 0);
     for round in 0..=ROUNDS {
-        let kubectl = Command::new(&cluster.program)
+        let kubectl = tools::KUBERNETES
+            .command()
             .args(["kubectl", "get", &kinds, "-A", "-o", "json", "--chunk-size=500"])
             .arg(format!("--kubeconfig={}", cluster.kubeconfig().display()))
             .stdout(Stdio::null())

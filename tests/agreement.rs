@@ -10,19 +10,16 @@ use affidavit::finding::{Finding, Outcome};
 use affidavit::scanner::read;
 use serde_json::Value;
 
-use crate::support::{Declared, MANY_YEARS, Said, judge, samples_root, statuses};
+use crate::support::{Declared, MANY_YEARS, Said, judge, statuses};
+use crate::tools;
 
 /// Outcomes per check or control, by word.
 type Table = BTreeMap<String, BTreeMap<&'static str, u64>>;
 
-fn sample(name: &str) -> Option<(Vec<u8>, Value)> {
-    let Some(root) = samples_root() else {
-        eprintln!("skipped: AFFIDAVIT_SAMPLES does not name a folder of samples");
-        return None;
-    };
-    let bytes = fs::read(root.join(name)).unwrap();
+fn sample(name: &str) -> (Vec<u8>, Value) {
+    let bytes = fs::read(tools::samples().join(name)).unwrap();
     let value = serde_json::from_slice(&bytes).unwrap();
-    Some((bytes, value))
+    (bytes, value)
 }
 
 fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
@@ -64,9 +61,9 @@ fn differences(ours: &Table, theirs: &Table) -> Vec<String> {
 /// What a state of kube-bench becomes, per number; the only difference of words: `WARN` is `manual`
 /// (it is a manual check, or an unscored one that did not hold, which the benchmark leaves to a
 /// person).
-#[test]
+#[apply(test)]
 fn kube_bench_numbers_are_its_own() {
-    let Some((bytes, raw)) = sample("kube-bench/cis-1.12-k8s-1.35-full.json") else { return };
+    let (bytes, raw) = sample("kube-bench/cis-1.12-k8s-1.35-full.json");
     let mut theirs = Table::new();
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
     for controls in list(&raw, "Controls") {
@@ -136,9 +133,9 @@ fn expected_status(result: &Value) -> Status {
     }
 }
 
-#[test]
+#[apply(test)]
 fn cis_statuses_follow_kube_bench_number_by_number() {
-    let Some((bytes, raw)) = sample("kube-bench/cis-1.12-k8s-1.35-full.json") else { return };
+    let (bytes, raw) = sample("kube-bench/cis-1.12-k8s-1.35-full.json");
     let source = Declared::new("kube-bench", &[&bytes]);
     let statuses = statuses(&judge(&[source], &Said::default(), MANY_YEARS));
     let mut unexplained = Vec::new();
@@ -171,7 +168,7 @@ fn cis_statuses_follow_kube_bench_number_by_number() {
 /// Per control: passed is pass; failed and excluded (failed, with an exception) are fail; a control
 /// of which no resource is counted is not checked, once.
 fn kubescape(name: &str) {
-    let Some((bytes, raw)) = sample(name) else { return };
+    let (bytes, raw) = sample(name);
     let mut theirs = Table::new();
     for (id, control) in raw["summaryDetails"]["controls"].as_object().unwrap() {
         let counted = |key: &str| control["ResourceCounters"][key].as_u64().unwrap_or_default();
@@ -189,12 +186,12 @@ fn kubescape(name: &str) {
     assert_eq!(differences(&ours, &theirs), Vec::<String>::new(), "{name}");
 }
 
-#[test]
+#[apply(test)]
 fn kubescape_2_counters_are_its_own() {
     kubescape("kubescape/v2-repo-scan-2022.json");
 }
 
-#[test]
+#[apply(test)]
 fn kubescape_3_counters_are_its_own() {
     kubescape("kubescape/v3-scan.json");
 }
@@ -202,9 +199,9 @@ fn kubescape_3_counters_are_its_own() {
 /// Per resource: failures are counted in `MisconfSummary`, vulnerabilities by their lists, and each
 /// target of packages is one proof of a scan. `Successes` is a bare number of passes that are not
 /// named: none of them becomes a finding.
-#[test]
+#[apply(test)]
 fn trivy_counts_are_its_own() {
-    let Some((bytes, raw)) = sample("trivy/k8s-all-securecodebox-system.json") else { return };
+    let (bytes, raw) = sample("trivy/k8s-all-securecodebox-system.json");
     let mut theirs = Table::new();
     let mut unnamed = 0;
     for resource in list(&raw, "Resources") {

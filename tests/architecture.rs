@@ -1,5 +1,5 @@
 //! The direction of the architecture: which module may use which. A change here is a change of
-//! ARCHITECTURE.md.
+//! ARCHITECTURE.md. And what the tests themselves keep to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -251,7 +251,7 @@ fn code() -> BTreeMap<String, Vec<(PathBuf, String)>> {
     modules
 }
 
-#[test]
+#[apply(test)]
 fn every_module_uses_only_what_it_may() {
     let allowed: BTreeMap<&str, BTreeSet<&str>> =
         MAY_USE.iter().map(|(module, uses)| (*module, uses.iter().copied().collect())).collect();
@@ -280,7 +280,7 @@ fn every_module_uses_only_what_it_may() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-#[test]
+#[apply(test)]
 fn the_core_is_pure() {
     let mut faults = Vec::new();
     for (module, files) in code() {
@@ -296,7 +296,7 @@ fn the_core_is_pure() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-#[test]
+#[apply(test)]
 fn features_are_decided_in_four_files() {
     let allowed = ["src/lib.rs", "src/cli/mod.rs", "src/archive/mod.rs", "src/export/mod.rs"];
     for (path, code) in code().into_values().flatten() {
@@ -305,10 +305,56 @@ fn features_are_decided_in_four_files() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn only_one_file_prints() {
     for (path, code) in code().into_values().flatten() {
         let prints = code.contains("io::stdout()") || code.contains("io::stderr()");
         assert!(!prints || path.ends_with("src/output.rs"), "{}", path.display());
     }
+}
+
+/// Lines of a test that no test may have. A function with libtest's attribute would silently not be run; a
+/// program that is started by name would fail where it is missing, and not say what brings it.
+fn faults_of_a_test(text: &str, may_start_programs: bool) -> Vec<usize> {
+    let start = concat!("Command::", "new(");
+    let own = ["env!(\"CARGO_BIN_EXE_affidavit\")", "cargo_bin!(\"affidavit\")"];
+    let starts_another = |at: usize| {
+        let program = text[at + start.len()..].trim_start();
+        !own.iter().any(|own| program.starts_with(own))
+    };
+    let attributes = text.match_indices(concat!("#[", "test]")).map(|(at, _)| at);
+    let others = text.match_indices(start).map(|(at, _)| at).filter(|at| starts_another(*at));
+    let mut found: Vec<usize> = attributes.collect();
+    if !may_start_programs {
+        found.extend(others);
+    }
+    found.sort_unstable();
+    found.iter().map(|at| text[..*at].matches('\n').count() + 1).collect()
+}
+
+#[apply(test)]
+fn every_test_is_registered_and_starts_programs_of_others_by_tools() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut faults = Vec::new();
+    for path in files {
+        let may_start_programs =
+            ["tools.rs", "harness.rs"].iter().any(|name| path == root.join(name));
+        let text = fs::read_to_string(&path).unwrap();
+        for line in faults_of_a_test(&text, may_start_programs) {
+            faults.push(format!("{}:{line}", path.display()));
+        }
+    }
+    let rule = "a test is registered by `#[apply(test)]`, and `tools.rs` starts programs of others";
+    assert!(faults.is_empty(), "{rule}: {faults:#?}");
+
+    // It finds what it looks for.
+    let start = concat!("std::process::Command::", "new(");
+    let text = format!(
+        "{start}\n    env!(\"CARGO_BIN_EXE_affidavit\"))\n{start}\"ls\")\n    {}\nfn f() {{ {start}program) }}",
+        concat!("#[", "test]")
+    );
+    assert_eq!(faults_of_a_test(&text, false), [3, 4, 5]);
+    assert_eq!(faults_of_a_test(&text, true), [4]);
 }

@@ -125,7 +125,7 @@ fn rank(status: Status) -> u8 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    #[test]
+    #[apply(test)]
     fn every_control_has_one_status_whatever_the_order(
         (findings, shuffled) in findings().prop_flat_map(|f| (Just(f.clone()), Just(f).prop_shuffle())),
         standing in standing(),
@@ -139,7 +139,7 @@ proptest! {
         prop_assert_eq!(first.len(), controls);
     }
 
-    #[test]
+    #[apply(test)]
     fn a_waiver_satisfies_nothing(findings in findings(), standing in standing()) {
         let sources = sources(standing);
         let without = assess(&findings, &sources, &[], &[]);
@@ -153,7 +153,7 @@ proptest! {
         }
     }
 
-    #[test]
+    #[apply(test)]
     fn one_more_failure_improves_nothing(
         findings in findings(),
         (check, resource) in (any::<usize>(), 0..3_u8),
@@ -178,7 +178,7 @@ proptest! {
         }
     }
 
-    #[test]
+    #[apply(test)]
     fn what_has_ended_or_not_begun_changes_nothing(findings in findings(), standing in standing()) {
         let sources = sources(standing);
         let without = assess(&findings, &sources, &[], &[]);
@@ -214,7 +214,7 @@ proptest! {
 
     /// Over whole reports: the order of results changes no status, and results in the same order
     /// give the same bytes.
-    #[test]
+    #[apply(test)]
     fn reports_in_any_order_say_the_same(
         (results, mut shuffled) in prop::collection::vec(any::<(usize, bool)>(), 1..30)
             .prop_flat_map(|r| (Just(r.clone()), Just(r).prop_shuffle())),

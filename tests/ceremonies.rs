@@ -76,7 +76,7 @@ impl Chain {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_rotation_goes_from_one_offline_machine_to_the_next() {
     let chain = Chain::new();
     run(&chain.config, DAYS[0]);
@@ -104,7 +104,7 @@ fn a_rotation_goes_from_one_offline_machine_to_the_next() {
     assert!(shown.contains("active   statements 1 on"), "{shown}");
 }
 
-#[test]
+#[apply(test)]
 fn a_revoked_key_is_worth_nothing_from_then_on() {
     let chain = Chain::new();
     let good = run(&chain.config, DAYS[0]);
@@ -138,7 +138,7 @@ fn a_revoked_key_is_worth_nothing_from_then_on() {
     assert!(chain.does(&["keys", "show"]).contains("stolen; good to 1"));
 }
 
-#[test]
+#[apply(test)]
 fn root_keys_are_replaced_and_the_keyring_renewed() {
     let chain = Chain::new();
     run(&chain.config, DAYS[0]);
@@ -171,7 +171,7 @@ fn root_keys_are_replaced_and_the_keyring_renewed() {
     assert!(chain.refuses(&["keys", "rotate"], 2).contains("nothing to change"));
 }
 
-#[test]
+#[apply(test)]
 fn a_witness_signs_what_goes_on_and_nothing_else() {
     let chain = Chain::new();
     run(&chain.config, DAYS[0]);
@@ -222,7 +222,7 @@ fn a_witness_signs_what_goes_on_and_nothing_else() {
     assert!(other.refuses(&cosign("archive"), 6).contains("nothing was signed"));
 }
 
-#[test]
+#[apply(test)]
 fn a_report_pins_what_came_before_it() {
     let chain = Chain::new();
     run(&chain.config, DAYS[0]);

@@ -3,27 +3,29 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 use serde_sarif::sarif::Sarif;
 
 use crate::small_chain::workspace;
+use crate::tools::{self, Tool};
 
 fn yaml(path: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ci").join(path);
     serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Runs a script as the platform does, in a workspace.
-fn run(shell: &[&str], script: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
+/// Runs a script as the platform does, in a workspace. All of them read JSON with jq.
+fn run(shell: &Tool, script: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
+    tools::JQ.demand();
     let programs = folder.join("programs");
     fs::create_dir_all(&programs).unwrap();
     drop(symlink(env!("CARGO_BIN_EXE_affidavit"), programs.join("affidavit")));
     let path = std::env::var("PATH").unwrap();
-    Command::new(shell[0])
-        .args(&shell[1..])
-        .arg(script)
+    shell
+        .command()
+        .args(["-c", script])
         .current_dir(folder)
         .env("PATH", format!("{}:{path}", programs.display()))
         .env("SOURCE_DATE_EPOCH", "1795140000")
@@ -45,7 +47,7 @@ fn outcome(output: &Output, folder: &Path) -> i32 {
     output.status.code().unwrap()
 }
 
-#[test]
+#[apply(test)]
 fn the_github_action_gates_and_leaves_results() {
     let action = yaml("github/action.yml");
     let step = &action["runs"]["steps"][0];
@@ -72,7 +74,7 @@ fn the_github_action_gates_and_leaves_results() {
         ];
         let environment: Vec<_> =
             environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let output = run(&["bash", "-c"], script, folder.path(), &environment);
+        let output = run(&tools::BASH, script, folder.path(), &environment);
         assert_eq!(outcome(&output, folder.path()), code, "{fail_on}");
         let outputs = fs::read_to_string(outputs).unwrap();
         assert!(
@@ -84,12 +86,12 @@ fn the_github_action_gates_and_leaves_results() {
 
         // What seals nothing fails as what it is.
         fs::remove_file(folder.path().join("keys/log.pem")).unwrap();
-        let output = run(&["bash", "-c"], script, folder.path(), &environment);
+        let output = run(&tools::BASH, script, folder.path(), &environment);
         assert_eq!(output.status.code(), Some(2));
     }
 }
 
-#[test]
+#[apply(test)]
 fn the_gitlab_template_does_the_same() {
     let template = yaml("gitlab/affidavit.yml");
     let job = &template[".affidavit"];
@@ -105,7 +107,7 @@ fn the_gitlab_template_does_the_same() {
             ("AFFIDAVIT_FOLDER", results.as_str()),
         ];
         // GitLab's images have no bash.
-        let output = run(&["sh", "-c"], script, folder.path(), &environment);
+        let output = run(&tools::SH, script, folder.path(), &environment);
         assert_eq!(outcome(&output, folder.path()), code, "{fail_on}");
     }
     assert_eq!(job["artifacts"]["when"], "always");

@@ -29,32 +29,11 @@ pub fn error(output: &Output, code: i32) -> String {
     text
 }
 
-/// The text of a PDF by poppler, white space reduced; `None` where it is not installed.
+/// The text of a PDF by poppler, white space reduced.
 #[cfg(feature = "pipeline")]
-pub fn pdf_text(path: &Path) -> Option<String> {
-    let output = match Command::new("pdftotext").arg("-layout").arg(path).arg("-").output() {
-        Ok(output) => output,
-        Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "pdftotext: {error}");
-            eprintln!("pdftotext is not installed ({error}); nothing was tested with it");
-            return None;
-        }
-    };
+pub fn pdf_text(path: &Path) -> String {
+    let mut command = crate::tools::PDFTOTEXT.command();
+    let output = command.arg("-layout").arg(path).arg("-").output().unwrap();
     let text = done(&output).replace('\u{200b}', "");
-    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-/// A program that `.ci/production` installs; `None` where it is not installed. In CI it must be.
-#[cfg(feature = "pipeline")]
-pub fn production(name: &str) -> Option<std::path::PathBuf> {
-    let folder = std::env::var_os("AFFIDAVIT_PRODUCTION").map(Into::into).or_else(|| {
-        Some(Path::new(&std::env::var_os("HOME")?).join(".cache/affidavit/production"))
-    });
-    let program = folder?.join("bin").join(name);
-    if !program.is_file() {
-        assert!(std::env::var_os("CI").is_none(), "run .ci/production");
-        eprintln!("SKIPPED: {name} is not installed (.ci/production installs it)");
-        return None;
-    }
-    Some(program)
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

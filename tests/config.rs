@@ -7,6 +7,8 @@ use std::path::Path;
 use affidavit::config::{Config, From};
 use serde_json::Value;
 
+use crate::support::schema_errors;
+
 fn repository(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
@@ -14,14 +16,13 @@ fn repository(path: &str) -> String {
 fn both(yaml: &str) -> (bool, bool) {
     let schema: Value =
         serde_json::from_str(&repository("examples/affidavit.schema.json")).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let by_schema =
-        serde_saphyr::from_str::<Value>(yaml).is_ok_and(|value| validator.is_valid(&value));
+    let by_schema = serde_saphyr::from_str::<Value>(yaml)
+        .is_ok_and(|value| schema_errors(&schema, &value).is_empty());
     let path = Path::new("affidavit.yaml");
     (by_schema, Config::parse(yaml, path, Path::new(".")).is_ok())
 }
 
-#[test]
+#[apply(test)]
 fn the_configurations_that_we_ship_are_valid() {
     for path in ["src/cli/affidavit.yaml", "examples/quickstart/affidavit.yaml"] {
         assert_eq!(both(&repository(path)), (true, true), "{path}");
@@ -71,7 +72,7 @@ sources: [{{ name: c, scanner: fleet, max_age: 1d, parts: {{ folder: p, max_age:
     }
 }
 
-#[test]
+#[apply(test)]
 fn retention_follows_its_rule_and_locks_last_as_long() {
     let text = repository("examples/quickstart/affidavit.yaml");
     let parse = |archive: &str| {
@@ -125,7 +126,7 @@ fn retention_follows_its_rule_and_locks_last_as_long() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_signer_is_a_path_or_a_uri() {
     let text = repository("examples/quickstart/affidavit.yaml");
     for (written, meant) in [
@@ -143,7 +144,7 @@ fn a_signer_is_a_path_or_a_uri() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn both_refuse_the_same_mistakes() {
     let good = repository("examples/quickstart/affidavit.yaml");
     for (part, replacement) in [
@@ -170,7 +171,7 @@ fn both_refuse_the_same_mistakes() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_scanner_is_one_whose_reports_are_read() {
     let schema: Value =
         serde_json::from_str(&repository("examples/affidavit.schema.json")).unwrap();
@@ -233,7 +234,7 @@ fn kind(property: &Value) -> String {
 }
 
 /// The page of the configuration is made from its schema (`AFFIDAVIT_WRITE_DOCS=1` writes it).
-#[test]
+#[apply(test)]
 fn the_reference_is_made_from_the_schema() {
     let schema: Value =
         serde_json::from_str(&repository("examples/affidavit.schema.json")).unwrap();

@@ -113,7 +113,6 @@ fn one_of_many_writers_wins(rounds: u64, open: &(dyn Fn() -> Box<dyn Store> + Sy
         let there = store.read(&layout::statement(1000 + round)).unwrap();
         assert_eq!(there, format!("writer {winner}").into_bytes());
     }
-    eprintln!("{WRITERS} writers × {rounds} rounds on {}: one winner each", store.describe());
 }
 
 /// Sorted.
@@ -129,7 +128,7 @@ fn directory(folder: &Path) -> Location {
     Location { uri: folder.display().to_string(), ..Location::default() }
 }
 
-#[test]
+#[apply(test)]
 fn a_chain_in_a_directory_survives_races_and_cuts() {
     let folder = tempfile::tempdir().unwrap();
     let open =
@@ -138,14 +137,14 @@ fn a_chain_in_a_directory_survives_races_and_cuts() {
     chains::a_writer_cut_off_anywhere_is_finished(&open);
 }
 
-#[test]
+#[apply(test)]
 fn a_directory_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let location = directory(folder.path());
     suite(10, &|| archive::open(&location, Timestamp::UNIX_EPOCH).unwrap());
 }
 
-#[test]
+#[apply(test)]
 fn leftovers_of_a_killed_writer_are_not_listed() {
     let folder = tempfile::tempdir().unwrap();
     let store = Directory::new(folder.path());
@@ -163,7 +162,7 @@ fn leftovers_of_a_killed_writer_are_not_listed() {
     assert_eq!(store.read(&layout::statement(0)).unwrap(), b"whole");
 }
 
-#[test]
+#[apply(test)]
 fn what_is_no_place_is_refused() {
     for uri in ["", "s3://", "s3://a b/c", "s3://bucket/../x", "ftp://host/folder"] {
         let location = Location { uri: uri.to_owned(), ..Location::default() };

@@ -31,7 +31,7 @@ const ROOTS: [&str; 8] = [
     "docs/",
 ];
 
-#[test]
+#[apply(test)]
 fn what_the_pages_name_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = Vec::new();
@@ -62,7 +62,7 @@ fn what_the_pages_name_is_there() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-#[test]
+#[apply(test)]
 fn each_folder_says_what_it_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in ["src", "frameworks", "report-templates", "keys", "tests", "examples", "benches"]

@@ -39,7 +39,7 @@ fn healthy(folder: &Path) -> std::path::PathBuf {
     config
 }
 
-#[test]
+#[apply(test)]
 fn a_healthy_chain_is_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let config = healthy(folder.path());
@@ -58,7 +58,7 @@ fn a_healthy_chain_is_left_as_it_is() {
     assert!(text.lines().all(|line| line.starts_with("ok ")), "{text}");
 }
 
-#[test]
+#[apply(test)]
 fn what_is_wrong_is_named_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());
@@ -105,7 +105,7 @@ fn what_is_wrong_is_named_with_what_to_do() {
     error(&affidavit(folder.path(), &["doctor"]), 2);
 }
 
-#[test]
+#[apply(test)]
 fn a_store_that_is_no_store_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let config = healthy(folder.path());

@@ -1,18 +1,28 @@
 //! The examples that run, as their pages say.
 
 use std::path::Path;
-use std::process::Command;
+use std::sync::OnceLock;
 
 use affidavit::archive::Directory;
 use affidavit::sealed::Bundle;
 use serde_json::Value;
 
 use crate::command::done;
+use crate::tools;
+
+/// What every example runs.
+fn demand_tools() {
+    for tool in [tools::BASH, tools::JQ] {
+        tool.demand();
+    }
+}
 
 /// Runs an example with this program in a folder of its own; gives what it said.
 fn example(name: &str, work: &Path) -> String {
+    demand_tools();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name).join("run.sh");
-    let output = Command::new("bash")
+    let output = tools::BASH
+        .command()
         .arg(script)
         .arg(work)
         .env("AFFIDAVIT", env!("CARGO_BIN_EXE_affidavit"))
@@ -25,7 +35,7 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-#[test]
+#[apply(test)]
 fn a_payment_platforms_quarter() {
     let folder = tempfile::tempdir().unwrap();
     let work = folder.path().join("work");
@@ -50,7 +60,7 @@ fn a_payment_platforms_quarter() {
     assert!(fails(&newest) < fails(&first), "something was mended");
 }
 
-#[test]
+#[apply(test)]
 fn a_hospitals_six_years() {
     let folder = tempfile::tempdir().unwrap();
     let work = folder.path().join("work");
@@ -63,25 +73,37 @@ fn a_hospitals_six_years() {
     assert_eq!((&report["missed"], report["runs"].as_array().unwrap().len()), (&0.into(), 24));
 }
 
-#[test]
+#[apply(test)]
 fn a_hand_over_across_an_air_gap() {
+    for tool in [tools::TAR, tools::SHA256SUM] {
+        tool.demand();
+    }
     let folder = tempfile::tempdir().unwrap();
     let said = example("air-gapped", &folder.path().join("work"));
     assert!(said.contains("VERIFIED") && said.contains("sha256sum agrees"), "{said}");
     assert!(!said.contains("HEAD_UNPINNED"), "the head came by another way: {said}");
 }
 
-#[test]
+/// The folder in which the example of a fleet ran, and what it said.
+fn retailers_fleet() -> &'static (tempfile::TempDir, String) {
+    static RUN: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
+    demand_tools();
+    RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let said = example("retailer-fleet", &folder.path().join("work"));
+        (folder, said)
+    })
+}
+
+#[apply(test)]
 fn a_retailers_fleet() {
-    let folder = tempfile::tempdir().unwrap();
-    let work = folder.path().join("work");
-    let said = example("retailer-fleet", &work);
+    let (folder, said) = retailers_fleet();
     let nights: Vec<&str> = said.split("== the night").collect();
     assert!(nights[1].matches(" is ok").count() == 4, "{said}");
     assert!(nights[2].contains("store-017 is stale"), "{said}");
     assert!(nights[3].contains("store-017 is not-verified  CHECKPOINT_INCONSISTENT"), "{said}");
     assert_eq!(said.matches("VERIFIED").count(), 2, "{said}");
-    let nights = json(&work.join("nights.json"));
+    let nights = json(&folder.path().join("work/nights.json"));
     let worst = &nights["clusters"][0];
     assert_eq!(
         (&worst["name"], &worst["ok"], &worst["runs"]),
@@ -89,11 +111,19 @@ fn a_retailers_fleet() {
     );
     assert_eq!(worst["others"], serde_json::json!([["not-verified", 1], ["stale", 1]]));
     assert_eq!(nights["clusters"][3]["ok"], 3);
+}
+
+#[apply(test)]
+fn verapdf_finds_the_reports_of_a_retailers_fleet_archival_and_accessible() {
+    let work = retailers_fleet().0.path().join("work");
     crate::stock_tools::validate(&work, &["fleet.pdf", "nights.pdf"]);
-    let text = crate::command::pdf_text(&work.join("fleet.pdf"));
-    if let Some(text) = text {
-        for part in ["Fleet of 4 Kubernetes clusters", "not-verified", "store-017"] {
-            assert!(text.contains(part), "{part}");
-        }
+}
+
+#[apply(test)]
+fn the_report_of_a_retailers_fleet_names_the_store_that_came_back_as_another() {
+    tools::PDFTOTEXT.demand();
+    let text = crate::command::pdf_text(&retailers_fleet().0.path().join("work/fleet.pdf"));
+    for part in ["Fleet of 4 Kubernetes clusters", "not-verified", "store-017"] {
+        assert!(text.contains(part), "{part}");
     }
 }

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 
 use crate::command::{self, done};
 use crate::small_chain::{root, run, workspace};
+use crate::support::schema_errors;
+use crate::tools;
 
 const NOW: &str = "2026-11-20T02:00:00Z";
 
@@ -110,22 +112,26 @@ fn outcomes(bundle: &Bundle) -> BTreeMap<&'static str, usize> {
     outcomes
 }
 
-#[test]
-fn the_plan_keeps_to_nists_schema_and_trestle_reads_all_oscal() {
+/// An export as JSON.
+fn exported(folder: &Path, format: &str, out: &str) -> Value {
+    serde_json::from_slice(&fs::read(export(folder, format, out)).unwrap()).unwrap()
+}
+
+/// What a script for Python with the packages of `tests/stock` prints.
+fn by_python(folder: &Path, script: &str) -> String {
+    done(&tools::PYTHON.command().args(["-c", script]).current_dir(folder).output().unwrap())
+}
+
+#[apply(test)]
+fn the_plan_keeps_to_nists_schema_and_the_results_import_it() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let bundle = archive(folder);
-    let plan = export(folder, "oscal-ap", "assessment-plan.json");
-    let plan: Value = serde_json::from_slice(&fs::read(plan).unwrap()).unwrap();
+    let plan = exported(folder, "oscal-ap", "assessment-plan.json");
     let schema =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oscal/oscal_assessment-plan_schema.json");
     let schema: Value = serde_json::from_slice(&fs::read(schema).unwrap()).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> = validator
-        .iter_errors(&plan)
-        .map(|error| format!("{}: {error}", error.instance_path()))
-        .collect();
-    assert!(errors.is_empty(), "{}", errors.join("\n"));
+    assert_eq!(schema_errors(&schema, &plan), "");
     let selected = &plan["assessment-plan"]["reviewed-controls"]["control-selections"];
     let selected: usize = selected
         .as_array()
@@ -134,14 +140,21 @@ fn the_plan_keeps_to_nists_schema_and_trestle_reads_all_oscal() {
         .map(|selection| selection["include-controls"].as_array().unwrap().len())
         .sum();
     assert_eq!(selected, bundle.items.controls.len());
-    // The results import this plan.
-    let results = export(folder, "oscal", "assessment-results.json");
-    let results: Value = serde_json::from_slice(&fs::read(results).unwrap()).unwrap();
+    let results = exported(folder, "oscal", "assessment-results.json");
     let plan = plan["assessment-plan"]["uuid"].as_str().unwrap();
     assert_eq!(results["assessment-results"]["import-ap"]["href"], format!("#{plan}"));
+}
 
+#[apply(test)]
+fn all_oscal_is_read_by_trestle() {
+    tools::PYTHON.demand();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    archive(folder);
+    let plan = exported(folder, "oscal-ap", "assessment-plan.json");
+    export(folder, "oscal", "assessment-results.json");
     export(folder, "oscal-poam", "poam.json");
-    let Some(python) = crate::stock_tools::python() else { return };
+    let plan = plan["assessment-plan"]["uuid"].as_str().unwrap();
     let script = "import pathlib, sys\n\
         from trestle.oscal.assessment_plan import AssessmentPlan as Plan\n\
         from trestle.oscal.assessment_results import AssessmentResults as Results\n\
@@ -150,12 +163,11 @@ fn the_plan_keeps_to_nists_schema_and_trestle_reads_all_oscal() {
         r = Results.oscal_read(pathlib.Path('assessment-results.json'))\n\
         m = Poam.oscal_read(pathlib.Path('poam.json'))\n\
         print(p.uuid, len(r.results), len(m.poam_items))";
-    let output = Command::new(python).args(["-c", script]).current_dir(folder).output().unwrap();
-    let said = done(&output);
+    let said = by_python(folder, script);
     assert!(said.starts_with(&format!("{plan} 2 ")), "{said}");
 }
 
-#[test]
+#[apply(test)]
 fn a_workbook_opens_with_typed_cells_and_text_that_stays_text() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = archive(folder.path());
@@ -197,9 +209,15 @@ fn a_workbook_opens_with_typed_cells_and_text_that_stays_text() {
         .collect();
     assert_eq!(waived.len(), 1);
     assert_eq!(waived[0][outcome], Data::String("fail".into()));
+}
 
-    // openpyxl, which comes with compliance-trestle.
-    let Some(python) = crate::stock_tools::python() else { return };
+/// It comes with compliance-trestle.
+#[apply(test)]
+fn a_workbook_is_read_by_openpyxl() {
+    tools::PYTHON.demand();
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = archive(folder.path());
+    export(folder.path(), "xlsx", "evidence.xlsx");
     let script = "import datetime, json, openpyxl\n\
         b = openpyxl.load_workbook('evidence.xlsx')\n\
         w = b['Waivers']\n\
@@ -207,9 +225,7 @@ fn a_workbook_opens_with_typed_cells_and_text_that_stays_text() {
           'frozen': sorted({s.freeze_panes for s in b}), 'filter': b['Findings'].auto_filter.ref,\n\
           'formulas': sum(c.data_type == 'f' for s in b for r in s.iter_rows() for c in r),\n\
           'created': b.properties.created.isoformat()}))";
-    let output =
-        Command::new(python).args(["-c", script]).current_dir(folder.path()).output().unwrap();
-    let read: Value = serde_json::from_str(&done(&output)).unwrap();
+    let read: Value = serde_json::from_str(&by_python(folder.path(), script)).unwrap();
     assert_eq!(read["rows"]["Findings"], bundle.items.findings.len() + 1);
     assert_eq!(read["until"], "2026-12-01T00:00:00");
     assert_eq!(read["frozen"], json!(["A2"]));
@@ -258,19 +274,51 @@ fn in_heimdall(status: &str) -> &'static [&'static str] {
     }
 }
 
-/// Exports HDF of the newest bundle and has MITRE's code say what Heimdall shows: how often each pair
-/// of our status and its word. Stops at a control that looks better or worse there.
-fn read_by_heimdall(folder: &Path, bundle: &Bundle) -> Option<BTreeMap<(String, String), usize>> {
+/// A part of what was declared is not there: what the rest says is no pass.
+fn run_without_a_part(folder: &Path, config: &Path) -> Bundle {
+    let text = fs::read_to_string(config).unwrap();
+    let text = text.replacen("['inputs/*.json']", "['inputs/*.json'], expect_files: 2", 1);
+    fs::write(config, text).unwrap();
+    run(config, "2026-11-20T02:45:00Z");
+    Bundle::read(&Directory::new(folder.join("archive")), None).unwrap()
+}
+
+#[apply(test)]
+fn hdf_has_every_control_and_until_when_its_waiver_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (config, bundle) = archive_with_people(folder);
+    let attested = &bundle.items.controls["cis-kubernetes@1.12/4.1.1"];
+    assert_eq!((attested.status, attested.passing), (Status::NotSatisfied, 1));
+    assert!(bundle.items.controls.values().any(|control| control.status == Status::Waived));
+    hdf(folder, &bundle);
+    let bundle = run_without_a_part(folder, &config);
+    let incomplete = &bundle.items.controls["cis-kubernetes@1.12/4.2.1"];
+    assert_eq!((incomplete.status, incomplete.passing), (Status::NotAssessed, 1));
+    hdf(folder, &bundle);
+}
+
+/// HDF of the newest bundle; gives the file's name.
+fn hdf(folder: &Path, bundle: &Bundle) -> String {
     let name = format!("evidence-{}.hdf.json", bundle.seq());
-    let path = export(folder, "hdf", &name);
-    let document: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let document = exported(folder, "hdf", &name);
+    let mut controls = 0;
     let profiles = document["profiles"].as_array().unwrap().iter();
     for control in profiles.flat_map(|profile| profile["controls"].as_array().unwrap()) {
+        controls += 1;
         if control["tags"]["status"] == "waived" {
             assert_eq!(control["waiver_data"]["expiration_date"], "2026-12-01");
         }
     }
-    let parser = crate::stock_tools::inspecjs()?;
+    assert_eq!(controls, bundle.items.controls.len());
+    name
+}
+
+/// Exports HDF of the newest bundle and has MITRE's code say what Heimdall shows: how often each pair
+/// of our status and its word. Stops at a control that looks better or worse there.
+fn read_by_heimdall(folder: &Path, bundle: &Bundle) -> BTreeMap<(String, String), usize> {
+    let name = hdf(folder, bundle);
+    let parser = tools::INSPECJS.path();
     let script = format!(
         "const {{ Convert }} = require(process.argv[1]);\n\
          const {{ ExecControl }} = require(process.argv[2]);\n\
@@ -281,7 +329,8 @@ fn read_by_heimdall(folder: &Path, bundle: &Bundle) -> Option<BTreeMap<(String, 
          console.log(JSON.stringify({{ refused, controls: read.profiles.flatMap(p => p.controls.map(c =>\n\
            [p.name + '/' + c.id, c.tags.status, new ExecControl(c).status])) }}));",
     );
-    let output = Command::new("node")
+    let output = tools::NODE
+        .command()
         .args(["-e", &script])
         .arg(parser.join("lib/generated_parsers/v_1_0/exec-json.js"))
         .arg(parser.join("lib/compat_impl/compat_inspec_1_0.js"))
@@ -303,40 +352,30 @@ fn read_by_heimdall(folder: &Path, bundle: &Bundle) -> Option<BTreeMap<(String, 
         }
     }
     assert!(wrong.is_empty(), "{shown:?}\n{}", wrong.join("\n"));
-    Some(shown)
+    shown
 }
 
-#[test]
+#[apply(test)]
 fn heimdall_shows_no_control_better_than_the_evidence_has_it() {
+    for tool in [tools::NODE, tools::INSPECJS] {
+        tool.demand();
+    }
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let (config, bundle) = archive_with_people(folder);
-    let attested = &bundle.items.controls["cis-kubernetes@1.12/4.1.1"];
-    assert_eq!((attested.status, attested.passing), (Status::NotSatisfied, 1));
-    let Some(shown) = read_by_heimdall(folder, &bundle) else { return };
+    let shown = read_by_heimdall(folder, &bundle);
     for status in Status::ALL {
         assert!(shown.keys().any(|(ours, _)| ours == status.as_str()), "{status:?}: {shown:?}");
     }
-    // A part of what was declared is not there: what the rest says is no pass.
-    let text = fs::read_to_string(&config).unwrap();
-    let text = text.replacen("['inputs/*.json']", "['inputs/*.json'], expect_files: 2", 1);
-    fs::write(&config, text).unwrap();
-    run(&config, "2026-11-20T02:45:00Z");
-    let bundle = Bundle::read(&Directory::new(folder.join("archive")), None).unwrap();
-    let incomplete = &bundle.items.controls["cis-kubernetes@1.12/4.2.1"];
-    assert_eq!((incomplete.status, incomplete.passing), (Status::NotAssessed, 1));
+    let bundle = run_without_a_part(folder, &config);
     read_by_heimdall(folder, &bundle);
 }
 
-/// Two clusters' exports lie beside each other, as a fleet's do.
-#[test]
-fn duckdb_queries_the_parquet_of_a_fleet() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
+/// Parquet of two clusters beside each other in `fleet`, as a fleet's lies: their newest bundles.
+fn parquet_of_a_fleet(folder: &Path, second: &Path) -> [Bundle; 2] {
     let bundle = archive(folder);
     let fleet = export(folder, "parquet", "fleet");
-    let second = tempfile::tempdir().unwrap();
-    let config = workspace(second.path());
+    let config = workspace(second);
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("{ name: test }", "{ name: 'eu/west' }")).unwrap();
     run(&config, "2026-11-21T02:00:00Z");
@@ -344,12 +383,19 @@ fn duckdb_queries_the_parquet_of_a_fleet() {
     let output = Command::new(env!("CARGO_BIN_EXE_affidavit"))
         .args(arguments)
         .args(["--now", "2026-11-21T03:00:00Z"])
-        .current_dir(second.path())
+        .current_dir(second)
         .output()
         .unwrap();
     done(&output);
+    [bundle, Bundle::read(&Directory::new(second.join("archive")), None).unwrap()]
+}
+
+#[apply(test)]
+fn parquet_of_clusters_lies_beside_each_other() {
+    let [folder, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    parquet_of_a_fleet(folder.path(), second.path());
     assert_eq!(
-        crate::small_chain::files(&fleet),
+        crate::small_chain::files(&folder.path().join("fleet")),
         [
             "controls/cluster=eu%2Fwest/date=2026-11-21/bundle-0.parquet",
             "controls/cluster=test/date=2026-11-20/bundle-0.parquet",
@@ -357,7 +403,13 @@ fn duckdb_queries_the_parquet_of_a_fleet() {
             "findings/cluster=test/date=2026-11-20/bundle-0.parquet",
         ]
     );
-    let Some(python) = crate::stock_tools::python() else { return };
+}
+
+#[apply(test)]
+fn duckdb_queries_the_parquet_of_a_fleet() {
+    tools::PYTHON.demand();
+    let [folder, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [bundle, other] = parquet_of_a_fleet(folder.path(), second.path());
     let script = "import duckdb, json\n\
         q = lambda sql: [[str(v) for v in row] for row in duckdb.sql(sql).fetchall()]\n\
         f = \"read_parquet('fleet/findings/**/*.parquet', hive_partitioning = true)\"\n\
@@ -371,8 +423,7 @@ fn duckdb_queries_the_parquet_of_a_fleet() {
           'columns': q(f\"SELECT column_name FROM (DESCRIBE SELECT * FROM {f})\"),\n\
           'at': q(f\"SELECT DISTINCT epoch(run_at), origin, bundle FROM {f} WHERE cluster = 'test'\"),\n\
         }))";
-    let output = Command::new(python).args(["-c", script]).current_dir(folder).output().unwrap();
-    let found: Value = serde_json::from_str(&done(&output)).unwrap();
+    let found: Value = serde_json::from_str(&by_python(folder.path(), script)).unwrap();
     let expected: Vec<Value> = outcomes(&bundle)
         .into_iter()
         .map(|(outcome, count)| json!([outcome, count.to_string()]))
@@ -382,7 +433,6 @@ fn duckdb_queries_the_parquet_of_a_fleet() {
         let statuses = bundle.items.controls.values().map(|control| control.status.as_str());
         statuses.filter(|status| *status == "not-satisfied").count().to_string()
     };
-    let other = Bundle::read(&Directory::new(second.path().join("archive")), None).unwrap();
     assert_eq!(
         found["clusters"],
         json!([
@@ -418,7 +468,7 @@ fn duckdb_queries_the_parquet_of_a_fleet() {
     assert_eq!(found["at"], json!([["1795140000.0", "evidence.example.com/test", "0"]]));
 }
 
-#[test]
+#[apply(test)]
 fn open_reports_are_divided_and_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = archive(folder.path());

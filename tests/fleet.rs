@@ -113,7 +113,7 @@ fn control<'b>(bundle: &'b Bundle, number: &str) -> &'b ControlItem {
     &bundle.items.controls[&format!("cis-kubernetes@1.12/{number}")]
 }
 
-#[test]
+#[apply(test)]
 fn a_control_is_as_in_the_cluster_where_it_is_worst() {
     let fleet = Fleet::new(&[("eu", "PASS"), ("us", "FAIL")]);
     let bundle = fleet.run(FLEET_RUNS, 0);
@@ -144,8 +144,16 @@ fn a_control_is_as_in_the_cluster_where_it_is_worst() {
     let codes: Vec<_> = verdict.findings.iter().map(|finding| finding.code).collect();
     assert_eq!(codes, [FailureCode::HeadUnpinned], "{verdict:#?}");
     assert_eq!(verdict.checked.replayed, 1);
-    // The web verifier, which knows nothing of fleets, says the same of it.
-    let Some(browser) = Browser::open() else { return };
+}
+
+/// It knows nothing of fleets, and says of one what the program says.
+#[apply(test)]
+fn the_web_verifier_verifies_a_fleet() {
+    let fleet = Fleet::new(&[("eu", "PASS"), ("us", "FAIL")]);
+    fleet.run(FLEET_RUNS, 0);
+    let root = fs::read_to_string(fleet.path("keys/root.fingerprint")).unwrap();
+    let root = affidavit::evidence::key::KeyId::from_fingerprint(root.trim()).unwrap();
+    let browser = Browser::open();
     let said = browser.verify(&Input {
         subject: fleet.path("archive"),
         roots: root.to_string(),
@@ -157,7 +165,7 @@ fn a_control_is_as_in_the_cluster_where_it_is_worst() {
     assert_eq!(codes, ["HEAD_UNPINNED"], "{said}");
 }
 
-#[test]
+#[apply(test)]
 fn what_cannot_be_believed_is_named_and_nothing_passes_without_it() {
     let fleet =
         Fleet::new(&[("a", "PASS"), ("b", "PASS"), ("c", "FAIL"), ("d", "PASS"), ("e", "PASS")]);
@@ -210,7 +218,7 @@ fn what_cannot_be_believed_is_named_and_nothing_passes_without_it() {
     assert_eq!(member(&bundle, "a").state, State::NotVerified);
 }
 
-#[test]
+#[apply(test)]
 fn shares_that_others_read_roll_up_to_the_same() {
     let fleet = Fleet::new(&[("a", "PASS"), ("b", "FAIL"), ("c", "PASS")]);
     for part in ["0/2", "1/2"] {
@@ -250,7 +258,7 @@ fn shares_that_others_read_roll_up_to_the_same() {
     assert!(bundle.items.members.iter().all(|member| member.state == State::Unreadable));
 }
 
-#[test]
+#[apply(test)]
 fn a_document_says_nothing_that_its_signatures_do_not_hold() {
     let fleet = Fleet::new(&[("a", "FAIL")]);
     done(&affidavit(fleet.root(), &["collect", "read", "--now", FLEET_RUNS]));
@@ -292,7 +300,7 @@ fn a_document_says_nothing_that_its_signatures_do_not_hold() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn the_command_line_shows_the_clusters_and_gives_their_heads() {
     let fleet = Fleet::new(&[("eu", "PASS"), ("us", "FAIL")]);
     fs::rename(fleet.path("us/archive"), fleet.path("us/away")).unwrap();
@@ -345,7 +353,7 @@ fn the_command_line_shows_the_clusters_and_gives_their_heads() {
 
 /// A cluster whose run has claimed its place and not signed it is waited for; one that was cut off there is
 /// told.
-#[test]
+#[apply(test)]
 fn a_run_that_is_under_way_is_no_fault() {
     let fleet = Fleet::new(&[("a", "PASS")]);
     fleet.run_cluster("a", "2026-11-22T03:00:00Z");

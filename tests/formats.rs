@@ -9,6 +9,8 @@ use affidavit::finding::{Outcome, Parsed};
 use affidavit::scanner::{Reading, SCANNERS, aqua_id, read};
 use serde::Deserialize;
 
+use crate::tools;
+
 /// `<name>.counts.json`.
 #[derive(Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
@@ -62,7 +64,7 @@ fn fixtures() -> Vec<(String, PathBuf)> {
 }
 
 /// `Reading::formats` names every scanner that recognised a document, so one name is one scanner.
-#[test]
+#[apply(test)]
 fn fixtures_are_recognised_and_counted() {
     let mut wrong = Vec::new();
     for (id, path) in fixtures() {
@@ -86,14 +88,14 @@ fn fixtures_are_recognised_and_counted() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
+#[apply(test)]
 fn every_format_has_a_fixture() {
     for scanner in SCANNERS {
         assert!(fixtures().iter().any(|(id, _)| id == scanner.id()), "{}", scanner.id());
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_cut_off_fixture_never_panics_and_never_passes_more() {
     for (_, path) in fixtures() {
         let bytes = fs::read(&path).unwrap();
@@ -137,7 +139,7 @@ fn check_findings(parsed: &Parsed, formats: &[&str], what: &Path) {
     }
 }
 
-#[test]
+#[apply(test)]
 fn ids_are_normal_and_secrets_stay_in_the_input() {
     for (_, path) in fixtures() {
         let reading = read(&fs::read(&path).unwrap(), "").unwrap();
@@ -146,7 +148,7 @@ fn ids_are_normal_and_secrets_stay_in_the_input() {
 }
 
 /// A locator is an RFC 6901 pointer to something that is there.
-#[test]
+#[apply(test)]
 fn locators_point_into_the_input() {
     for (_, path) in fixtures() {
         if path.extension().is_none_or(|extension| extension != "json") {
@@ -334,12 +336,9 @@ const SAMPLES: &[(&str, Expected)] = &[
     ("trivy/k8s-unexpected-attribute.json", Expected::Read("trivy-k8s", [2, 2, 0, 0, 0, 0, 0])),
 ];
 
-#[test]
+#[apply(test)]
 fn samples_are_read_or_refused() {
-    let Some(root) = std::env::var_os("AFFIDAVIT_SAMPLES").map(PathBuf::from) else {
-        eprintln!("skipped: AFFIDAVIT_SAMPLES does not name a folder of samples");
-        return;
-    };
+    let root = tools::samples();
     let expected: BTreeMap<&str, &Expected> = SAMPLES.iter().map(|(n, e)| (*n, e)).collect();
     let mut wrong = Vec::new();
     let mut seen = 0;

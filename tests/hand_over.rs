@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use crate::command::{self, done};
 use crate::forge::{Files, Forge, root_id};
+use crate::harness::{Missing, leave_out};
+use crate::tools;
 
 const NOW: &str = "2026-11-22T03:00:00Z";
 
@@ -37,7 +39,7 @@ fn root() -> String {
     root_id().to_string()
 }
 
-#[test]
+#[apply(test)]
 fn an_export_is_the_same_each_time_and_verifies_as_it_stands() {
     let folder = tempfile::tempdir().unwrap();
     archive(folder.path());
@@ -64,7 +66,7 @@ fn an_export_is_the_same_each_time_and_verifies_as_it_stands() {
     assert!(!folder.path().join("one.partial").exists());
 }
 
-#[test]
+#[apply(test)]
 fn a_partial_export_says_so_and_misses_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     archive(folder.path());
@@ -81,7 +83,7 @@ fn a_partial_export_says_so_and_misses_nothing_else() {
     assert_eq!(affidavit(folder.path(), &beyond).status.code(), Some(2));
 }
 
-#[test]
+#[apply(test)]
 fn one_finding_is_shown_and_the_others_stay_hidden() {
     let folder = tempfile::tempdir().unwrap();
     let (_, forge) = archive(folder.path());
@@ -108,7 +110,7 @@ fn one_finding_is_shown_and_the_others_stay_hidden() {
     assert!(!folder.path().join("none.json").exists());
 }
 
-#[test]
+#[apply(test)]
 fn a_sample_is_drawn_again_with_sha256sum() {
     let folder = tempfile::tempdir().unwrap();
     archive(folder.path());
@@ -145,16 +147,25 @@ fn a_sample_is_drawn_again_with_sha256sum() {
 }
 
 fn sha256sum(bytes: &[u8]) -> String {
-    let mut child =
-        Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut command = tools::SHA256SUM.command();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(bytes).unwrap();
     let output = child.wait_with_output().unwrap();
     String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap().to_owned()
 }
 
 /// On a medium that cannot be written, in a network namespace without any interface.
-#[test]
+#[apply(test)]
 fn the_verifier_needs_no_network_and_writes_nothing() {
+    tools::SH.demand();
+    tools::MOUNT.demand();
+    let may = tools::UNSHARE.command().args(["-n", "-m", "true"]).output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        leave_out(Missing {
+            what: "the right to make namespaces (unshare -n -m)".to_owned(),
+            remedy: "run as root".to_owned(),
+        });
+    }
     let folder = tempfile::tempdir().unwrap();
     archive(folder.path());
     let inside = format!(
@@ -163,12 +174,8 @@ fn the_verifier_needs_no_network_and_writes_nothing() {
         env!("CARGO_BIN_EXE_affidavit"),
         root(),
     );
-    let may = Command::new("unshare").args(["-n", "-m", "true"]).status();
-    if !may.is_ok_and(|status| status.success()) {
-        eprintln!("not run: this machine does not let a test make namespaces (unshare -n -m)");
-        return;
-    }
-    let output = Command::new("unshare")
+    let output = tools::UNSHARE
+        .command()
         .args(["-n", "-m", "sh", "-c", &inside])
         .current_dir("/")
         .output()

@@ -10,8 +10,9 @@ use affidavit::framework::Framework;
 use affidavit::scanner::{MAX_INPUT_BYTES, Reading, read};
 use affidavit::waiver::WaiverFile;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
-use crate::support::{attest_all, reports, waive_all};
+use crate::support::{Report, attest_all, fixtures, samples, waive_all};
 
 /// Far more than any of these needs, also on a busy machine with an unoptimised build.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -68,7 +69,7 @@ fn utf16(text: &str) -> Vec<u8> {
     [0xFF, 0xFE].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect()
 }
 
-#[test]
+#[apply(test)]
 fn bad_documents_are_refused_with_their_place() {
     let long = "x".repeat(10 << 20);
     let deep = |open: &str| open.repeat(200_000);
@@ -122,7 +123,7 @@ fn bad_documents_are_refused_with_their_place() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn an_input_over_the_limit_is_refused_before_it_is_looked_at() {
     let bytes = vec![0; MAX_INPUT_BYTES + 1];
     let error = timed("too large", || read(&bytes, "")).unwrap_err().to_string();
@@ -135,7 +136,7 @@ fn kube_bench(number: &str, status: &str, rest: &str) -> String {
     )
 }
 
-#[test]
+#[apply(test)]
 fn strange_names_stay_names() {
     for name in ["../../etc/passwd", "a/../../b", "a\\u0000b", "\\u001b[31mred", "*", "", "'; DROP"]
     {
@@ -151,7 +152,7 @@ fn strange_names_stay_names() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn no_word_is_a_pass_but_pass() {
     for word in ["pass", "Pass", "PASS ", "PASS\\u0000", "PASSED", "true", "", "ok", "\\u0050ASSE"]
     {
@@ -168,7 +169,7 @@ fn no_word_is_a_pass_but_pass() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn long_strings_and_many_results_are_read_in_time() {
     let long = kube_bench(&"9".repeat(10 << 20), "PASS", "");
     assert!(passes(read_or_place("a long number", long.as_bytes())) <= 1);
@@ -180,7 +181,7 @@ fn long_strings_and_many_results_are_read_in_time() {
     assert_eq!(passes(read_or_place("many results", many.as_bytes())), 0);
 }
 
-#[test]
+#[apply(test)]
 fn repeated_keys_and_unknown_fields_of_policies_are_refused() {
     let waiver = waive_all("W", "2027-12-31");
     let attestation = attest_all("A", "implemented", "2026-01-01", "2027-12-31");
@@ -220,27 +221,39 @@ fn repeated_keys_and_unknown_fields_of_policies_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    #[test]
+    #[apply(test)]
     fn noise_is_no_evidence(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let reading = read_or_place("noise", &bytes);
         prop_assert!(reading.is_none_or(|reading| reading.parsed.findings.is_empty()));
         parse_policies("noise", &String::from_utf8_lossy(&bytes));
     }
 
-    #[test]
+    #[apply(test)]
     fn text_that_looks_like_data_is_no_evidence(text in "[-{}\\[\\]:,&*!|>'\"% a-c0-9\n#.]{0,200}") {
         let reading = read_or_place("text", text.as_bytes());
         prop_assert!(reading.is_none_or(|reading| reading.parsed.findings.is_empty()));
         parse_policies("text", &text);
     }
+}
 
-    /// A report in which a few bytes are others: no pass that was not there, unless a letter of a
-    /// name or of another status changed into one that makes it so.
-    #[test]
-    fn damaged_reports_are_read_or_refused(
-        (which, damage) in (any::<usize>(), prop::collection::vec((any::<usize>(), any::<u8>()), 1..6)),
-    ) {
-        let small: Vec<_> = reports().into_iter().filter(|r| r.bytes.len() < 20_000).collect();
+#[apply(test)]
+fn damaged_reports_are_read_or_refused_of_fixtures() {
+    damaged_reports_are_read_or_refused(fixtures());
+}
+
+#[apply(test)]
+fn damaged_reports_are_read_or_refused_of_samples() {
+    damaged_reports_are_read_or_refused(samples());
+}
+
+/// A report in which a few bytes are others: no pass that was not there, unless a letter of a name or of
+/// another status changed into one that makes it so.
+fn damaged_reports_are_read_or_refused(reports: Vec<Report>) {
+    let small: Vec<Report> = reports.into_iter().filter(|r| r.bytes.len() < 20_000).collect();
+    let damages = (any::<usize>(), prop::collection::vec((any::<usize>(), any::<u8>()), 1..6));
+    let config =
+        ProptestConfig { cases: 400, source_file: Some(file!()), ..ProptestConfig::default() };
+    let result = TestRunner::new(config).run(&damages, |(which, damage)| {
         let report = &small[which % small.len()];
         let mut bytes = report.bytes.clone();
         for (place, byte) in damage {
@@ -249,5 +262,7 @@ proptest! {
         }
         let whole = passes(read(&report.bytes, "node-1").ok());
         prop_assert!(passes(read_or_place(&report.name, &bytes)) <= whole + 5, "{}", report.name);
-    }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use affidavit::evidence::items::DisclosureSecret;
 
-use crate::support::{Declared, MANY_YEARS, Report, Said, judge, reports, waive_all};
+use crate::support::{Declared, MANY_YEARS, Said, fixtures, judge, waive_all};
 
 /// In the form of `sha256sum`. It changes only when a reader, a framework or the format does.
 const KNOWN: &str = "tests/fixtures/items.sha256";
@@ -19,14 +19,12 @@ fn items_of(sources: &[Declared]) -> (String, u64) {
     (items.digest.to_string(), items.size)
 }
 
-#[test]
+#[apply(test)]
 fn the_items_of_each_fixture_are_the_known_ones() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let is_fixture = |report: &Report| root.join("tests/fixtures").join(&report.name).exists();
-    let fixtures: Vec<Report> = reports().into_iter().filter(is_fixture).collect();
     let mut found = String::new();
     let mut all: Vec<Declared> = Vec::new();
-    for report in &fixtures {
+    for report in &fixtures() {
         let source = Declared::new(&report.scanner, &[&report.bytes]);
         let (digest, size) = items_of(std::slice::from_ref(&source));
         assert!(size > 0);

@@ -19,6 +19,7 @@ use affidavit::checks::{self, Action, Check, KINDS, KUBELET};
 use affidavit::scanner::affidavit::Report;
 use serde_json::{Value, json};
 
+use crate::tools;
 use cluster::Cluster;
 
 /// Objects of one check, moved to where they are alone: into a namespace of their own, or under a
@@ -226,9 +227,9 @@ fn merge(into: &mut Value, from: &Value) {
     }
 }
 
-#[test]
+#[apply(test)]
 fn every_check_says_of_real_objects_what_it_says_of_its_own() {
-    let Some(mut cluster) = Cluster::start() else { return };
+    let mut cluster = Cluster::start();
     let checks = checks::load_all().unwrap();
     let placed = populate(&mut cluster, &checks);
     let (bytes, output, _folder) = collect(&cluster.kubeconfig(), "");
@@ -253,10 +254,11 @@ fn every_check_says_of_real_objects_what_it_says_of_its_own() {
             }
         }
     }
-    for listed in report.kinds.iter().filter(|listed| !listed.detail.is_empty()) {
-        eprintln!("{}: {}", listed.kind, listed.detail);
-    }
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    let told = report.kinds.iter().filter(|listed| !listed.detail.is_empty());
+    let told: Vec<String> =
+        told.map(|listed| format!("{}: {}", listed.kind, listed.detail)).collect();
+    let (number, lines) = (wrong.len(), [wrong, told].concat().join("\n"));
+    assert_eq!(number, 0, "{lines}");
     let errors: Vec<_> = report.objects.iter().filter(|object| !object.error.is_empty()).collect();
     assert!(errors.is_empty(), "{errors:#?}");
 
@@ -327,9 +329,9 @@ fn shipped_role() -> Value {
         .unwrap()
 }
 
-#[test]
+#[apply(test)]
 fn the_shipped_role_is_sufficient_and_minimal() {
-    let Some(mut cluster) = Cluster::start() else { return };
+    let mut cluster = Cluster::start();
     let checks = checks::load_all().unwrap();
     cluster.apply(
         &std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SHIPPED)).unwrap(),
@@ -401,9 +403,9 @@ fn labelled(object: &Value, label: &str) -> Value {
     object
 }
 
-#[test]
+#[apply(test)]
 fn the_api_server_enforces_each_exported_policy() {
-    let Some(cluster) = Cluster::start() else { return };
+    let cluster = Cluster::start();
     let checks = checks::load_all().unwrap();
     let enforced: Vec<&Check> =
         checks.iter().filter(|check| checks::why_not(check).is_none()).collect();
@@ -461,9 +463,9 @@ fn unplaced(object: &Value) -> Value {
     object
 }
 
-#[test]
+#[apply(test)]
 fn pod_security_admission_agrees() {
-    let Some(cluster) = Cluster::start() else { return };
+    let cluster = Cluster::start();
     for level in ["baseline", "restricted"] {
         let [mut inside, account] = namespace(level);
         inside["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = json!(level);
@@ -577,9 +579,10 @@ fn workplace(cluster: &Cluster, sources: &str) -> tempfile::TempDir {
     folder
 }
 
-#[test]
+#[apply(test)]
 fn no_secret_gets_into_anything_that_is_written() {
-    let Some(cluster) = Cluster::start() else { return };
+    tools::QPDF.demand();
+    let cluster = Cluster::start();
     cluster.apply(&list(&namespace("canary")));
     cluster.apply(&list(&canaries()));
     let [definition, report] = policy_reports();
@@ -621,14 +624,9 @@ fn no_secret_gets_into_anything_that_is_written() {
         seen += 1;
         let mut bytes = std::fs::read(&path).unwrap();
         if path.extension().is_some_and(|extension| extension == "pdf") {
-            let Ok(output) = std::process::Command::new("qpdf")
-                .args(["--stream-data=uncompress", path.to_str().unwrap(), "-"])
-                .output()
-            else {
-                eprintln!("left out: what is in the PDF (qpdf is not installed)");
-                continue;
-            };
-            bytes = output.stdout;
+            let mut qpdf = tools::QPDF.command();
+            qpdf.args(["--stream-data=uncompress", path.to_str().unwrap(), "-"]);
+            bytes = qpdf.output().unwrap().stdout;
             assert!(bytes.len() > 10_000);
         }
         let found = bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
@@ -663,9 +661,9 @@ fn as_deployment(pod: &Value, name: &str) -> Value {
     })
 }
 
-#[test]
+#[apply(test)]
 fn after_each_patch_the_check_passes() {
-    let Some(cluster) = Cluster::start() else { return };
+    let cluster = Cluster::start();
     cluster.apply(&list(&namespace("fix")));
     let checks = checks::load_all().unwrap();
     let patched: Vec<&Check> = checks.iter().filter(|check| check.patch.is_some()).collect();
@@ -696,10 +694,11 @@ fn after_each_patch_the_check_passes() {
 
     let bin = folder.path().join("bin");
     std::fs::create_dir(&bin).unwrap();
-    std::os::unix::fs::symlink(&cluster.program, bin.join("kubectl")).unwrap();
+    std::os::unix::fs::symlink(tools::KUBERNETES.path(), bin.join("kubectl")).unwrap();
     let apply = |mode: &[&str]| {
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        let output = std::process::Command::new("sh")
+        let output = tools::SH
+            .command()
             .arg(folder.path().join("fix/apply.sh"))
             .args(mode)
             .env("PATH", path)

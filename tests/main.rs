@@ -5,8 +5,17 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a test that cannot go on should stop"
+    clippy::print_stdout,
+    reason = "a test that cannot go on should stop, and the harness prints"
 )]
+
+#[macro_use(apply)]
+extern crate macro_rules_attribute;
+
+// First: its macros are in scope for the modules after it.
+#[macro_use]
+mod harness;
+mod tools;
 
 mod agreement;
 mod architecture;
@@ -85,3 +94,7 @@ mod stock_tools;
 mod timestamp_command;
 #[cfg(feature = "pipeline")]
 mod verify;
+
+fn main() -> std::process::ExitCode {
+    harness::main()
+}

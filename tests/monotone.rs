@@ -14,7 +14,8 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
 use crate::support::{
-    Declared, MANY_YEARS, Report, Said, all_passes, attest_all, judge, reports, statuses, waive_all,
+    Declared, MANY_YEARS, Report, Said, all_passes, attest_all, fixtures, judge, samples, statuses,
+    waive_all,
 };
 
 /// Line ends tried per report. Those of longer reports are thinned out evenly; JSON reports, which
@@ -177,12 +178,11 @@ struct Cutter<'r> {
     report: &'r Report,
     worlds: Vec<World>,
     seen: HashSet<String>,
-    between_documents: usize,
 }
 
 impl<'r> Cutter<'r> {
     fn new(report: &'r Report) -> Self {
-        Self { report, worlds: worlds(report), seen: HashSet::new(), between_documents: 0 }
+        Self { report, worlds: worlds(report), seen: HashSet::new() }
     }
 
     fn cut(&mut self, at: usize) -> Vec<String> {
@@ -214,12 +214,7 @@ impl<'r> Cutter<'r> {
         let mut wrong = Vec::new();
         for world in &self.worlds {
             let claims = world.with_bytes(bytes);
-            if claims.is_empty() {
-                continue;
-            }
-            if is_between() {
-                self.between_documents += 1;
-            } else {
+            if !claims.is_empty() && !is_between() {
                 let shown = claims.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
                 let line = bytes.split(|byte| *byte == b'\n').count() - 1;
                 wrong.push(format!("{}, byte {at} after line {line}: {shown}", world.name));
@@ -249,11 +244,20 @@ fn tell(wrong: &[String]) {
     assert!(wrong.is_empty(), "{} improvements:\n{shown}", wrong.len());
 }
 
-#[test]
-fn a_source_without_files_improves_nothing() {
+#[apply(test)]
+fn a_source_without_files_improves_nothing_of_fixtures() {
+    a_source_without_files_improves_nothing(&fixtures());
+}
+
+#[apply(test)]
+fn a_source_without_files_improves_nothing_of_samples() {
+    a_source_without_files_improves_nothing(&samples());
+}
+
+fn a_source_without_files_improves_nothing(reports: &[Report]) {
     let mut wrong = Vec::new();
-    for report in reports() {
-        for world in worlds(&report) {
+    for report in reports {
+        for world in worlds(report) {
             let claims = world.worse_claims(|source, file| {
                 source.files.remove(file);
             });
@@ -265,12 +269,21 @@ fn a_source_without_files_improves_nothing() {
     tell(&wrong);
 }
 
-#[test]
-fn an_empty_file_or_document_improves_nothing() {
+#[apply(test)]
+fn an_empty_file_or_document_improves_nothing_of_fixtures() {
+    an_empty_file_or_document_improves_nothing(&fixtures());
+}
+
+#[apply(test)]
+fn an_empty_file_or_document_improves_nothing_of_samples() {
+    an_empty_file_or_document_improves_nothing(&samples());
+}
+
+fn an_empty_file_or_document_improves_nothing(reports: &[Report]) {
     let mut wrong = Vec::new();
-    for report in reports() {
+    for report in reports {
         // Refused documents are all alike, and so are those without findings.
-        for world in worlds(&report) {
+        for world in worlds(report) {
             let mut seen = HashSet::new();
             for text in EMPTY {
                 let kind = read(text.as_bytes(), "node-0").ok().map(|reading| {
@@ -306,17 +319,26 @@ const WITHOUT_TOTALS: &[&str] = &[
     "sarif/",
 ];
 
+#[apply(test)]
+fn an_emptied_list_improves_nothing_of_fixtures() {
+    an_emptied_list_improves_nothing(&fixtures());
+}
+
+#[apply(test)]
+fn an_emptied_list_improves_nothing_of_samples() {
+    an_emptied_list_improves_nothing(&samples());
+}
+
 /// Each list of a JSON report emptied, wherever one of that name stands.
-#[test]
-fn an_emptied_list_improves_nothing() {
+fn an_emptied_list_improves_nothing(reports: &[Report]) {
     let mut wrong = Vec::new();
-    for report in reports() {
+    for report in reports {
         let Ok(whole) = serde_json::from_slice::<Value>(&report.bytes) else { continue };
         if WITHOUT_TOTALS.iter().any(|name| report.name.starts_with(name)) {
             continue;
         }
         let mut seen = HashSet::new();
-        let worlds = worlds(&report);
+        let worlds = worlds(report);
         for name in list_names(&whole) {
             let mut emptied = whole.clone();
             empty_lists(&mut emptied, &name);
@@ -371,27 +393,44 @@ fn empty_lists(value: &mut Value, name: &str) {
     }
 }
 
-#[test]
-fn a_file_cut_off_after_any_line_improves_nothing() {
+#[apply(test)]
+fn a_file_cut_off_after_any_line_improves_nothing_of_fixtures() {
+    a_file_cut_off_after_any_line_improves_nothing(&fixtures());
+}
+
+#[apply(test)]
+fn a_file_cut_off_after_any_line_improves_nothing_of_samples() {
+    a_file_cut_off_after_any_line_improves_nothing(&samples());
+}
+
+fn a_file_cut_off_after_any_line_improves_nothing(reports: &[Report]) {
     let mut wrong = Vec::new();
-    let mut between = 0;
-    for report in reports() {
-        let mut cutter = Cutter::new(&report);
-        for at in line_ends(&report) {
+    for report in reports {
+        let mut cutter = Cutter::new(report);
+        for at in line_ends(report) {
             wrong.extend(cutter.cut(at));
         }
-        between += cutter.between_documents;
     }
-    eprintln!("{between} cuts between documents are not told apart");
     tell(&wrong);
 }
 
-#[test]
-fn a_file_cut_off_anywhere_improves_nothing() {
+#[apply(test)]
+fn a_file_cut_off_anywhere_improves_nothing_of_fixtures() {
+    a_file_cut_off_anywhere_improves_nothing(&fixtures());
+}
+
+#[apply(test)]
+fn a_file_cut_off_anywhere_improves_nothing_of_samples() {
+    a_file_cut_off_anywhere_improves_nothing(&samples());
+}
+
+fn a_file_cut_off_anywhere_improves_nothing(reports: &[Report]) {
     let mut wrong = Vec::new();
-    for report in reports() {
-        let mut cutter = Cutter::new(&report);
-        let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
+    for report in reports {
+        let mut cutter = Cutter::new(report);
+        // No case fails by itself, so there is none to be kept.
+        let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
+        let mut runner = TestRunner::new(config);
         let wrong_of_report = std::cell::RefCell::new(&mut wrong);
         let cutter = std::cell::RefCell::new(&mut cutter);
         runner

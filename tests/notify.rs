@@ -5,16 +5,18 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::command::{affidavit, done, error, production};
+use crate::command::{affidavit, done, error};
 use crate::contract::proxy::read_request;
+use crate::contract::server::refused;
 use crate::small_chain::workspace;
+use crate::tools;
 
 const DAY: &str = "2026-11-20T02:00:00Z";
 const NEXT: &str = "2026-11-21T02:00:00Z";
@@ -53,7 +55,7 @@ fn run(folder: &Path, now: &str) -> std::process::Output {
     affidavit(folder, &["run", "--now", now, "--no-progress"])
 }
 
-#[test]
+#[apply(test)]
 fn messages_have_the_form_of_their_reader_and_no_finding() {
     let folder = tempfile::tempdir().unwrap();
     let (json, plain) = recorder(|_| 200);
@@ -104,7 +106,7 @@ fn messages_have_the_form_of_their_reader_and_no_finding() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_run_that_fails_is_told_and_addresses_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let (address, bodies) = recorder(|_| 200);
@@ -143,10 +145,10 @@ fn a_run_that_fails_is_told_and_addresses_are_not() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn nobody_listening_does_not_change_how_a_run_ends() {
     let folder = tempfile::tempdir().unwrap();
-    let refused = crate::contract::server::refused();
+    let refused = refused();
     telling(
         folder.path(),
         &format!(
@@ -182,18 +184,14 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// `None` where it is not installed; in CI it must be.
-    /// `ready` is what it answers once it is.
-    fn start(
-        name: &str,
-        ready: &str,
-        arguments: &dyn Fn(u16, &Path) -> Vec<String>,
-    ) -> Option<Self> {
-        let program = production(name)?;
+    /// Ends the test as left out where it is not installed. `ready` is what it answers once it is.
+    fn start(name: &str, ready: &str, arguments: &dyn Fn(u16, &Path) -> Vec<String>) -> Self {
+        tools::CURL.demand();
+        let mut program = tools::program_within(&tools::PRODUCTION, &format!("bin/{name}"));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
         let log = File::create(folder.path().join("output")).unwrap();
-        let child = Command::new(program)
+        let child = program
             .args(arguments(port, folder.path()))
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -207,20 +205,21 @@ impl Server {
             assert!(start.elapsed() < Duration::from_mins(1), "{name} does not answer");
             thread::sleep(Duration::from_millis(100));
         }
-        Some(server)
+        server
     }
 
     fn get(&self, path: &str) -> Option<String> {
         let url = format!("{}{path}", self.url);
-        let output = Command::new("curl").args(["-sf", "--noproxy", "*", &url]).output().unwrap();
+        let mut curl = tools::CURL.command();
+        let output = curl.args(["-sf", "--noproxy", "*", &url]).output().unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_pushgateway_takes_the_metrics() {
     let arguments = |port: u16, _: &Path| vec![format!("--web.listen-address=127.0.0.1:{port}")];
-    let Some(server) = Server::start("pushgateway", "/-/ready", &arguments) else { return };
+    let server = Server::start("pushgateway", "/-/ready", &arguments);
     let folder = tempfile::tempdir().unwrap();
     let config = telling(folder.path(), &format!("  pushgateway: '{}/'\n", server.url));
     // A name that a path must not take literally.
@@ -255,7 +254,7 @@ fn a_pushgateway_takes_the_metrics() {
     assert!(metrics.lines().any(|l| l.starts_with("affidavit_bundle_seq{")));
 }
 
-#[test]
+#[apply(test)]
 fn an_alertmanager_holds_alerts_until_they_are_over() {
     let arguments = |port: u16, folder: &Path| {
         let config = "route: { receiver: none }\nreceivers: [{ name: none }]\n";
@@ -266,7 +265,7 @@ fn an_alertmanager_holds_alerts_until_they_are_over() {
             .chain([format!("--web.listen-address=127.0.0.1:{port}")])
             .collect()
     };
-    let Some(server) = Server::start("alertmanager", "/-/ready", &arguments) else { return };
+    let server = Server::start("alertmanager", "/-/ready", &arguments);
     let folder = tempfile::tempdir().unwrap();
     let url = format!("{}/api/v2/alerts", server.url);
     let config = telling(
@@ -310,7 +309,7 @@ fn an_alertmanager_holds_alerts_until_they_are_over() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_run_is_a_trace_in_a_collector() {
     let collector = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let arguments = |port: u16, _: &Path| {
@@ -329,7 +328,7 @@ fn a_run_is_a_trace_in_a_collector() {
         }
         all
     };
-    let Some(server) = Server::start("jaeger", "/api/services", &arguments) else { return };
+    let server = Server::start("jaeger", "/api/services", &arguments);
     let folder = tempfile::tempdir().unwrap();
     telling(folder.path(), &format!("  traces: 'http://{collector}/'\n"));
     done(&run(folder.path(), DAY));
@@ -379,10 +378,12 @@ fn a_run_is_a_trace_in_a_collector() {
     assert_eq!((&endings[0].0, &endings[0].1), (&Value::Null, &3.into()), "{endings:?}");
     assert_eq!((&endings[1].0, &endings[1].1), (&true.into(), &Value::Null), "{endings:?}");
     assert!(endings[0].2 > 4, "{endings:?}");
-    // A collector that is not there is said, and changes nothing.
-    drop(server);
+}
+
+#[apply(test)]
+fn a_collector_that_is_not_there_is_said_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    telling(folder.path(), &format!("  traces: 'http://{collector}'\n"));
+    telling(folder.path(), &format!("  traces: '{}'\n", refused()));
     let output = run(folder.path(), DAY);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && said.contains("not told: traces: "), "{said}");

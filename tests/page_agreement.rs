@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use affidavit::evidence::canonical;
 use affidavit::evidence::checkpoint::Checkpoint;
@@ -28,6 +27,7 @@ use crate::browser::{Browser, Input};
 use crate::small_chain::{
     DAYS, NOW, ORIGIN, copy, files, policy, root, run, small_chain, verify_with, workspace,
 };
+use crate::tools;
 
 const ROOT_SEED: u8 = 11;
 const LOG_SEED: u8 = 22;
@@ -202,9 +202,9 @@ fn damages(paths: &[String]) -> Vec<(String, Damage)> {
     all
 }
 
-#[test]
+#[apply(test)]
 fn page_and_program_say_the_same_of_every_damage() {
-    let Some(browser) = Browser::open() else { return };
+    let browser = Browser::open();
     let whole = small_chain().0.path().join("archive");
     let mut differences = Vec::new();
     let all = damages(&files(&whole));
@@ -221,9 +221,9 @@ fn page_and_program_say_the_same_of_every_damage() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-#[test]
+#[apply(test)]
 fn page_and_program_say_the_same_of_roots_pins_and_times() {
-    let Some(browser) = Browser::open() else { return };
+    let browser = Browser::open();
     let (chain, pins) = small_chain();
     let archive = chain.path().join("archive");
     let check = |name: &str, input: &Input, policy: &Policy| {
@@ -311,9 +311,9 @@ fn page_and_program_say_the_same_of_roots_pins_and_times() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn unusable_input_is_said_and_verifies_nothing() {
-    let Some(browser) = Browser::open() else { return };
+    let browser = Browser::open();
     let archive = small_chain().0.path().join("archive");
     let whole = input(&archive);
     let stray = small_chain().0.path().join("affidavit.yaml");
@@ -335,9 +335,9 @@ fn unusable_input_is_said_and_verifies_nothing() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_browser_without_ed25519_verifies_nothing() {
-    let Some(browser) = Browser::open() else { return };
+    let browser = Browser::open();
     let said = browser.script(
         "SubtleCrypto.prototype.importKey = () => Promise.reject(new DOMException('no', 'NotSupportedError'));
          affidavit.verify(new Map()).then(JSON.stringify, error => error.message).then(arguments[0]);",
@@ -347,7 +347,8 @@ fn a_browser_without_ed25519_verifies_nothing() {
 }
 
 fn shell(folder: &Path, script: &str) {
-    let output = Command::new("bash")
+    let output = tools::BASH
+        .command()
         .env("LC_ALL", "C")
         .arg("-euc")
         .arg(script)
@@ -357,30 +358,37 @@ fn shell(folder: &Path, script: &str) {
     assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
-#[test]
-fn packed_archives_are_read_as_they_stand() {
-    let Some(browser) = Browser::open() else { return };
+/// The page says of the small chain, packed by each script, what it says of its folder.
+fn packed_alike(browser: &Browser, scripts: &[(&str, &str)]) {
     let folder = small_chain().0.path();
     let expected = browser.verify(&input(&folder.join("archive")));
-    for (name, script) in [
+    for (name, script) in scripts {
+        shell(folder, script);
+        let found = browser.verify(&input(&folder.join(name)));
+        assert_eq!(said_by_page(&found), said_by_page(&expected), "{name}");
+    }
+}
+
+/// The beginning of a packed archive is no archive.
+fn cut_off(browser: &Browser, whole: &str, cut: &str) {
+    let folder = small_chain().0.path();
+    let bytes = fs::read(folder.join(whole)).unwrap();
+    fs::write(folder.join(cut), &bytes[..20_000]).unwrap();
+    assert!(browser.verify(&input(&folder.join(cut)))["error"].is_string(), "{cut}");
+}
+
+#[apply(test)]
+fn tar_archives_are_read_as_they_stand() {
+    for tool in [tools::BASH, tools::TAR, tools::MKFIFO] {
+        tool.demand();
+    }
+    let browser = Browser::open();
+    let scripts = [
         ("ustar.tar", "tar --format=ustar --sort=name -C archive -cf ustar.tar $(ls archive)"),
         ("gnu.tar", "tar --format=gnu -C archive -cf gnu.tar $(ls archive)"),
         ("pax.tar", "tar --format=pax -C archive -cf pax.tar $(ls archive)"),
-        ("deflated.zip", "cd archive; python3 -m zipfile -c ../deflated.zip *"),
-        (
-            "stored.zip",
-            "cd archive; python3 -c 'import zipfile, glob, os
-z = zipfile.ZipFile(\"../stored.zip\", \"w\")
-[z.write(p) for p in sorted(glob.glob(\"**\", recursive=True)) if os.path.isfile(p)]'",
-        ),
-    ] {
-        shell(folder, script);
-        assert_eq!(
-            said_by_page(&browser.verify(&input(&folder.join(name)))),
-            said_by_page(&expected),
-            "{name}"
-        );
-    }
+    ];
+    packed_alike(&browser, &scripts);
     let (_folder, archive) = copy();
     shell(&archive, "
         ln -s VERIFY.md link; ln VERIFY.md hard; mkfifo pipe; mkdir empty; echo > $'bad\\xff'; echo > '<img src=x onerror=alert(1)>'
@@ -402,10 +410,29 @@ z = zipfile.ZipFile(\"../stored.zip\", \"w\")
     ];
     let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
     assert_eq!(found, BTreeSet::from(expected));
+    cut_off(&browser, "ustar.tar", "cut.tar");
+}
+
+#[apply(test)]
+fn zip_archives_are_read_as_they_stand() {
+    for tool in [tools::BASH, tools::PYTHON3] {
+        tool.demand();
+    }
+    let browser = Browser::open();
+    let scripts = [
+        ("deflated.zip", "cd archive; python3 -m zipfile -c ../deflated.zip *"),
+        (
+            "stored.zip",
+            "cd archive; python3 -c 'import zipfile, glob, os
+z = zipfile.ZipFile(\"../stored.zip\", \"w\")
+[z.write(p) for p in sorted(glob.glob(\"**\", recursive=True)) if os.path.isfile(p)]'",
+        ),
+    ];
+    packed_alike(&browser, &scripts);
+    let (_folder, archive) = copy();
     shell(
         &archive,
         "
-        rm -f hard link pipe $'bad\\xff' '<'*
         python3 - <<'END'
 import zipfile, glob, os, warnings
 warnings.simplefilter('ignore')
@@ -437,10 +464,7 @@ END",
             "HEAD_UNPINNED checkpoint",
         ]
     );
-    shell(folder, "head -c 20000 ustar.tar > cut.tar; head -c 20000 stored.zip > cut.zip");
-    for name in ["cut.tar", "cut.zip"] {
-        assert!(browser.verify(&input(&folder.join(name)))["error"].is_string(), "{name}");
-    }
+    cut_off(&browser, "stored.zip", "cut.zip");
 }
 
 fn sign(seed: u8, message: &[u8]) -> [u8; 64] {
@@ -487,9 +511,9 @@ fn rotated(archive: &Path, seeds: &[u8], change: impl Fn(&mut Keyring)) {
     fs::write(archive.join(layout::keyring(2)), bytes).unwrap();
 }
 
-#[test]
+#[apply(test)]
 fn a_replaced_log_key_signs_its_replacement_and_keeps_its_past() {
-    let Some(browser) = Browser::open() else { return };
+    let browser = Browser::open();
     let second = layout::keyring(2);
     let check = |seeds: &[u8], change: fn(&mut Keyring), code: &str| {
         let (_folder, archive) = copy();
@@ -515,9 +539,9 @@ fn a_replaced_log_key_signs_its_replacement_and_keeps_its_past() {
     );
 }
 
-#[test]
+#[apply(test)]
 fn two_signed_statements_for_one_place_are_a_fork() {
-    let Some(browser) = Browser::open() else { return };
+    let browser = Browser::open();
     let (_folder, archive) = copy();
     let mut other =
         Statement::parse(&fs::read(archive.join(layout::statement(1))).unwrap()).unwrap();
@@ -533,9 +557,9 @@ fn two_signed_statements_for_one_place_are_a_fork() {
     );
 }
 
-#[test]
+#[apply(test)]
 fn an_export_says_which_bundles_it_holds() {
-    let Some(browser) = Browser::open() else { return };
+    let browser = Browser::open();
     let (_folder, archive) = copy();
     for seq in [0, 2] {
         let statement = fs::read(archive.join(layout::statement(seq))).unwrap();
@@ -582,9 +606,9 @@ fn cosignature(name: &str, seed: u8, checkpoint: &Checkpoint, seconds: u64) -> S
     format!("— {name} {}\n", STANDARD.encode(bytes.concat()))
 }
 
-#[test]
+#[apply(test)]
 fn cosignatures_pin_the_head_when_their_quorum_is_met() {
-    let Some(browser) = Browser::open() else { return };
+    let browser = Browser::open();
     let now: jiff::Timestamp = NOW.parse().unwrap();
     let now = u64::try_from(now.as_second()).unwrap();
     let policy = format!(
@@ -680,9 +704,9 @@ fn disclosure(archive: &Path) -> Value {
     })
 }
 
-#[test]
+#[apply(test)]
 fn a_disclosure_shows_its_items_and_nothing_else() {
-    let Some(browser) = Browser::open() else { return };
+    let browser = Browser::open();
     let (folder, archive) = copy();
     let file = folder.path().join("disclosure.json");
     let whole = disclosure(&archive);
@@ -790,9 +814,12 @@ fn resigned(folder: &Path, usage: &str, days: i32) -> Vec<u8> {
     [&[0x30, 0x82, length[0], length[1]], body.as_slice()].concat()
 }
 
-#[test]
+#[apply(test)]
 fn timestamps_are_checked_against_trusted_authorities() {
-    let Some(browser) = Browser::open() else { return };
+    for tool in [tools::BASH, tools::OPENSSL] {
+        tool.demand();
+    }
+    let browser = Browser::open();
     // The authority stamps with the machine's clock, so the chain is one of today.
     let folder = tempfile::tempdir().unwrap();
     let now = jiff::Timestamp::now();

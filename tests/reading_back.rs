@@ -1,7 +1,7 @@
 //! What was sealed is read back: reports, exports and differences, from an archive.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use affidavit::archive::Directory;
@@ -12,6 +12,10 @@ use serde_json::Value;
 
 use crate::command::{self, done, error, pdf_text};
 use crate::small_chain::{ORIGIN, root, run, small_chain, workspace};
+use crate::support::schema_errors;
+use crate::tools;
+
+const TEMPLATES: [&str; 3] = ["executive", "framework", "full"];
 
 fn affidavit(folder: &Path, arguments: &[&str]) -> Output {
     let root = root().to_string();
@@ -31,7 +35,7 @@ fn exported(format: &str) -> Vec<u8> {
     output.stdout
 }
 
-#[test]
+#[apply(test)]
 fn a_report_is_rendered_again_in_the_same_bytes_and_another_is_told_apart() {
     let archive = small_chain().0.path();
     let folder = tempfile::tempdir().unwrap();
@@ -59,7 +63,7 @@ fn a_report_is_rendered_again_in_the_same_bytes_and_another_is_told_apart() {
     error(&affidavit(archive, &["report", "archive", "--bundle", "1", "--check", path]), 6);
 }
 
-#[test]
+#[apply(test)]
 fn an_archive_that_does_not_verify_gives_nothing() {
     let (folder, archive) = crate::small_chain::copy();
     let log = archive.join("log/0000000000.json");
@@ -76,7 +80,7 @@ fn an_archive_that_does_not_verify_gives_nothing() {
     assert!(!folder.path().join("x").exists() && !folder.path().join("x.pdf").exists());
 }
 
-#[test]
+#[apply(test)]
 fn a_changed_file_of_a_bundle_is_named() {
     let (folder, archive) = crate::small_chain::copy();
     let items = crate::small_chain::files(&archive);
@@ -91,7 +95,7 @@ fn a_changed_file_of_a_bundle_is_named() {
     assert!(said.contains("items.jsonl: it was changed"), "{said}");
 }
 
-#[test]
+#[apply(test)]
 fn a_sealed_report_that_was_changed_is_not_taken_for_another_versions() {
     let (folder, archive) = crate::small_chain::copy();
     let all = crate::small_chain::files(&archive);
@@ -103,18 +107,45 @@ fn a_sealed_report_that_was_changed_is_not_taken_for_another_versions() {
     assert!(!folder.path().join("x.pdf").exists());
 }
 
-#[test]
-fn every_template_prints_the_totals_that_a_replay_recomputes() {
+/// A report of the newest bundle by one of the templates.
+fn by_template(out: &Path, template: &str) -> PathBuf {
+    let path = out.join(template).with_extension("pdf");
+    let arguments = ["report", "archive", "--template", template, "--out", path.to_str().unwrap()];
+    done(&affidavit(small_chain().0.path(), &arguments));
+    path
+}
+
+#[apply(test)]
+fn a_report_by_each_template_is_told_from_the_same_by_another() {
+    let folder = small_chain().0.path();
+    let out = tempfile::tempdir().unwrap();
+    for template in TEMPLATES {
+        let path = by_template(out.path(), template);
+        let name = path.to_str().unwrap();
+        let same = ["report", "archive", "--template", template, "--check", name];
+        let said = done(&affidavit(folder, &same));
+        assert!(said.contains(name), "{said}");
+        let other = if template == "framework" { "executive" } else { "framework" };
+        let other = ["report", "archive", "--template", other, "--check", name];
+        error(&affidavit(folder, &other), 6);
+    }
+}
+
+#[apply(test)]
+fn a_replay_recomputes_every_bundle() {
     let folder = small_chain().0.path();
     let replay = ["verify", "archive", "--replay", "--output", "json"];
     let replay: Value = serde_json::from_slice(&affidavit(folder, &replay).stdout).unwrap();
-    let codes = replay["findings"].as_array().unwrap().iter().map(|finding| &finding["code"]);
+    let mut codes = replay["findings"].as_array().unwrap().iter().map(|finding| &finding["code"]);
     // The chain is read days after its last run, and nobody keeps its head.
-    assert!(
-        codes.clone().all(|code| code == "STALE_HEAD" || code == "HEAD_UNPINNED"),
-        "{replay:#}"
-    );
+    assert!(codes.all(|code| code == "STALE_HEAD" || code == "HEAD_UNPINNED"), "{replay:#}");
     assert_eq!(replay["checked"]["replayed"], 3, "{replay:#}");
+}
+
+/// Those that the test above recomputes.
+#[apply(test)]
+fn every_template_prints_the_totals_of_the_bundle() {
+    tools::PDFTOTEXT.demand();
     let bundle = small_chain_bundle();
     let counts = bundle.items.controls.values().map(|control| control.status);
     let counts = StatusCounts::of(counts);
@@ -125,36 +156,43 @@ fn every_template_prints_the_totals_that_a_replay_recomputes() {
         counts.not_satisfied
     );
     let out = tempfile::tempdir().unwrap();
-    for template in ["executive", "framework", "full"] {
-        let path = out.path().join(template).with_extension("pdf");
-        let name = path.to_str().unwrap();
-        done(&affidavit(folder, &["report", "archive", "--template", template, "--out", name]));
-        let Some(text) = pdf_text(&path) else { return };
+    for template in TEMPLATES {
+        let text = pdf_text(&by_template(out.path(), template));
         assert!(text.contains(&said), "{template}: no `{said}` in\n{text}");
         let all = format!("satisfied {} supported {}", counts.satisfied, counts.supported);
         assert!(text.contains(&all), "{template}: no `{all}`");
         for word in ["compliant", "certified", "does not add up"] {
             assert!(!text.to_lowercase().contains(word), "{template}: `{word}`");
         }
-        // It is told from the same by another template.
-        let same = ["report", "archive", "--template", template, "--check", name];
-        let said = done(&affidavit(folder, &same));
-        assert!(said.contains(name), "{said}");
-        let other = if template == "framework" { "executive" } else { "framework" };
-        let other = ["report", "archive", "--template", other, "--check", name];
-        error(&affidavit(folder, &other), 6);
     }
 }
 
-#[test]
-fn the_annex_has_every_finding_once_under_the_number_that_the_report_gives_it() {
-    let folder = small_chain().0.path();
+/// Writes the annex of the newest bundle's report; gives its folder.
+fn annex(out: &Path) -> PathBuf {
+    let folder = out.join("annex");
+    let arguments = ["report", "archive", "--annex", folder.to_str().unwrap()];
+    done(&affidavit(small_chain().0.path(), &arguments));
+    folder
+}
+
+#[apply(test)]
+fn the_annex_of_few_findings_is_one_file() {
     let out = tempfile::tempdir().unwrap();
-    let name = out.path().join("annex");
-    done(&affidavit(folder, &["report", "archive", "--annex", name.to_str().unwrap()]));
-    assert_eq!(crate::small_chain::files(&name), ["annex-1.pdf"]);
-    crate::stock_tools::validate(&name, &["annex-1.pdf"]);
-    let Some(text) = pdf_text(&name.join("annex-1.pdf")) else { return };
+    assert_eq!(crate::small_chain::files(&annex(out.path())), ["annex-1.pdf"]);
+}
+
+#[apply(test)]
+fn verapdf_finds_the_annex_archival_and_accessible() {
+    tools::VERAPDF.demand();
+    let out = tempfile::tempdir().unwrap();
+    crate::stock_tools::validate(&annex(out.path()), &["annex-1.pdf"]);
+}
+
+#[apply(test)]
+fn the_annex_has_every_finding_once_under_the_number_that_the_report_gives_it() {
+    tools::PDFTOTEXT.demand();
+    let out = tempfile::tempdir().unwrap();
+    let text = pdf_text(&annex(out.path()).join("annex-1.pdf"));
     let bundle = small_chain_bundle();
     assert!(text.contains(&format!("All {} findings", bundle.items.findings.len())), "{text}");
     // In the order of the checks: 4.1.1 passes in row 1, 4.1.2 fails in row 2, 4.2.1 passes in row 3.
@@ -163,33 +201,36 @@ fn the_annex_has_every_finding_once_under_the_number_that_the_report_gives_it() 
     assert!(text.contains("Pass, row 3, in order: Node/node-1"), "{text}");
 }
 
-#[test]
+/// A report by a template of a user's own, which prints this; to `own.pdf` beside it.
+fn by_own_template(own: &Path, prints: &str) -> Output {
+    let common = "#import \"/common/style.typ\": *\n#import \"/common/page.typ\": *\n#show: layout.with(title: \"Own\")\n";
+    fs::write(own.join("main.typ"), format!("{common}= Own\n{prints}")).unwrap();
+    let (template, pdf) = (own.to_str().unwrap(), own.join("own.pdf"));
+    let arguments = ["report", "archive", "--template", template, "--out", pdf.to_str().unwrap()];
+    affidavit(small_chain().0.path(), &arguments)
+}
+
+const OWN_WORDS: &str = "#num(r.totals.findings) findings of #r.cluster.name";
+
+#[apply(test)]
+fn a_template_of_a_user_prints_what_it_says() {
+    tools::PDFTOTEXT.demand();
+    let own = tempfile::tempdir().unwrap();
+    done(&by_own_template(own.path(), OWN_WORDS));
+    let text = pdf_text(&own.path().join("own.pdf"));
+    assert!(text.contains("3 findings of test"), "{text}");
+}
+
+#[apply(test)]
 fn templates_of_users_are_compiled_and_their_faults_are_placed() {
     let folder = small_chain().0.path();
     let own = tempfile::tempdir().unwrap();
-    let main = own.path().join("main.typ");
-    let pdf = own.path().join("own.pdf");
-    let arguments = [
-        "report",
-        "archive",
-        "--template",
-        own.path().to_str().unwrap(),
-        "--out",
-        pdf.to_str().unwrap(),
-    ];
-    let common = "#import \"/common/style.typ\": *\n#import \"/common/page.typ\": *\n#show: layout.with(title: \"Own\")\n";
-    fs::write(&main, format!("{common}= Own\n#num(r.totals.findings) findings of #r.cluster.name"))
-        .unwrap();
-    done(&affidavit(folder, &arguments));
-    if let Some(text) = pdf_text(&pdf) {
-        assert!(text.contains("3 findings of test"), "{text}");
-    }
-    fs::write(&main, format!("{common}= Own\n#r.nothing")).unwrap();
-    let said = error(&affidavit(folder, &arguments), 3);
+    done(&by_own_template(own.path(), OWN_WORDS));
+    let said = error(&by_own_template(own.path(), "#r.nothing"), 3);
     assert!(said.contains("/main.typ:5:") && said.contains("nothing"), "{said}");
     // Nothing beside the template can be read.
-    fs::write(&main, format!("{common}= Own\n#read(\"/etc/passwd\")")).unwrap();
-    assert!(error(&affidavit(folder, &arguments), 3).contains("/main.typ:5:"));
+    let said = error(&by_own_template(own.path(), "#read(\"/etc/passwd\")"), 3);
+    assert!(said.contains("/main.typ:5:"), "{said}");
     let unknown = ["report", "archive", "--template", "no-such", "--out", "x.pdf"];
     let said = error(&affidavit(folder, &unknown), 2);
     assert!(said.contains("neither one of") && said.contains("executive"), "{said}");
@@ -198,7 +239,7 @@ fn templates_of_users_are_compiled_and_their_faults_are_placed() {
     assert!(said.contains("no framework `soc2`, but cis-kubernetes@1.12"), "{said}");
 }
 
-#[test]
+#[apply(test)]
 fn sarif_is_what_others_read() {
     let bytes = exported("sarif");
     assert_eq!(bytes, exported("sarif"));
@@ -220,7 +261,7 @@ fn sarif_is_what_others_read() {
     );
 }
 
-#[test]
+#[apply(test)]
 fn junit_is_what_others_read_and_nothing_unassessed_passes() {
     let report =
         Report::deserialize_from_str(std::str::from_utf8(&exported("junit")).unwrap()).unwrap();
@@ -237,7 +278,7 @@ fn junit_is_what_others_read_and_nothing_unassessed_passes() {
 }
 
 /// Export of every framework of the quick start's run.
-#[test]
+#[apply(test)]
 fn oscal_keeps_to_the_schema_of_nist_and_decides_nothing_that_was_not_decided() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());
@@ -278,19 +319,15 @@ fn oscal_keeps_to_the_schema_of_nist_and_decides_nothing_that_was_not_decided() 
 fn valid_oscal(folder: &Path, format: &str, schema: &str) -> Value {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oscal").join(schema);
     let schema: Value = serde_json::from_slice(&fs::read(schema).unwrap()).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
     let arguments = ["export", "archive", "--format", format, "--out", "-"];
     let text = done(&affidavit(folder, &arguments));
     assert_eq!(text, done(&affidavit(folder, &arguments)));
     let document: Value = serde_json::from_str(&text).unwrap();
-    let errors = validator.iter_errors(&document);
-    let errors: Vec<_> =
-        errors.map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(errors.is_empty(), "{}", errors.join("\n"));
+    assert_eq!(schema_errors(&schema, &document), "");
     document
 }
 
-#[test]
+#[apply(test)]
 fn csv_is_what_others_read_and_its_totals_are_the_bundles() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
@@ -312,7 +349,7 @@ fn csv_is_what_others_read_and_its_totals_are_the_bundles() {
     error(&affidavit(small_chain().0.path(), &arguments), 2);
 }
 
-#[test]
+#[apply(test)]
 fn a_difference_keeps_the_cluster_and_the_rules_apart() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());

@@ -3,10 +3,13 @@
 pub mod sample;
 
 use std::path::Path;
-use std::process::Command;
 
 use affidavit::render::model::Report;
 use affidavit::render::{self, Attachment, Document, RenderError, Template, printed};
+
+use crate::command::done;
+use crate::harness::part_of;
+use crate::tools::{self, Tool};
 
 const ATTACHMENT: &[u8] = b"{\"controls\":[],\"text\":\"\xe6\xbc\xa2\"}\n";
 
@@ -27,22 +30,9 @@ fn render(report: &Report) -> Vec<u8> {
     render_by(report, "full").unwrap()
 }
 
-/// Runs one of poppler's or qpdf's programs; `None` when it is not installed.
-fn run(program: &str, arguments: &[&str]) -> Option<String> {
-    match Command::new(program).args(arguments).output() {
-        Ok(output) => {
-            assert!(
-                output.status.success(),
-                "{program}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            Some(String::from_utf8_lossy(&output.stdout).into_owned())
-        }
-        Err(error) => {
-            eprintln!("{program} is not installed ({error}); nothing was tested with it");
-            None
-        }
-    }
+/// What one of poppler's or qpdf's programs prints.
+fn run(tool: &Tool, arguments: &[&str]) -> String {
+    done(&tool.command().args(arguments).output().unwrap())
 }
 
 fn with_file<T>(pdf: &[u8], then: impl FnOnce(&Path, &str) -> T) -> T {
@@ -53,15 +43,17 @@ fn with_file<T>(pdf: &[u8], then: impl FnOnce(&Path, &str) -> T) -> T {
 }
 
 /// The report's text, each line's white space reduced to single spaces.
-fn text_of(report: &Report) -> Option<String> {
-    let text = with_file(&render(report), |_, path| run("pdftotext", &["-layout", path, "-"]))?;
+fn text_of(report: &Report) -> String {
+    tools::PDFTOTEXT.demand();
+    let read = |_: &Path, path: &str| run(&tools::PDFTOTEXT, &["-layout", path, "-"]);
+    let text = with_file(&render(report), read);
     let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(text.replace('\u{200b}', "").lines().map(line).collect::<Vec<_>>().join("\n"))
+    text.replace('\u{200b}', "").lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// For whoever works on a template: writes reports to look at, to the folder in the environment.
-#[test]
-#[ignore = "writes files: AFFIDAVIT_REPORTS=/tmp/x cargo test reports_to_look_at -- --ignored"]
+/// For whoever works on a template: writes reports to look at, to a folder that is there.
+/// `AFFIDAVIT_TEST_PARTS=render::reports_to_look_at AFFIDAVIT_REPORTS=/tmp/x cargo test --test main` runs it.
+#[apply(part)]
 fn reports_to_look_at() {
     let folder = std::env::var_os("AFFIDAVIT_REPORTS").expect("a folder");
     for (name, report) in [
@@ -86,33 +78,34 @@ fn reports_to_look_at() {
     }
 }
 
-/// In a process of its own: writes the sample to the path in the environment.
-#[test]
+/// Where the part below writes to.
+const RENDER_TO: &str = "AFFIDAVIT_TEST_RENDER_TO";
+
+#[apply(part)]
+fn renders_the_sample() {
+    let path = std::env::var_os(RENDER_TO).expect("the test below runs this");
+    std::fs::write(path, render(&sample::sample())).unwrap();
+}
+
+#[apply(test)]
 fn bytes_depend_on_the_input_only() {
-    const CHILD: &str = "AFFIDAVIT_TEST_RENDER_TO";
     let report = sample::sample();
-    if let Some(path) = std::env::var_os(CHILD) {
-        std::fs::write(path, render(&report)).unwrap();
-        return;
-    }
     let pdf = render(&report);
     let folder = tempfile::tempdir().unwrap();
     for (zone, language, threads, home) in
         [("Asia/Tokyo", "ja_JP.UTF-8", "1", "/"), ("America/Caracas", "C", "7", "/tmp")]
     {
         let path = folder.path().join(threads);
-        let status = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "render::bytes_depend_on_the_input_only"])
-            .env(CHILD, &path)
+        let output = part_of("render::renders_the_sample")
+            .env(RENDER_TO, &path)
             .env("TZ", zone)
             .env("LANG", language)
             .env("LC_ALL", language)
             .env("RAYON_NUM_THREADS", threads)
             .current_dir(home)
             .output()
-            .unwrap()
-            .status;
-        assert!(status.success());
+            .unwrap();
+        done(&output);
         assert!(std::fs::read(&path).unwrap() == pdf, "other bytes with TZ={zone} LANG={language}");
     }
     // What an earlier report left in memory does not matter, nor does the next one get its identity.
@@ -122,19 +115,26 @@ fn bytes_depend_on_the_input_only() {
     assert!(render(&report) == pdf);
 }
 
-#[test]
-fn a_report_is_archival_accessible_and_well_formed() {
+#[apply(test)]
+fn a_report_claims_to_be_archival_and_accessible() {
     let pdf = render(&sample::of(&["hipaa-security-rule"]));
     let text = String::from_utf8_lossy(&pdf);
     for claim in ["<pdfaid:part>3", "<pdfaid:conformance>A", "<pdfuaid:part>1", "affidavit 0.1.0"] {
         assert!(text.contains(claim), "no {claim}");
     }
-    with_file(&pdf, |_, path| run("qpdf", &["--check", path]));
+}
+
+#[apply(test)]
+fn qpdf_finds_a_report_well_formed() {
+    tools::QPDF.demand();
+    let pdf = render(&sample::of(&["hipaa-security-rule"]));
+    with_file(&pdf, |_, path| run(&tools::QPDF, &["--check", path]));
 }
 
 /// By the validator of others, for every template and for hostile text.
-#[test]
+#[apply(test)]
 fn verapdf_finds_every_template_archival_and_accessible() {
+    tools::VERAPDF.demand();
     let folder = tempfile::tempdir().unwrap();
     let mut names = Vec::new();
     let report = sample::with_history(sample::sample());
@@ -151,21 +151,22 @@ fn verapdf_finds_every_template_archival_and_accessible() {
     crate::stock_tools::validate(folder.path(), &names);
 }
 
-#[test]
+#[apply(test)]
 fn the_attachment_comes_back_byte_for_byte() {
+    tools::PDFDETACH.demand();
     with_file(&render(&sample::empty()), |folder, path| {
-        let Some(list) = run("pdfdetach", &["-list", path]) else { return };
+        let list = run(&tools::PDFDETACH, &["-list", path]);
         assert!(list.contains(render::ATTACHMENT), "{list}");
         let saved = folder.join("saved.json");
-        run("pdfdetach", &["-save", "1", "-o", saved.to_str().unwrap(), path]);
+        run(&tools::PDFDETACH, &["-save", "1", "-o", saved.to_str().unwrap(), path]);
         assert_eq!(std::fs::read(saved).unwrap(), ATTACHMENT);
     });
 }
 
-#[test]
+#[apply(test)]
 fn the_text_holds_each_frameworks_counts_and_no_verdict() {
     let report = sample::sample();
-    let Some(text) = text_of(&report) else { return };
+    let text = text_of(&report);
     for framework in &report.frameworks {
         let counts = &framework.counts;
         for part in [
@@ -199,10 +200,10 @@ fn the_text_holds_each_frameworks_counts_and_no_verdict() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_shortened_list_says_what_it_leaves_out() {
     let report = sample::sample();
-    let Some(text) = text_of(&report) else { return };
+    let text = text_of(&report);
     let controls = report.frameworks.iter().flat_map(|f| &f.groups).flat_map(|g| &g.controls);
     let mut long = 0;
     for control in controls.filter(|control| control.failing.len() > 12) {
@@ -213,9 +214,9 @@ fn a_shortened_list_says_what_it_leaves_out() {
     assert!(long > 0, "the sample has no long list");
 }
 
-#[test]
+#[apply(test)]
 fn an_empty_report_says_why_it_is_empty() {
-    let Some(text) = text_of(&sample::empty()) else { return };
+    let text = text_of(&sample::empty());
     for part in [
         "No framework was assessed",
         "No source was declared",
@@ -228,7 +229,7 @@ fn an_empty_report_says_why_it_is_empty() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn no_text_makes_a_report_fail() {
     let long = "n".repeat(4096);
     let no_date = "2026-02-31T25:61:61Z";
@@ -241,19 +242,19 @@ fn no_text_makes_a_report_fail() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn altered_texts_are_counted() {
     let mut report = sample::empty();
     report.organisation = "漢字 \u{1b}[31m".into();
     report.cluster.name = "n".repeat(4096);
-    let Some(text) = text_of(&report) else { return };
+    let text = text_of(&report);
     let text = text.replace('\n', " ");
     assert!(text.contains("In 1 text, characters that no font"), "{text}");
     assert!(text.contains("1 text of more than 600 characters is cut"), "{text}");
 }
 
 /// What `report --check` does for the report of another version: it reads the pages.
-#[test]
+#[apply(test)]
 fn printed_totals_are_read_back_and_others_are_missed() {
     for report in [sample::sample(), sample::of(&["hipaa-security-rule"]), sample::empty()] {
         let totals = printed::totals(&report);
@@ -271,7 +272,7 @@ fn printed_totals_are_read_back_and_others_are_missed() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_run_at_no_time_has_no_report() {
     let mut report = sample::empty();
     report.created = "yesterday".into();

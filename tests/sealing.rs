@@ -13,12 +13,14 @@ use affidavit::seal::SealError;
 use affidavit::sign::{self, Secrets};
 use affidavit::verify::{FailureCode, Policy};
 
+use crate::command::done;
 use crate::faulty::Faulty;
 use crate::small_chain::{
     DAYS, Silent, at, copy_tree, errors, files, policy, run, small_chain, verify_with, workspace,
 };
+use crate::tools;
 
-#[test]
+#[apply(test)]
 fn a_run_cut_off_at_any_write_is_finished_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let config_path = workspace(folder.path());
@@ -73,11 +75,10 @@ fn a_run_cut_off_at_any_write_is_finished_by_the_next() {
             assert_eq!(errors(&verify_with(&archive, &then)), Vec::<String>::new());
         }
     }
-    eprintln!("cut off at {tried} writes: lost 0, forked 0");
-    assert!(tried > 20);
+    assert!(tried > 20, "{tried}");
 }
 
-#[test]
+#[apply(test)]
 fn two_writers_make_one_chain() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());
@@ -108,7 +109,7 @@ fn two_writers_make_one_chain() {
     assert_eq!(errors(&verdict), Vec::<String>::new());
 }
 
-#[test]
+#[apply(test)]
 fn the_same_run_twice_is_recorded_once() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());
@@ -119,7 +120,7 @@ fn the_same_run_twice_is_recorded_once() {
     assert_eq!(first.pin, second.pin);
 }
 
-#[test]
+#[apply(test)]
 fn missed_runs_are_declared() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());
@@ -144,7 +145,7 @@ fn codes(archive: &Path, now: &str) -> Vec<FailureCode> {
     findings.iter().map(|f| f.code).filter(|code| *code != FailureCode::HeadUnpinned).collect()
 }
 
-#[test]
+#[apply(test)]
 fn runs_are_missed_by_the_schedule_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());
@@ -173,7 +174,7 @@ fn runs_are_missed_by_the_schedule_as_it_was() {
     assert_eq!(codes(&archive, "2027-01-01T00:00:00Z"), gaps);
 }
 
-#[test]
+#[apply(test)]
 fn payloads_go_after_their_retention_and_no_sooner() {
     let folder = tempfile::tempdir().unwrap();
     let config_path = workspace(folder.path());
@@ -213,7 +214,6 @@ fn payloads_go_after_their_retention_and_no_sooner() {
         assert_eq!(bundles(&archive), 3);
     }
     assert!(tried >= 7, "{tried}");
-    eprintln!("cut off at {tried} removals: lost 0");
 
     // Who does not prune any more keeps what is there, and says what is gone.
     fs::write(&config_path, text).unwrap();
@@ -223,7 +223,7 @@ fn payloads_go_after_their_retention_and_no_sooner() {
     assert_eq!(found, [FailureCode::PeriodGapDeclared, FailureCode::PayloadPruned]);
 }
 
-#[test]
+#[apply(test)]
 fn nothing_is_added_to_an_archive_that_does_not_verify() {
     let folder = tempfile::tempdir().unwrap();
     let config_path = workspace(folder.path());
@@ -239,7 +239,7 @@ fn nothing_is_added_to_an_archive_that_does_not_verify() {
     assert_eq!(files(&archive), before);
 }
 
-#[test]
+#[apply(test)]
 fn an_expired_keyring_and_a_clock_that_went_back_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config_path = workspace(folder.path());
@@ -262,15 +262,14 @@ impl pipeline::Progress for Removes {
     }
 }
 
-#[test]
+#[apply(test)]
 fn what_cannot_be_read_is_sealed_as_such() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());
     let inputs = folder.path().join("inputs");
     std::os::unix::fs::symlink("nowhere", inputs.join("node-2.json")).unwrap();
     fs::File::create(inputs.join("node-3.json")).unwrap().set_len(3 << 30).unwrap();
-    let status = Command::new("mkfifo").arg(inputs.join("node-4.json")).status();
-    assert!(status.unwrap().success());
+    done(&tools::MKFIFO.command().arg(inputs.join("node-4.json")).output().unwrap());
     fs::copy(inputs.join("node-1.json"), inputs.join("node-5.json")).unwrap();
     let config = Config::load(&config).unwrap();
     let vanishing = Removes(inputs.join("node-5.json"));
@@ -294,7 +293,7 @@ fn what_cannot_be_read_is_sealed_as_such() {
     assert!(matches!(strict, RunFailure::Strict { .. }), "{strict}");
 }
 
-#[test]
+#[apply(test)]
 fn a_source_without_data_is_sealed_as_missing() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());
@@ -328,7 +327,7 @@ fn archive_of(folder: &Path, environment: &[(&str, &str)]) -> Vec<(String, Vec<u
         .collect()
 }
 
-#[test]
+#[apply(test)]
 fn equal_input_gives_equal_bytes_wherever_it_runs() {
     let one = tempfile::tempdir().unwrap();
     let two = tempfile::tempdir().unwrap();
@@ -348,7 +347,7 @@ fn equal_input_gives_equal_bytes_wherever_it_runs() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn no_private_key_and_no_secret_reaches_the_archive() {
     let folder = small_chain().0.path();
     let log = fs::read_to_string(folder.join("keys/log.pem")).unwrap();
@@ -362,14 +361,11 @@ fn no_private_key_and_no_secret_reaches_the_archive() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn the_recipe_with_stock_tools_succeeds() {
-    let tools = ["jq", "openssl", "sha256sum", "base64"];
-    let missing: Vec<_> = tools
-        .iter()
-        .filter(|tool| Command::new("which").arg(tool).output().is_ok_and(|o| !o.status.success()))
-        .collect();
-    assert!(missing.is_empty(), "install {missing:?} to run this test");
+    for tool in [tools::BASH, tools::JQ, tools::OPENSSL, tools::SHA256SUM, tools::BASE64] {
+        tool.demand();
+    }
     let (_folder, archive) = crate::small_chain::copy();
     let text = fs::read_to_string(archive.join(layout::VERIFY_MD)).unwrap();
     let (_, rest) = text.split_once("```sh\n").unwrap();
@@ -381,7 +377,8 @@ fn the_recipe_with_stock_tools_succeeds() {
         "{script}\ntest \"$(jq -r '.predicate.chain.prev.sha256' log/$N.json)\" = \"$(sha256sum log/$PREV.json | cut -d' ' -f1)\"\n"
     );
     let recipe = |script: &str| {
-        let output = Command::new("bash")
+        let output = tools::BASH
+            .command()
             .args(["-euo", "pipefail", "-c", script])
             .current_dir(&archive)
             .output()

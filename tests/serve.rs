@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::command::{affidavit, done, error};
 use crate::small_chain::{ORIGIN, verify_with, workspace};
+use crate::tools;
 
 const LONG: Duration = Duration::from_secs(90);
 
@@ -30,11 +31,14 @@ pub struct Service {
 impl Service {
     /// Starts it in a folder with a configuration.
     pub fn start(folder: &Path, name: &str) -> Self {
+        // Asked for here: without it nothing could be told to end.
+        tools::KILL.demand();
         let mut child = Command::new(env!("CARGO_BIN_EXE_affidavit"))
             .arg("serve")
             .current_dir(folder)
             .env("POD_NAME", name)
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -80,7 +84,8 @@ impl Service {
     /// Tells it to end; gives how it did.
     pub fn end(&mut self) -> ExitStatus {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let output = tools::KILL.command().args(["-TERM", &id]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -116,7 +121,7 @@ fn bundles(folder: &Path) -> usize {
     fs::read_dir(folder.join("archive/bundles")).map_or(0, Iterator::count)
 }
 
-#[test]
+#[apply(test)]
 fn it_catches_up_runs_when_due_and_tells_how_it_is() {
     let folder = tempfile::tempdir().unwrap();
     of_today(folder.path(), "* * * * *", "");
@@ -159,7 +164,7 @@ fn it_catches_up_runs_when_due_and_tells_how_it_is() {
     assert_eq!(second.due, Some(first.next));
 }
 
-#[test]
+#[apply(test)]
 fn a_run_that_fails_is_tried_again_and_told() {
     let folder = tempfile::tempdir().unwrap();
     of_today(folder.path(), "* * * * *", ", jitter: 1s");
@@ -182,7 +187,7 @@ fn a_run_that_fails_is_tried_again_and_told() {
     assert!(service.end().success());
 }
 
-#[test]
+#[apply(test)]
 fn it_may_wait_instead_of_catching_up_and_ends_at_once_while_it_waits() {
     let folder = tempfile::tempdir().unwrap();
     of_today(folder.path(), "0 0 1 1 *", ", catch_up: skip");

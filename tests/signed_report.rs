@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use affidavit::archive::Directory;
 use affidavit::config::Config;
@@ -11,17 +12,19 @@ use affidavit::evidence::{layout, pades};
 use affidavit::pipeline;
 use affidavit::sealed::Bundle;
 use affidavit::verify::{self, FailureCode, Level, Policy};
+use tempfile::TempDir;
 
 use crate::browser::{Browser, Input};
-use crate::command::done;
+use crate::command::{self, done};
 use crate::forge::{Forge, InMemory};
 use crate::small_chain::{Silent, at, root, run, workspace};
 use crate::timestamps::Workshop;
+use crate::tools::{self, Tool};
 
 const NOW: &str = "2026-11-20T02:00:00Z";
 
-fn tool(program: impl AsRef<std::ffi::OsStr>, folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(program).args(arguments).current_dir(folder).output().unwrap()
+fn tool(tool: &Tool, folder: &Path, arguments: &[&str]) -> Output {
+    tool.command().args(arguments).current_dir(folder).output().unwrap()
 }
 
 /// A key and a self-signed certificate by openssl; `algorithm` as `openssl req` names it.
@@ -32,7 +35,7 @@ fn certificate(folder: &Path, algorithm: &[&str]) {
     // Valid at the time of the run and of the checking programs, whenever that is.
     arguments.extend(["-days", "36500", "-newkey"]);
     arguments.extend(algorithm);
-    done(&tool("openssl", folder, &arguments));
+    done(&tool(&tools::OPENSSL, folder, &arguments));
     let key = folder.join("report.key.pem");
     fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }
@@ -63,53 +66,105 @@ fn report(archive: &Path) -> (Bundle, Vec<u8>) {
     (bundle, pdf)
 }
 
-/// Both kinds of key: readers that know them find them valid, over the whole file.
-#[test]
-fn programs_of_others_accept_the_signature() {
-    for (algorithm, mechanism) in [(P256, "ecdsa"), (ED25519, "ed25519")] {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path();
-        run(&signing(folder, algorithm), &later());
-        let (_, pdf) = report(&folder.join("archive"));
+/// Both kinds of key, and how a program that knows the kind names its signatures.
+const KINDS: [(&[&str], &str); 2] = [(P256, "ecdsa"), (ED25519, "ed25519")];
+
+/// Runs in this folder with signed reports, and writes the report to `report.pdf` there; gives its bytes.
+fn signed(folder: &Path, algorithm: &[&str]) -> Vec<u8> {
+    run(&signing(folder, algorithm), &later());
+    let (_, pdf) = report(&folder.join("archive"));
+    fs::write(folder.join("report.pdf"), &pdf).unwrap();
+    pdf
+}
+
+/// For each kind of key a folder with a report that is signed by one, and the name of its signatures. They
+/// are made once; the first is of P-256.
+fn signed_by_each_kind() -> impl Iterator<Item = (&'static Path, &'static str)> {
+    static SIGNED: OnceLock<[TempDir; 2]> = OnceLock::new();
+    // Asked for before anything is made: nothing in there may leave a test out.
+    tools::OPENSSL.demand();
+    let folders = SIGNED.get_or_init(|| {
+        KINDS.map(|(algorithm, _)| {
+            let folder = tempfile::tempdir().unwrap();
+            signed(folder.path(), algorithm);
+            folder
+        })
+    });
+    folders.iter().map(TempDir::path).zip(KINDS.map(|(_, mechanism)| mechanism))
+}
+
+/// What the file was before stands in it unchanged: it is still what it claims to be.
+#[apply(test)]
+fn a_signed_report_names_its_signer_and_is_what_it_was() {
+    for (folder, _) in signed_by_each_kind() {
+        let pdf = fs::read(folder.join("report.pdf")).unwrap();
         let signature = pades::check(&pdf).unwrap().unwrap();
         assert!(signature.subject.contains("CN=Evidence"), "{}", signature.subject);
-        fs::write(folder.join("report.pdf"), &pdf).unwrap();
-
-        if let Some(python) = crate::stock_tools::python() {
-            let arguments = [
-                "-m",
-                "pyhanko",
-                "sign",
-                "validate",
-                "--pretty-print",
-                "--trust",
-                "report.crt.pem",
-                "report.pdf",
-            ];
-            let said = tool(&python, folder, &arguments);
-            let text = format!(
-                "{}{}",
-                String::from_utf8_lossy(&said.stdout),
-                String::from_utf8_lossy(&said.stderr)
-            );
-            assert!(text.contains("The signature is judged VALID."), "{mechanism}: {text}");
-            assert!(text.contains("The signature is cryptographically sound."), "{text}");
-            assert!(text.contains("The signature covers the entire file."), "{text}");
-            assert!(text.to_lowercase().contains(mechanism), "{text}");
-        }
-        done(&tool("qpdf", folder, &["--check", "report.pdf"]));
-        crate::stock_tools::validate(folder, &["report.pdf"]);
-        // What the file was before stands in it unchanged: it is still what it claims to be.
         let text = String::from_utf8_lossy(&pdf);
         assert!(text.contains("<pdfaid:part>3") && text.contains("<pdfuaid:part>1"));
-        if mechanism == "ecdsa" {
-            let text = done(&tool("pdfsig", folder, &["-nocert", "report.pdf"]));
-            assert!(text.contains("Signature is Valid."), "{text}");
-            assert!(text.contains("Total document signed"), "{text}");
-            assert!(text.contains("ETSI.CAdES.detached"), "{text}");
-        }
-        // The attachment still comes out.
-        done(&tool("pdfdetach", folder, &["-save", "1", "-o", "controls.json", "report.pdf"]));
+    }
+}
+
+#[apply(test)]
+fn pyhanko_finds_the_signature_valid_and_over_the_whole_file() {
+    tools::PYTHON.demand();
+    for (folder, mechanism) in signed_by_each_kind() {
+        let arguments = [
+            "-m",
+            "pyhanko",
+            "sign",
+            "validate",
+            "--pretty-print",
+            "--trust",
+            "report.crt.pem",
+            "report.pdf",
+        ];
+        let said = tool(&tools::PYTHON, folder, &arguments);
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&said.stdout),
+            String::from_utf8_lossy(&said.stderr)
+        );
+        assert!(text.contains("The signature is judged VALID."), "{mechanism}: {text}");
+        assert!(text.contains("The signature is cryptographically sound."), "{text}");
+        assert!(text.contains("The signature covers the entire file."), "{text}");
+        assert!(text.to_lowercase().contains(mechanism), "{text}");
+    }
+}
+
+#[apply(test)]
+fn qpdf_finds_a_signed_report_well_formed() {
+    tools::QPDF.demand();
+    for (folder, _) in signed_by_each_kind() {
+        done(&tool(&tools::QPDF, folder, &["--check", "report.pdf"]));
+    }
+}
+
+#[apply(test)]
+fn verapdf_finds_a_signed_report_archival_and_accessible() {
+    tools::VERAPDF.demand();
+    for (folder, _) in signed_by_each_kind() {
+        crate::stock_tools::validate(folder, &["report.pdf"]);
+    }
+}
+
+/// It does not know Ed25519.
+#[apply(test)]
+fn pdfsig_finds_the_signature_valid() {
+    tools::PDFSIG.demand();
+    let (folder, _) = signed_by_each_kind().next().unwrap();
+    let text = done(&tool(&tools::PDFSIG, folder, &["-nocert", "report.pdf"]));
+    assert!(text.contains("Signature is Valid."), "{text}");
+    assert!(text.contains("Total document signed"), "{text}");
+    assert!(text.contains("ETSI.CAdES.detached"), "{text}");
+}
+
+#[apply(test)]
+fn the_attachment_comes_out_of_a_signed_report() {
+    tools::PDFDETACH.demand();
+    for (folder, _) in signed_by_each_kind() {
+        let arguments = ["-save", "1", "-o", "controls.json", "report.pdf"];
+        done(&tool(&tools::PDFDETACH, folder, &arguments));
         let store = Directory::new(folder.join("archive"));
         let (bundle, _) = report(&folder.join("archive"));
         let sealed = bundle.file(&store, layout::CONTROLS).unwrap();
@@ -117,7 +172,7 @@ fn programs_of_others_accept_the_signature() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn equal_runs_sign_equal_bytes_and_the_report_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let now = later();
@@ -134,7 +189,7 @@ fn equal_runs_sign_equal_bytes_and_the_report_is_made_again() {
         let root = root().to_string();
         all.extend(arguments);
         all.extend(["--now", &now, "--root", &root]);
-        tool(env!("CARGO_BIN_EXE_affidavit"), folder.path(), &all)
+        command::affidavit(folder.path(), &all)
     };
     let output = affidavit(&["--out", "again.pdf"]);
     done(&output);
@@ -155,7 +210,7 @@ fn equal_runs_sign_equal_bytes_and_the_report_is_made_again() {
 }
 
 /// Every byte is covered: a sample of all places, and all of the added ones.
-#[test]
+#[apply(test)]
 fn a_byte_that_differs_and_a_byte_that_is_added_are_found() {
     let folder = tempfile::tempdir().unwrap();
     run(&signing(folder.path(), P256), &later());
@@ -196,66 +251,84 @@ fn memchr_rfind(bytes: &[u8], text: &[u8]) -> usize {
     bytes.windows(text.len()).rposition(|window| window == text).unwrap()
 }
 
-/// A bundle that seals a report whose signature does not cover it: its writer's fault, and said.
-#[test]
-fn the_verifier_demands_that_the_signature_covers_the_whole_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let now = later();
-    run(&signing(folder.path(), P256), &now);
-    let (_, pdf) = report(&folder.path().join("archive"));
-    let browser = Browser::open();
-    let found = |pdf: &[u8]| {
-        let mut forge = Forge::new();
-        let report = |draft: &mut crate::forge::Draft| {
-            drop(draft.payload.insert(layout::REPORT_PDF.to_owned(), pdf.to_vec()));
-        };
-        forge.bundle_with(&report, &|_| {});
-        let now = "2026-11-20T03:00:00Z";
-        let mut policy = Policy::new([crate::forge::root_id()].into(), at(now));
-        policy.deep = true;
-        let verdict = verify::verify(&InMemory(&forge.files), &policy).unwrap();
-        let errors = verdict.findings.into_iter().filter(|finding| finding.level == Level::Error);
-        let found: Vec<_> = errors.map(|finding| (finding.code, finding.found)).collect();
-        // The web verifier says the same.
-        if let Some(browser) = &browser {
-            let folder = tempfile::tempdir().unwrap();
-            for (path, bytes) in &forge.files {
-                let path = folder.path().join(path);
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, bytes).unwrap();
-            }
-            let input = Input {
-                subject: folder.path().to_owned(),
-                roots: crate::forge::root_id().to_string(),
-                now: now.to_owned(),
-                ..Input::default()
-            };
-            let page = browser.verify(&input);
-            let errors =
-                page["findings"].as_array().unwrap().iter().filter(|f| f["level"] == "error");
-            let page: Vec<_> = errors
-                .map(|f| {
-                    let found = f["found"].as_str().unwrap_or_default();
-                    (f["code"].as_str().unwrap().to_owned(), found.to_owned())
-                })
-                .collect();
-            let own: Vec<_> =
-                found.iter().map(|(code, found)| (code.to_string(), found.clone())).collect();
-            assert_eq!(page, own);
-        }
-        found
+/// When archives of [`sealing`] are verified.
+const SEALED: &str = "2026-11-20T03:00:00Z";
+
+/// An archive with a bundle that seals this report.
+fn sealing(pdf: &[u8]) -> Forge {
+    let mut forge = Forge::new();
+    let report = |draft: &mut crate::forge::Draft| {
+        drop(draft.payload.insert(layout::REPORT_PDF.to_owned(), pdf.to_vec()));
     };
-    assert_eq!(found(&pdf), []);
-    let longer = [pdf.as_slice(), b"% more\n"].concat();
-    let text = "its signature does not cover the whole file".to_owned();
-    assert_eq!(found(&longer), [(FailureCode::ReportMismatch, text)]);
-    let mut changed = pdf.clone();
-    changed[2000] ^= 1;
-    let text = "its bytes are not those that were signed".to_owned();
-    assert_eq!(found(&changed), [(FailureCode::ReportMismatch, text)]);
+    forge.bundle_with(&report, &|_| {});
+    forge
 }
 
-#[test]
+/// The errors of such an archive.
+fn errors(forge: &Forge) -> Vec<(FailureCode, String)> {
+    let mut policy = Policy::new([crate::forge::root_id()].into(), at(SEALED));
+    policy.deep = true;
+    let verdict = verify::verify(&InMemory(&forge.files), &policy).unwrap();
+    let errors = verdict.findings.into_iter().filter(|finding| finding.level == Level::Error);
+    errors.map(|finding| (finding.code, finding.found)).collect()
+}
+
+/// A signed report as it was made, one with more at its end, and one with another byte.
+fn covered_and_not(folder: &Path) -> [Vec<u8>; 3] {
+    let pdf = signed(folder, P256);
+    let longer = [pdf.as_slice(), b"% more\n"].concat();
+    let mut changed = pdf.clone();
+    changed[2000] ^= 1;
+    [pdf, longer, changed]
+}
+
+/// A bundle that seals a report whose signature does not cover it: its writer's fault, and said.
+#[apply(test)]
+fn the_verifier_demands_that_the_signature_covers_the_whole_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = covered_and_not(folder.path()).map(|pdf| errors(&sealing(&pdf)));
+    let mismatch = |text: &str| vec![(FailureCode::ReportMismatch, text.to_owned())];
+    let expected = [
+        Vec::new(),
+        mismatch("its signature does not cover the whole file"),
+        mismatch("its bytes are not those that were signed"),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[apply(test)]
+fn the_web_verifier_says_the_same_of_what_the_signature_covers() {
+    let folder = tempfile::tempdir().unwrap();
+    let archives = covered_and_not(folder.path()).map(|pdf| sealing(&pdf));
+    let browser = Browser::open();
+    for forge in archives {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, bytes) in &forge.files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let input = Input {
+            subject: folder.path().to_owned(),
+            roots: crate::forge::root_id().to_string(),
+            now: SEALED.to_owned(),
+            ..Input::default()
+        };
+        let page = browser.verify(&input);
+        let all = page["findings"].as_array().unwrap().iter();
+        let page: Vec<_> = all
+            .filter(|finding| finding["level"] == "error")
+            .map(|finding| {
+                let found = finding["found"].as_str().unwrap_or_default();
+                (finding["code"].as_str().unwrap().to_owned(), found.to_owned())
+            })
+            .collect();
+        let own = errors(&forge).into_iter().map(|(code, found)| (code.to_string(), found));
+        assert_eq!(page, own.collect::<Vec<_>>());
+    }
+}
+
+#[apply(test)]
 fn keys_and_certificates_that_do_not_fit_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let config = signing(folder.path(), P256);
@@ -280,7 +353,7 @@ fn keys_and_certificates_that_do_not_fit_are_refused_by_name() {
 }
 
 /// The key under a passphrase (PBES2), as the other keys may be.
-#[test]
+#[apply(test)]
 fn the_key_may_be_under_a_passphrase() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -295,7 +368,7 @@ fn the_key_may_be_under_a_passphrase() {
         "-passout",
         "pass:horse",
     ];
-    done(&tool("openssl", folder, &arguments));
+    done(&tool(&tools::OPENSSL, folder, &arguments));
     fs::rename(folder.join("sealed.pem"), folder.join("report.key.pem")).unwrap();
     let key = folder.join("report.key.pem");
     fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -353,10 +426,9 @@ fn authority(workshop: Workshop) -> (String, std::thread::JoinHandle<Workshop>) 
     (url, served)
 }
 
-#[test]
-fn an_authority_stamps_the_signature_and_its_silence_is_said() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
+/// A run whose report's signature is stamped by an authority that is gone afterwards; gives the
+/// configuration, where the authority was, and its certificates.
+fn stamped(folder: &Path) -> (PathBuf, String, Workshop) {
     let config = signing(folder, P256);
     let (url, served) = authority(Workshop::with_tsa());
     let text = fs::read_to_string(&config).unwrap();
@@ -369,29 +441,42 @@ fn an_authority_stamps_the_signature_and_its_silence_is_said() {
     let (_, pdf) = report(&folder.join("archive"));
     assert!(pades::check(&pdf).unwrap().is_some());
     fs::write(folder.join("report.pdf"), &pdf).unwrap();
-    if let Some(python) = crate::stock_tools::python() {
-        let root = workshop.path("root.pem");
-        let arguments = [
-            "-m",
-            "pyhanko",
-            "sign",
-            "validate",
-            "--pretty-print",
-            "--trust",
-            "report.crt.pem",
-            "--trust",
-            root.to_str().unwrap(),
-            "report.pdf",
-        ];
-        let said = tool(&python, folder, &arguments);
-        let text = String::from_utf8_lossy(&said.stdout).into_owned();
-        assert!(text.contains("The signature is judged VALID."), "{text}");
-        for part in
-            ["The timestamp token is cryptographically sound.", "The TSA certificate is trusted."]
-        {
-            assert!(text.contains(part), "{text}");
-        }
+    (config, url, workshop)
+}
+
+#[apply(test)]
+fn pyhanko_finds_the_timestamp_of_a_signature_sound() {
+    tools::PYTHON.demand();
+    let folder = tempfile::tempdir().unwrap();
+    let (_, _, workshop) = stamped(folder.path());
+    let root = workshop.path("root.pem");
+    let arguments = [
+        "-m",
+        "pyhanko",
+        "sign",
+        "validate",
+        "--pretty-print",
+        "--trust",
+        "report.crt.pem",
+        "--trust",
+        root.to_str().unwrap(),
+        "report.pdf",
+    ];
+    let said = tool(&tools::PYTHON, folder.path(), &arguments);
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(text.contains("The signature is judged VALID."), "{text}");
+    for part in
+        ["The timestamp token is cryptographically sound.", "The TSA certificate is trusted."]
+    {
+        assert!(text.contains(part), "{text}");
     }
+}
+
+#[apply(test)]
+fn an_authority_stamps_the_signature_and_its_silence_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (config, url, _) = stamped(folder);
     // The authority is gone.
     let mut child = Command::new(env!("CARGO_BIN_EXE_affidavit"));
     let next = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_hours(2)).unwrap();

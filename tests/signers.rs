@@ -2,8 +2,8 @@
 //!
 //! `pkcs11:` is tested on `SoftHSM`, `vault:` on `OpenBao` with TLS, `awskms:` on `MiniStack`, an
 //! emulator: what AWS itself answers was never seen by these tests. `.ci/run` installs all three,
-//! and these files start them. A server that is missing is said and left out, but not where `CI`
-//! is set. What is configured by environment variables is tested in a process of its own.
+//! and these files start them. What is configured by environment variables is tested in a process of
+//! its own.
 
 mod awskms;
 mod pkcs11;
@@ -12,7 +12,7 @@ mod vault;
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ use affidavit::verify::{self, Policy};
 use ed25519_dalek::SigningKey;
 use tempfile::TempDir;
 
+use crate::command::done;
+use crate::harness::part_of;
 use crate::small_chain::{ORIGIN, Silent, at, workspace};
 
 /// Longest statement (FORMAT section 2).
@@ -102,19 +104,6 @@ fn new_chain() -> NewChain<'static> {
     }
 }
 
-/// Where a server is: in a variable, or where `.ci` puts it. Without it nothing is tested here, and
-/// that is said.
-fn server(variable: &str, installed: &str, how: &str) -> Option<PathBuf> {
-    let found = std::env::var_os(variable).map(PathBuf::from).or_else(|| {
-        let path = Path::new(&std::env::var_os("HOME")?).join(installed);
-        path.is_file().then_some(path)
-    });
-    if found.is_none() {
-        missing(&format!("{variable} names nothing, and {installed} is not in HOME: {how}"));
-    }
-    found
-}
-
 /// A server, stopped when dropped. What it says is in a file in its folder.
 struct Running {
     child: Child,
@@ -155,11 +144,6 @@ impl Drop for Running {
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn missing(what: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{what}");
-    eprintln!("SKIPPED: a signer was not tested. {what}");
 }
 
 /// `affidavit` with these variables and no others that matter here.
@@ -224,15 +208,11 @@ fn init_refuses(
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{text}");
 }
 
-/// Runs the ignored tests of a module in a process of their own, with these variables.
+/// Runs the parts of a module in a process of their own, with these variables.
 fn inner(module: &str, environment: &[(&str, &str)]) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = part_of(&format!("signers::{module}::"));
     isolate(&mut command, environment);
-    let output = command.args(["--ignored", &format!("signers::{module}::")]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    eprintln!("{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{module} failed");
-    assert!(!text.contains("running 0 tests"), "{module} has no tests");
+    done(&command.output().unwrap());
 }
 
 /// Writes a file that only its owner can read.
@@ -242,7 +222,7 @@ fn private(path: &Path, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-#[test]
+#[apply(test)]
 fn file_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let key = SigningKey::from_bytes(&[5; 32]);
@@ -257,7 +237,7 @@ fn file_keeps_the_contract() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn what_names_no_signer_is_said() {
     for uri in ["gcpkms://x", "file:", "", "s3://bucket", "PKCS11:object=k"] {
         let error = sign::open(uri, &Secrets::default()).err().unwrap();
@@ -272,7 +252,7 @@ fn what_names_no_signer_is_said() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-#[test]
+#[apply(test)]
 fn secrets_are_not_shown() {
     let secret = || Some(sign::Secret::new("s3cret\n"));
     let secrets = Secrets { passphrase: secret(), pin: secret(), vault_token: secret() };

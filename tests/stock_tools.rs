@@ -1,11 +1,9 @@
 //! Programs of others accept what we write. `.ci/stock-tools` installs them; what they said, by
 //! version, stands in `docs/stock-tools.md`.
-//!
-//! A test whose program is missing says so and is left out, but fails where `CI` is set.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use affidavit::evidence::digest::Digest;
 use affidavit::evidence::layout;
@@ -16,39 +14,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::small_chain::{DAYS, ORIGIN, copy, files};
-
-/// A program that `.ci/stock-tools` installs.
-fn installed(name: &str) -> Option<PathBuf> {
-    let home = std::env::var_os("HOME").unwrap();
-    let program = Path::new(&home).join(".cache/affidavit/stock").join(name);
-    if program.exists() {
-        return Some(program);
-    }
-    assert!(std::env::var_os("CI").is_none(), "run .ci/stock-tools: {name} is missing");
-    eprintln!("note: {name} is not installed (.ci/stock-tools): this test is left out");
-    None
-}
-
-/// Python with the packages of `tests/stock/requirements.txt`.
-pub fn python() -> Option<PathBuf> {
-    installed("python/bin/python3")
-}
-
-/// MITRE's reader of HDF, a package for Node.
-pub fn inspecjs() -> Option<PathBuf> {
-    installed("inspecjs-2.12.6")
-}
-
-/// Definitions of the `OpenReports` kinds (`openreports/reports-api`).
-pub fn openreports() -> Option<PathBuf> {
-    installed("openreports-v0.2.1")
-}
+use crate::tools;
 
 /// Validates PDFs as PDF/A-3a and PDF/UA-1 by veraPDF (the industry's own validator).
 pub fn validate(folder: &Path, pdfs: &[&str]) {
-    let Some(jars) = installed("verapdf") else { return };
+    let jars = tools::VERAPDF.path();
     for flavour in ["3a", "ua1"] {
-        let output = Command::new("java")
+        let output = tools::JAVA
+            .command()
             .args([
                 "-cp",
                 &format!("{}/*", jars.display()),
@@ -71,11 +44,11 @@ fn stdout_of(output: &Output) -> String {
 }
 
 /// The script of axe-core (Deque), which looks for what keeps people out of a page.
-pub fn axe() -> Option<PathBuf> {
-    let python = installed("python")?;
-    let lib = fs::read_dir(python.join("lib")).unwrap().next().unwrap().unwrap().path();
-    let script = lib.join("site-packages/axe_core_python/axe.min.js");
-    installed(script.to_str().unwrap())
+pub fn axe() -> PathBuf {
+    let mut versions = fs::read_dir(tools::PYTHON_PACKAGES.path()).unwrap();
+    let version = versions.next().unwrap().unwrap().file_name().into_string().unwrap();
+    let script = format!("{version}/site-packages/axe_core_python/axe.min.js");
+    tools::within(&tools::PYTHON_PACKAGES, &script)
 }
 
 /// A copy of the small chain with the public keys that its keyring names.
@@ -111,13 +84,13 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-#[test]
+#[apply(test)]
 fn securesystemslib_verifies_every_envelope() {
-    let Some(python) = installed("python/bin/python") else { return };
+    tools::PYTHON.demand();
     let copy = copy_with_keys();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stock/dsse.py");
     let verify = |key: &Path, envelopes: &[String]| {
-        let mut command = Command::new(&python);
+        let mut command = tools::PYTHON.command();
         command.arg(&script).arg(key).args(envelopes).current_dir(&copy.archive);
         command.output().unwrap()
     };
@@ -146,12 +119,12 @@ fn securesystemslib_verifies_every_envelope() {
     assert!(error.contains("Accepted signatures do not match threshold"), "{error}");
 }
 
-#[test]
+#[apply(test)]
 fn a_reader_of_other_logs_accepts_checkpoints_and_proofs() {
-    let Some(notes) = installed("bin/notes") else { return };
+    tools::NOTES.demand();
     let copy = copy_with_keys();
     let read = || {
-        let mut command = Command::new(&notes);
+        let mut command = tools::NOTES.command();
         command.arg(ORIGIN).arg(&copy.signer).arg(&copy.archive).output().unwrap()
     };
     let size = DAYS.len() as u64;
@@ -200,9 +173,9 @@ fn a_reader_of_other_logs_accepts_checkpoints_and_proofs() {
     refused("invalid signature");
 }
 
-#[test]
+#[apply(test)]
 fn cosign_verifies_a_statement_as_an_attestation_of_its_sums() {
-    let Some(cosign) = installed("bin/cosign-v3.1.3") else { return };
+    tools::COSIGN.demand();
     let copy = copy_with_keys();
     let folder = copy.archive.parent().unwrap();
     let statement = read_json(&copy.archive.join(layout::statement(1)));
@@ -220,7 +193,7 @@ fn cosign_verifies_a_statement_as_an_attestation_of_its_sums() {
         fs::write(folder.join("bundle.json"), bundle.to_string()).unwrap();
     };
     let verify = |key: &Path, predicate: &str, blob: &Path| {
-        let mut command = Command::new(&cosign);
+        let mut command = tools::COSIGN.command();
         command.args(["verify-blob-attestation", "--insecure-ignore-tlog", "--bundle"]);
         command.arg("bundle.json").arg("--key").arg(key).args(["--type", predicate]).arg(blob);
         // It keeps files in its user's home.

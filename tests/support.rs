@@ -8,23 +8,28 @@ use std::sync::LazyLock;
 use affidavit::assessment::Status;
 use affidavit::evaluate::{Evaluation, evaluate};
 use affidavit::finding::CheckId;
-use affidavit::framework::Mapping;
+use affidavit::framework::{Framework, Mapping};
 use affidavit::framework::builtin;
 use affidavit::run::{Cluster, File, FileTime, Run, SCHEMA, Source, Tool};
 use affidavit::scanner::SCANNERS;
 use serde_json::{Value, json};
+
+use crate::tools;
 
 /// When every run of these tests takes place: after the newest fixture.
 pub const CREATED: &str = "2027-01-01T00:00:00Z";
 /// Old enough for the oldest sample.
 pub const MANY_YEARS: i64 = 20 * 365 * 86_400;
 
-/// Every built-in framework as a bundle holds it.
+/// Every built-in framework, read once: a debug build takes its time over YAML.
+pub static BUILTIN: LazyLock<Vec<Framework>> = LazyLock::new(|| builtin::load_all().unwrap());
+
+/// The same as a bundle holds them: path and bytes.
 pub static FRAMEWORKS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     let file = |(number, framework)| {
-        (format!("frameworks/{number}.json"), serde_json::to_vec(&framework).unwrap())
+        (format!("frameworks/{number}.json"), serde_json::to_vec(framework).unwrap())
     };
-    (0..).zip(builtin::load_all().unwrap()).map(file).collect()
+    (0..).zip(&*BUILTIN).map(file).collect()
 });
 
 /// A source to declare: scanner, files, how many are expected.
@@ -137,8 +142,7 @@ pub fn statuses(evaluation: &Evaluation) -> BTreeMap<String, Status> {
 
 /// Every check that some control of a built-in framework maps to.
 pub fn mapped_checks(scanner: &str) -> BTreeSet<CheckId> {
-    builtin::load_all()
-        .unwrap()
+    BUILTIN
         .iter()
         .flat_map(|framework| &framework.controls)
         .flat_map(|control| &control.mappings)
@@ -357,23 +361,24 @@ pub struct Report {
     pub bytes: Vec<u8>,
 }
 
-/// Name of the environment variable with a folder of real reports.
-pub fn samples_root() -> Option<PathBuf> {
-    std::env::var_os("AFFIDAVIT_SAMPLES").map(PathBuf::from)
-}
-
-/// All fixtures, and all samples that are there, that hold results of a single scanner.
-pub fn reports() -> Vec<Report> {
+/// All fixtures that hold results of a single scanner.
+pub fn fixtures() -> Vec<Report> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut folders: Vec<PathBuf> = SCANNERS.iter().map(|s| root.join(s.id())).collect();
     folders.push(root.join("mixed"));
-    if let Some(samples) = samples_root() {
-        let tools = fs::read_dir(samples).unwrap().map(|entry| entry.unwrap().path());
-        folders.extend(tools.filter(|path| path.is_dir()));
-    }
+    reports(&folders)
+}
+
+/// All samples that hold results of a single scanner. Ends the test as left out where there are none.
+pub fn samples() -> Vec<Report> {
+    let folders = fs::read_dir(tools::samples()).unwrap().map(|entry| entry.unwrap().path());
+    reports(&folders.filter(|path| path.is_dir()).collect::<Vec<_>>())
+}
+
+fn reports(folders: &[PathBuf]) -> Vec<Report> {
     let mut found = Vec::new();
     for folder in folders {
-        for file in fs::read_dir(&folder).unwrap() {
+        for file in fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
             if path.to_str().unwrap().ends_with(".counts.json") {
                 continue;
@@ -394,5 +399,16 @@ pub fn reports() -> Vec<Report> {
         }
     }
     found.sort_by(|left, right| left.name.cmp(&right.name));
+    assert!(!found.is_empty(), "no reports in {folders:?}");
     found
+}
+
+/// What a JSON Schema finds wrong with a document, a line each; nothing where it is valid.
+pub fn schema_errors(schema: &Value, document: &Value) -> String {
+    // What names itself by a relative `$id` needs a place that it is relative to.
+    const PLACE: &str = "https://example.com/schema.json";
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    compiler.add_resource(PLACE, schema.clone()).unwrap();
+    let index = compiler.compile(PLACE, &mut schemas).unwrap();
+    schemas.validate(document, index).err().map(|error| format!("{error:#}")).unwrap_or_default()
 }

@@ -19,7 +19,7 @@ fn timestamp(arguments: &[&str], archive: &Path) -> snapbox::cmd::OutputAssert {
         .assert()
 }
 
-#[test]
+#[apply(test)]
 fn a_timestamp_is_asked_for_and_attached() {
     let (folder, archive) = copy();
     let workshop = Workshop::with_tsa();
@@ -85,7 +85,7 @@ help: nothing needs to be done: this head has a timestamp
 "]]);
 }
 
-#[test]
+#[apply(test)]
 fn an_answer_that_comes_late_is_attached_to_what_was_asked() {
     let (folder, archive) = copy();
     let workshop = Workshop::with_tsa();

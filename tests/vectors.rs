@@ -90,7 +90,7 @@ fn judge(folder: &Path, case: &Case) -> Verdict {
     verify(&Packed::open(&subject).unwrap(), &policy).unwrap()
 }
 
-#[test]
+#[apply(test)]
 fn the_vectors_are_what_the_generator_makes() {
     let write = std::env::var_os("AFFIDAVIT_WRITE_VECTORS").is_some();
     let mut differ = Vec::new();
@@ -116,28 +116,37 @@ fn the_vectors_are_what_the_generator_makes() {
     assert_eq!(there, names, "a vector that nothing makes");
 }
 
-#[test]
+#[apply(test)]
 fn every_vector_gives_its_findings_and_no_others() {
     let mut faults = Vec::new();
-    let mut attacks: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for (folder, case) in on_disk() {
-        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         let found = lines(&judge(&folder, &case));
         if found != case.findings {
-            faults.push(format!("{name}\n  expected {:?}\n  found    {found:?}", case.findings));
+            let (name, expected) = (folder.display(), &case.findings);
+            faults.push(format!("{name}\n  expected {expected:?}\n  found    {found:?}"));
         }
-        for attack in &case.attacks {
-            attacks.entry(*attack).or_default().push(name.clone());
-        }
-    }
-    for (attack, names) in attacks {
-        eprintln!("attack {attack:2}: {}", names.join(", "));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// For whoever adds a vector: says which stand for each attack.
+/// `AFFIDAVIT_TEST_PARTS=vectors::attacks_and_their_vectors cargo test --test main` runs it.
+#[apply(part)]
+fn attacks_and_their_vectors() {
+    let mut attacks: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for (folder, case) in on_disk() {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        for attack in &case.attacks {
+            attacks.entry(*attack).or_default().push(name.to_owned());
+        }
+    }
+    for (attack, names) in attacks {
+        println!("attack {attack:2}: {}", names.join(", "));
+    }
+}
+
 /// Each code has a vector that yields it and nothing else.
-#[test]
+#[apply(test)]
 fn every_code_has_a_vector_of_its_own() {
     let alone: BTreeSet<String> = on_disk()
         .into_iter()

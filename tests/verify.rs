@@ -18,7 +18,7 @@ fn codes(archive: &Path, policy: &Policy) -> Vec<FailureCode> {
     verify_with(archive, policy).findings.iter().map(|finding| finding.code).collect()
 }
 
-#[test]
+#[apply(test)]
 fn the_whole_chain_verifies_and_says_that_its_head_is_not_pinned() {
     let (folder, pins) = small_chain();
     let archive = folder.path().join("archive");
@@ -37,7 +37,7 @@ fn the_whole_chain_verifies_and_says_that_its_head_is_not_pinned() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn one_flipped_byte_anywhere_names_exactly_its_file() {
     let (_folder, archive) = copy();
     let mut tried = 0;
@@ -62,11 +62,10 @@ fn one_flipped_byte_anywhere_names_exactly_its_file() {
         fs::write(&full, &original).unwrap();
     }
     assert_eq!(errors(&verdict(&archive)), Vec::<String>::new());
-    eprintln!("flipped a byte {tried} times: {tried} named, 0 missed");
-    assert!(tried > 100);
+    assert!(tried > 100, "{tried}");
 }
 
-#[test]
+#[apply(test)]
 fn cut_lengthened_and_emptied_files_name_exactly_their_file() {
     let (_folder, archive) = copy();
     for path in files(&archive).iter().filter(|path| !is_untrusted(path)) {
@@ -87,7 +86,7 @@ fn cut_lengthened_and_emptied_files_name_exactly_their_file() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_deleted_file_is_named() {
     let (_folder, archive) = copy();
     for path in files(&archive).iter().filter(|path| !is_untrusted(path)) {
@@ -112,7 +111,7 @@ fn a_deleted_file_is_named() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn what_does_not_belong_is_named() {
     let (_folder, archive) = copy();
     let bundle = files(&archive).iter().find(|path| path.ends_with("items.jsonl")).unwrap().clone();
@@ -126,7 +125,7 @@ fn what_does_not_belong_is_named() {
     assert_eq!(errors(&verdict(&archive)), ["NOT_REGULAR_FILE log/link.json"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_removed_bundle_is_named() {
     let (_folder, archive) = copy();
     fs::remove_file(archive.join(layout::statement(1))).unwrap();
@@ -134,7 +133,7 @@ fn a_removed_bundle_is_named() {
     assert_eq!(errors(&verdict(&archive)), ["BUNDLE_MISSING log/0000000001.json"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_doubled_bundle_is_named() {
     let (_folder, archive) = copy();
     for name in [layout::statement, layout::envelope] {
@@ -143,7 +142,7 @@ fn a_doubled_bundle_is_named() {
     assert_eq!(errors(&verdict(&archive)), ["BUNDLE_DUPLICATED log/0000000003.json"]);
 }
 
-#[test]
+#[apply(test)]
 fn swapped_bundles_are_named() {
     let (_folder, archive) = copy();
     for name in [layout::statement, layout::envelope] {
@@ -156,7 +155,7 @@ fn swapped_bundles_are_named() {
     assert_eq!(errors(&verdict(&archive)), ["BUNDLE_REORDERED log/0000000001.json"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_dropped_and_renumbered_bundle_is_named_once() {
     let (_folder, archive) = copy();
     for name in [layout::statement, layout::envelope] {
@@ -180,7 +179,7 @@ fn drop_tail(archive: &Path, with_checkpoints: bool) {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_dropped_tail_is_named_by_its_checkpoint_or_by_a_pin() {
     let pins = &small_chain().1;
     let (_folder, archive) = copy();
@@ -198,14 +197,14 @@ fn a_dropped_tail_is_named_by_its_checkpoint_or_by_a_pin() {
     assert_eq!(errors(&verify_with(&archive, &old_pin)), Vec::<String>::new());
 }
 
-#[test]
+#[apply(test)]
 fn an_old_head_is_named() {
     let (_folder, archive) = copy();
     fs::copy(archive.join(layout::checkpoint(1)), archive.join(layout::HEAD)).unwrap();
     assert_eq!(errors(&verdict(&archive)), ["HEAD_ROLLED_BACK checkpoint"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_pin_of_another_history_is_named() {
     let (_folder, archive) = copy();
     let mut pin = small_chain().1[1].clone();
@@ -220,7 +219,7 @@ fn a_pin_of_another_history_is_named() {
     assert_eq!(errors(&verify_with(&archive, &pinned)), ["ORIGIN_MISMATCH --pin"]);
 }
 
-#[test]
+#[apply(test)]
 fn without_the_right_root_nothing_is_verified() {
     let (_folder, archive) = copy();
     let none = Policy { roots: std::collections::BTreeSet::new(), ..policy() };
@@ -231,7 +230,7 @@ fn without_the_right_root_nothing_is_verified() {
     assert_eq!(errors(&verify_with(&archive, &wrong)), untrusted);
 }
 
-#[test]
+#[apply(test)]
 fn time_is_looked_at() {
     let (_folder, archive) = copy();
     let late = Policy { now: at("2026-11-25T03:00:00Z"), ..policy() };
@@ -245,7 +244,7 @@ fn time_is_looked_at() {
     assert_eq!(errors(&verify_with(&archive, &early)), ["TIME_IN_FUTURE log/0000000002.json"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_changed_finding_is_named_however_much_is_recomputed() {
     use affidavit::evidence::digest::Digest;
     use affidavit::evidence::manifest::Manifest;
@@ -269,7 +268,7 @@ fn a_changed_finding_is_named_however_much_is_recomputed() {
     assert_eq!(errors(&verdict(&archive)), [format!("SUMS_MODIFIED {sums_path}")]);
 }
 
-#[test]
+#[apply(test)]
 fn the_chain_alone_says_nothing_of_files() {
     let (_folder, archive) = copy();
     let items = files(&archive).iter().find(|path| path.ends_with("items.jsonl")).unwrap().clone();
@@ -280,7 +279,7 @@ fn the_chain_alone_says_nothing_of_files() {
     assert_eq!((verdict.checked.bundles, verdict.checked.files), (0, 0));
 }
 
-#[test]
+#[apply(test)]
 fn an_empty_or_missing_archive_does_not_verify() {
     let folder = tempfile::tempdir().unwrap();
     let errors = errors(&verdict(folder.path()));
@@ -289,7 +288,7 @@ fn an_empty_or_missing_archive_does_not_verify() {
     assert!(affidavit::verify::verify(&missing, &policy()).is_err());
 }
 
-#[test]
+#[apply(test)]
 fn every_code_has_its_own_name_and_a_sentence() {
     let names: std::collections::BTreeSet<_> =
         FailureCode::ALL.iter().map(|code| code.name()).collect();

@@ -23,7 +23,7 @@ fn told(folder: &Path, now: &str, more: &[&str]) -> (i32, Vec<String>) {
     (output.status.code().unwrap(), kinds)
 }
 
-#[test]
+#[apply(test)]
 fn a_run_that_is_late_is_told_and_one_that_is_not_is_not() {
     let folder = small_chain().0.path();
     let on_time = ("2026-11-23T02:30:00Z", ["not-satisfied"]);
@@ -40,7 +40,7 @@ fn a_run_that_is_late_is_told_and_one_that_is_not_is_not() {
     error(&watch(folder, "2026-11-22T12:00:00Z", &["--grace", "soon"]), 2);
 }
 
-#[test]
+#[apply(test)]
 fn the_head_seen_last_time_must_still_be_there() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());
@@ -70,7 +70,7 @@ fn the_head_seen_last_time_must_still_be_there() {
     error(&watch(folder.path(), "2026-11-20T12:00:00Z", &state), 2);
 }
 
-#[test]
+#[apply(test)]
 fn an_archive_that_is_broken_empty_or_gone_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let config = workspace(folder.path());

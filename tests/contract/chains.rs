@@ -89,7 +89,6 @@ pub fn racing_writers_make_one_chain(rounds: usize, open: Open<'_>) {
     assert_eq!((won.len(), places.len()), (size, size), "a place was won twice");
     assert_eq!(places.last(), Some(&(size as u64 - 1)));
     assert_eq!(errors(&*open("race"), size as u64), Vec::<String>::new());
-    eprintln!("{WRITERS} writers raced for {size} places: lost 0, forked 0");
 }
 
 /// A writer is cut off at every write in turn, before or after it took effect: the next one makes a
@@ -113,5 +112,4 @@ pub fn a_writer_cut_off_anywhere_is_finished(open: Open<'_>) {
         }
     }
     assert!(tried > 20, "{tried}");
-    eprintln!("cut off at {tried} writes: lost 0, forked 0");
 }

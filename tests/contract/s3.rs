@@ -1,12 +1,13 @@
 //! The S3 store, on a real server.
 
 use std::path::Path;
-use std::process::Command;
 
 use affidavit::archive::{Location, Store, open};
 use jiff::Timestamp;
 
 use super::server::{self, SECRET_KEY, Weed};
+use crate::harness::part_of;
+use crate::tools;
 
 mod denied;
 mod anonymous;
@@ -22,16 +23,11 @@ const LOCKED: &str = "locked";
 /// Tells the inner process where the server is.
 const ENDPOINT: &str = "AFFIDAVIT_TEST_ENDPOINT";
 
-#[test]
+#[apply(test)]
 fn s3_keeps_the_contract() {
-    let Some(binary) = server::weed() else {
-        eprintln!(
-            "SKIPPED: the S3 store was not tested, for there is no S3 server.\n\
-             Run .ci/seaweedfs, or name a `weed` binary in AFFIDAVIT_WEED."
-        );
-        return;
-    };
-    let weed = Weed::start(&binary);
+    // A part kills writers by it.
+    tools::KILL.demand();
+    let weed = Weed::start();
     inner(&weed, "granted::setup", &["admin", SECRET_KEY]);
     inner(&weed, "granted::store", &["admin", SECRET_KEY]);
     inner(&weed, "granted::faults", &["admin", SECRET_KEY]);
@@ -72,7 +68,7 @@ fn pods_take_credentials_from_where_their_platform_puts_them(weed: &Weed) {
     }
 }
 
-/// Runs the ignored tests of a module below this one in a process of their own.
+/// Runs the parts in a module below this one in a process of their own.
 fn inner(weed: &Weed, module: &str, credentials: &[&str]) {
     let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
     let environment: Vec<_> = names.into_iter().zip(credentials.iter().copied()).collect();
@@ -81,7 +77,7 @@ fn inner(weed: &Weed, module: &str, credentials: &[&str]) {
 
 fn inner_with(weed: &Weed, module: &str, environment: &[(&str, &str)]) {
     let home = tempfile::tempdir().unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = part_of(&format!("contract::s3::{module}::"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AWS_") {
             command.env_remove(name);
@@ -93,15 +89,12 @@ fn inner_with(weed: &Weed, module: &str, environment: &[(&str, &str)]) {
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("NO_PROXY", "127.0.0.1")
         .env(ENDPOINT, &weed.endpoint)
-        .args(["--ignored", "--test-threads=2"])
-        .arg(format!("contract::s3::{module}::"))
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    eprintln!("{text}{errors}");
-    assert!(output.status.success(), "{module} failed; the server said:\n{}", weed.output());
-    assert!(!text.contains("running 0 tests"), "{module} has no tests");
+    let said = weed.output();
+    assert!(output.status.success(), "{module}: {text}{errors}\nThe server said:\n{said}");
 }
 
 /// The server, in an inner process.

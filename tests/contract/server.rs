@@ -3,8 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,6 +11,7 @@ use std::thread;
 use tempfile::TempDir;
 
 use super::proxy::read_request;
+use crate::tools;
 
 /// Of `admin`, `writer`, `keeper` and `reader`.
 pub const SECRET_KEY: &str = "contract-secret";
@@ -23,17 +23,10 @@ pub struct Weed {
     pub endpoint: String,
 }
 
-/// Where the server is; `None` when it is not installed.
-pub fn weed() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("AFFIDAVIT_WEED") {
-        return Some(path.into());
-    }
-    let path = Path::new(&std::env::var_os("HOME")?).join(".cache/affidavit/weed/bin/weed");
-    path.is_file().then_some(path)
-}
-
 impl Weed {
-    pub fn start(binary: &Path) -> Self {
+    /// Ends the test as left out where it is not installed.
+    pub fn start() -> Self {
+        let mut weed = tools::WEED.command();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
@@ -55,7 +48,7 @@ impl Weed {
         fs::write(folder.path().join("security.toml"), security).unwrap();
         let output = File::create(folder.path().join("output")).unwrap();
         let [master, volume, filer, s3] = free_ports();
-        let child = Command::new(binary)
+        let child = weed
             .current_dir(folder.path())
             .args(["server", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
             .args(["-master.telemetry=false", "-volume.max=50", "-master.volumeSizeLimitMB=64"])

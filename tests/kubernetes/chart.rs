@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 use super::pod::{make_bucket, run_as_pod, s3};
-use crate::command::{affidavit, done, production};
-use crate::contract::server::{self, SECRET_KEY, Weed};
+use crate::command::{affidavit, done};
+use crate::contract::server::{SECRET_KEY, Weed};
+use crate::tools;
 
 const ORIGIN: &str = "evidence.example.com/prod";
 const NAMESPACE: &str = "affidavit";
@@ -21,18 +22,16 @@ fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kubernetes/chart")
 }
 
-/// `None` where Helm is not installed; in CI it must be.
-fn helm(arguments: &[&str]) -> Option<Output> {
-    let program = production("helm")?;
-    Some(Command::new(program).args(arguments).output().unwrap())
+fn helm(arguments: &[&str]) -> Output {
+    tools::program_within(&tools::PRODUCTION, "bin/helm").args(arguments).output().unwrap()
 }
 
 /// What the chart makes with these values, as `helm install` would send it.
-fn made(values: &[&str]) -> Option<String> {
+fn made(values: &[&str]) -> String {
     let chart = chart();
     let start = ["template", "evidence", chart.to_str().unwrap(), "--kube-version", "1.36.3"];
     let place = ["--namespace", NAMESPACE];
-    Some(done(&helm(&[&start, &place[..], values].concat())?))
+    done(&helm(&[&start, &place[..], values].concat()))
 }
 
 fn documents(yaml: &str) -> Vec<Value> {
@@ -47,11 +46,10 @@ const EVERYTHING: [&str; 2] = [
     "mode=serve,rbac.reports=true,prometheusRule.enabled=true,podMonitor.enabled=true,dashboard.enabled=true,config.time_zone=Europe/Berlin",
 ];
 
-#[test]
+#[apply(test)]
 fn the_chart_is_sound_and_refuses_what_cannot_be_meant() {
     let chart = chart();
-    let Some(lint) = helm(&["lint", "--strict", chart.to_str().unwrap()]) else { return };
-    done(&lint);
+    done(&helm(&["lint", "--strict", chart.to_str().unwrap()]));
     for (values, said) in [
         ("mode=daemon", "mode"),
         ("config.schedule=daily", "schedule"),
@@ -61,13 +59,13 @@ fn the_chart_is_sound_and_refuses_what_cannot_be_meant() {
         ("imag.tag=1", "imag"),
     ] {
         let arguments = ["template", "e", chart.to_str().unwrap(), "--kube-version", "1.36.3"];
-        let output = helm(&[&arguments[..], &["--set", values]].concat()).unwrap();
+        let output = helm(&[&arguments[..], &["--set", values]].concat());
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(said), "{values}: {error}");
     }
     // What is configured is a configuration, in both modes, and of every permission there is one role.
     for values in [&[][..], &EVERYTHING] {
-        let objects = documents(&made(values).unwrap());
+        let objects = documents(&made(values));
         let config = objects.iter().find(|object| object["data"]["affidavit.yaml"].is_string());
         let text = config.unwrap()["data"]["affidavit.yaml"].as_str().unwrap();
         let folder = Path::new("/etc/affidavit/config");
@@ -87,7 +85,7 @@ fn the_chart_is_sound_and_refuses_what_cannot_be_meant() {
         });
         role.unwrap()["rules"].as_array().unwrap().clone()
     };
-    let (plain, ours) = (documents(&shipped), documents(&made(&EVERYTHING).unwrap()));
+    let (plain, ours) = (documents(&shipped), documents(&made(&EVERYTHING)));
     for name in ["collector", "reports"] {
         assert_eq!(rules(&ours, name), rules(&plain, name), "{name}");
     }
@@ -104,12 +102,28 @@ fn definition(kind: &str, plural: &str) -> String {
     )
 }
 
-/// The manifests for Kustomize are what the chart makes, and an overlay of them is taken by the server.
-#[test]
+/// The folder of the manifests for Kustomize.
+fn plain() -> PathBuf {
+    chart().parent().unwrap().to_owned()
+}
+
+/// What the overlay of the plain manifests configures.
+fn overlaid() -> Config {
+    let config = fs::read_to_string(plain().join("overlay/config.yaml")).unwrap();
+    let config: Value = serde_saphyr::from_str(&config).unwrap();
+    let text = config["data"]["affidavit.yaml"].as_str().unwrap();
+    Config::parse(text, Path::new("affidavit.yaml"), Path::new("/etc")).unwrap()
+}
+
+#[apply(test)]
+fn the_overlay_of_the_plain_manifests_configures_a_schedule() {
+    assert!(overlaid().schedule.is_some());
+}
+
+#[apply(test)]
 fn the_plain_manifests_are_those_of_the_chart() {
     let chart = chart();
-    let folder = chart.parent().unwrap();
-    let Some(output) = helm(&[
+    let output = helm(&[
         "template",
         "affidavit",
         chart.to_str().unwrap(),
@@ -117,21 +131,20 @@ fn the_plain_manifests_are_those_of_the_chart() {
         NAMESPACE,
         "--kube-version",
         "1.36.3",
-    ]) else {
-        return;
-    };
-    let shipped = fs::read_to_string(folder.join("base/affidavit.yaml")).unwrap();
+    ]);
+    let shipped = fs::read_to_string(plain().join("base/affidavit.yaml")).unwrap();
     let shipped: Vec<&str> = shipped.lines().skip_while(|line| line.starts_with('#')).collect();
     assert_eq!(shipped.join("\n"), done(&output).trim_end(), "make base/affidavit.yaml again");
-    let config = fs::read_to_string(folder.join("overlay/config.yaml")).unwrap();
-    let config: Value = serde_saphyr::from_str(&config).unwrap();
-    let text = config["data"]["affidavit.yaml"].as_str().unwrap();
-    let config = Config::parse(text, Path::new("affidavit.yaml"), Path::new("/etc")).unwrap();
-    let Some(cluster) = Cluster::start() else { return };
+}
+
+#[apply(test)]
+fn the_server_takes_an_overlay_of_the_plain_manifests() {
+    let cluster = Cluster::start();
+    let folder = plain();
     let overlay = folder.join("overlay");
     let made = cluster.run(&["kustomize", overlay.to_str().unwrap()]);
     let cron = documents(&made).into_iter().find(|object| object["kind"] == "CronJob").unwrap();
-    let schedule = config.schedule.unwrap();
+    let schedule = overlaid().schedule.unwrap();
     assert_eq!(cron["spec"]["schedule"], schedule.cron);
     assert_eq!(cron["spec"]["timeZone"], schedule.time_zone);
     // The namespace must be there before its objects are tried.
@@ -140,12 +153,13 @@ fn the_plain_manifests_are_those_of_the_chart() {
     done(&cluster.kubectl(&strict, &made));
 }
 
-#[test]
+#[apply(test)]
 fn a_run_in_the_cluster_archives_to_s3_with_retention() {
-    let (Some(binary), Some(_)) = (server::weed(), made(&[])) else { return };
-    let Some(mut cluster) = Cluster::start() else { return };
+    tools::CURL.demand();
+    tools::within(&tools::PRODUCTION, "bin/helm");
+    let weed = Weed::start();
+    let mut cluster = Cluster::start();
     cluster.start_controllers();
-    let weed = Weed::start(&binary);
     make_bucket(&weed.endpoint);
     cluster.apply(&format!(
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n  \
@@ -157,7 +171,7 @@ fn a_run_in_the_cluster_archives_to_s3_with_retention() {
         cluster.run(&["wait", "--for=condition=Established", "--timeout=60s", &name]);
     }
     // Everything at once is taken too, field by field.
-    let everything = made(&EVERYTHING).unwrap();
+    let everything = made(&EVERYTHING);
     let strict = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
     done(&cluster.kubectl(&strict, &everything));
 
@@ -185,7 +199,7 @@ fn a_run_in_the_cluster_archives_to_s3_with_retention() {
         weed.endpoint
     );
     fs::write(&values, text).unwrap();
-    let made = made(&["--values", values.to_str().unwrap()]).unwrap();
+    let made = made(&["--values", values.to_str().unwrap()]);
     let strict = ["apply", "--server-side", "--validate=strict", "-f", "-"];
     done(&cluster.kubectl(&strict, &made));
 

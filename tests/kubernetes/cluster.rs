@@ -3,36 +3,22 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::tools;
+
 const START: Duration = Duration::from_mins(2);
 
 /// A running cluster without nodes; stopped when dropped.
 pub struct Cluster {
     folder: TempDir,
-    /// What it is made of.
-    pub program: PathBuf,
     children: Vec<Child>,
     pub url: String,
-}
-
-/// Where the program is; `None` when it is not installed. In CI it must be.
-fn program() -> Option<PathBuf> {
-    let path = std::env::var_os("AFFIDAVIT_KUBERNETES").map(PathBuf::from).or_else(|| {
-        let home = std::env::var_os("HOME")?;
-        Some(Path::new(&home).join(".cache/affidavit/kubernetes/kubernetes"))
-    })?;
-    let is_there = path.is_file() && Command::new("etcd").arg("--version").output().is_ok();
-    assert!(is_there || std::env::var_os("CI").is_none(), "run .ci/kubernetes");
-    if !is_there {
-        eprintln!("left out: the API server is not installed (.ci/kubernetes installs it)");
-    }
-    is_there.then_some(path)
 }
 
 fn free_port() -> u16 {
@@ -48,24 +34,26 @@ pub fn own_address() -> String {
 }
 
 impl Cluster {
-    /// Starts etcd and the API server, and waits until it is ready.
-    pub fn start() -> Option<Self> {
-        let program = program()?;
+    /// Starts etcd and the API server, and waits until it is ready. Ends the test as left out where one of
+    /// them is not installed.
+    pub fn start() -> Self {
+        for tool in [tools::SH, tools::OPENSSL] {
+            tool.demand();
+        }
+        let (mut etcd, mut server) = (tools::ETCD.command(), tools::KUBERNETES.command());
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let url = format!("https://127.0.0.1:{port}");
-        let mut cluster = Self { folder, program, children: Vec::new(), url };
+        let mut cluster = Self { folder, children: Vec::new(), url };
         cluster.make_keys();
         let [clients, peers] =
             [free_port(), free_port()].map(|port| format!("http://127.0.0.1:{port}"));
-        let mut etcd = Command::new("etcd");
         etcd.args(["--data-dir", "etcd", "--unsafe-no-fsync", "--log-level", "error"])
             .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
             .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
             .args(["--initial-cluster", &format!("default={peers}")]);
         cluster.spawn(etcd, "etcd");
         cluster.write("audit.yaml", AUDIT_POLICY);
-        let mut server = Command::new(&cluster.program);
         server
             .arg("kube-apiserver")
             .args([format!("--etcd-servers={clients}"), format!("--secure-port={port}")])
@@ -87,7 +75,7 @@ impl Cluster {
             assert!(began.elapsed() < START, "{}", cluster.log("kube-apiserver"));
             std::thread::sleep(Duration::from_millis(300));
         }
-        Some(cluster)
+        cluster
     }
 
     fn make_keys(&self) {
@@ -106,7 +94,8 @@ impl Cluster {
             issue admin client /O=system:masters/CN=admin
             issue controllers client /CN=system:kube-controller-manager
             openssl genrsa -out sa.key 2048; openssl rsa -in sa.key -pubout -out sa.pub";
-        let output = Command::new("sh")
+        let output = tools::SH
+            .command()
             .current_dir(self.folder.path())
             .args(["-c", script])
             .output()
@@ -135,7 +124,7 @@ impl Cluster {
         let credentials =
             "client-certificate: pki/controllers.crt\n    client-key: pki/controllers.key";
         self.write("controllers.kubeconfig", &self.kubeconfig_with(credentials));
-        let mut manager = Command::new(&self.program);
+        let mut manager = tools::KUBERNETES.command();
         manager
             .args(["kube-controller-manager", "--kubeconfig=controllers.kubeconfig"])
             .args(["--bind-address=127.0.0.1", &format!("--secure-port={}", free_port())])
@@ -149,7 +138,7 @@ impl Cluster {
     pub fn add_node(&mut self, name: &str, configz: &Value) {
         let (address, port) = (own_address(), free_port());
         self.write(&format!("{name}.json"), &configz.to_string());
-        let mut stand_in = Command::new(&self.program);
+        let mut stand_in = tools::KUBERNETES.command();
         stand_in.args(["kubelet-stand-in", &format!("{address}:{port}"), &format!("{name}.json")]);
         self.spawn(stand_in, name);
         let node =
@@ -172,7 +161,8 @@ impl Cluster {
 
     /// Runs kubectl as the cluster's administrator.
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = Command::new(&self.program)
+        let mut child = tools::KUBERNETES
+            .command()
             .arg("kubectl")
             .arg(format!("--kubeconfig={}", self.kubeconfig().display()))
             .args(arguments)

@@ -12,18 +12,19 @@ use serde_json::Value;
 use super::cluster::Cluster;
 use super::pod::{make_bucket, run_as_pod};
 use crate::command::{affidavit, done};
-use crate::contract::server::{self, SECRET_KEY, Weed};
+use crate::contract::server::{SECRET_KEY, Weed};
 use crate::small_chain::workspace;
+use crate::tools;
 
 const NAMESPACE: &str = "affidavit-fleet";
 const CLUSTERS: usize = 12;
 
-#[test]
+#[apply(test)]
 fn an_indexed_job_reads_the_clusters_and_a_job_after_it_rolls_them_up() {
-    let Some(binary) = server::weed() else { return };
-    let Some(mut cluster) = Cluster::start() else { return };
+    tools::CURL.demand();
+    let weed = Weed::start();
+    let mut cluster = Cluster::start();
     cluster.start_controllers();
-    let weed = Weed::start(&binary);
     make_bucket(&weed.endpoint);
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

@@ -15,9 +15,9 @@ const RIGHTS: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
  "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "serve"},
  "subjects": [{"kind": "ServiceAccount", "name": "serve", "namespace": "affidavit"}]}]}"#;
 
-#[test]
+#[apply(test)]
 fn one_of_several_leads_and_another_takes_over() {
-    let Some(cluster) = Cluster::start() else { return };
+    let cluster = Cluster::start();
     cluster.apply(RIGHTS);
     let kubeconfig = cluster.kubeconfig_of("affidavit", "serve");
     let folder = tempfile::tempdir().unwrap();

@@ -95,7 +95,7 @@ fn reply(path: &str, nth: usize) -> Option<(u16, &'static str, Value)> {
     })
 }
 
-#[test]
+#[apply(test)]
 fn a_moody_server_is_asked_again_and_what_it_withholds_is_said() {
     let (url, asked) = start();
     let folder = tempfile::tempdir().unwrap();
@@ -132,7 +132,7 @@ fn a_moody_server_is_asked_again_and_what_it_withholds_is_said() {
     assert_eq!(asked["/api/v1/secrets?limit=500"], 1, "what is forbidden stays so");
 }
 
-#[test]
+#[apply(test)]
 fn a_cluster_that_is_not_there_is_a_missing_source() {
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = folder.path().join("none");

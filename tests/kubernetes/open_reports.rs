@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 use crate::exports;
+use crate::tools;
 
-#[test]
+#[apply(test)]
 fn the_api_server_takes_open_reports_and_gives_them_back() {
-    let Some(definitions) = crate::stock_tools::openreports() else { return };
-    let Some(cluster) = Cluster::start() else { return };
+    let definitions = tools::OPENREPORTS.path();
+    let cluster = Cluster::start();
     for entry in fs::read_dir(definitions).unwrap() {
         cluster.apply(&fs::read_to_string(entry.unwrap().path()).unwrap());
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 use crate::contract::server::SECRET_KEY;
+use crate::tools;
 
 /// Does what a kubelet would: writes the files of the volumes, sets the environment, and starts the
 /// program with its arguments. Only the root of its file system is another.
@@ -99,7 +100,8 @@ fn field_of(pod: &Value, field: &str) -> String {
 
 /// Asks the S3 server as its administrator.
 pub fn s3(endpoint: &str, arguments: &[&str], path: &str) -> Output {
-    Command::new("curl")
+    tools::CURL
+        .command()
         .args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", "10"])
         .args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &format!("admin:{SECRET_KEY}")])
         .args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])

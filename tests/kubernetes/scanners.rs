@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,30 +13,21 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::cluster::Cluster;
+use crate::tools;
 
 /// Programs of others. Each method gives the bytes of a report.
 pub struct Scanners {
-    installed: PathBuf,
     /// Their home, where they keep what they read.
     folder: TempDir,
 }
 
 impl Scanners {
-    /// `None`, with a word why, when they are not installed. In CI they must be.
-    pub fn find() -> Option<Self> {
-        let installed =
-            std::env::var_os("AFFIDAVIT_SCANNERS").map(PathBuf::from).or_else(|| {
-                let home = std::env::var_os("HOME")?;
-                Some(Path::new(&home).join(".cache/affidavit/scanners"))
-            })?;
-        let programs = ["trivy", "kubescape", "checkov", "prowler"];
-        let are_there = programs.iter().all(|name| installed.join("bin").join(name).is_file());
-        assert!(are_there || std::env::var_os("CI").is_none(), "run .ci/scanners");
-        if !are_there {
-            eprintln!("left out: the scanners are not installed (.ci/scanners installs them)");
-            return None;
+    /// Ends the test as left out where one of them is not installed.
+    pub fn find() -> Self {
+        for name in ["trivy", "kubescape", "checkov", "prowler"] {
+            tools::within(&tools::SCANNERS, &format!("bin/{name}"));
         }
-        Some(Self { installed, folder: tempfile::tempdir().unwrap() })
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     /// Trivy on a live cluster, with passes and the checks that it was built with.
@@ -82,12 +73,13 @@ impl Scanners {
     }
 
     fn report_of_kubescape(&self, what: &[&Path]) -> Vec<u8> {
+        let policies = tools::within(&tools::SCANNERS, "kubescape-policies");
         let mut kubescape = self.program("kubescape");
         kubescape
             .env("KS_SKIP_UPDATE_CHECK", "true")
             .args(["scan", "framework", "allcontrols,nsa,cis-v1.23-t1.0.1"])
             .args(what)
-            .args(["--use-artifacts-from".as_ref(), &*self.installed.join("kubescape-policies")])
+            .args(["--use-artifacts-from".as_ref(), &*policies])
             .args(["--keep-local", "--format", "json", "--output", "kubescape.json"]);
         run(kubescape);
         self.take("kubescape.json")
@@ -117,7 +109,7 @@ impl Scanners {
     }
 
     fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.installed.join("bin").join(name));
+        let mut command = tools::program_within(&tools::SCANNERS, &format!("bin/{name}"));
         command.current_dir(self.folder.path()).env("HOME", self.folder.path());
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KUBECONFIG"] {
             command.env_remove(name);
@@ -228,10 +220,10 @@ fn quick_start(cluster: &mut Cluster, manifests: &Path) {
     }
 }
 
-#[test]
+#[apply(test)]
 fn scanners_of_others_run_on_the_cluster() {
-    let Some(scanners) = Scanners::find() else { return };
-    let Some(mut cluster) = Cluster::start() else { return };
+    let scanners = Scanners::find();
+    let mut cluster = Cluster::start();
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/manifests");
     quick_start(&mut cluster, &manifests);
     let read = |bytes: Vec<u8>| serde_json::from_slice::<Value>(&bytes).unwrap();

@@ -87,9 +87,9 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-#[test]
+#[apply(test)]
 fn the_cluster_is_a_real_one() {
-    let Some(mut cluster) = Cluster::start() else { return };
+    let mut cluster = Cluster::start();
     cluster.apply(READER);
     a_token_allows_what_its_role_does(&cluster);
     the_audit_log_has_it(&cluster);
@@ -196,9 +196,9 @@ fn controllers_make_pods(cluster: &mut Cluster) {
 }
 
 /// What an account may not do is named by `doctor`, with what to do about it.
-#[test]
+#[apply(test)]
 fn doctor_names_the_rights_that_are_missing() {
-    let Some(cluster) = Cluster::start() else { return };
+    let cluster = Cluster::start();
     cluster.apply(READER);
     let folder = tempfile::tempdir().unwrap();
     let config = crate::small_chain::workspace(folder.path());

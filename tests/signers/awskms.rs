@@ -6,7 +6,6 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
 
 use affidavit::evidence::key::PublicKey;
 use affidavit::sign::{self, Secrets, SignError};
@@ -15,8 +14,9 @@ use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::runtime::Runtime;
 
-use super::{Running, free_port, init_makes_a_chain, init_refuses, inner, isolate, server, suite};
+use super::{Running, free_port, init_makes_a_chain, init_refuses, inner, isolate, suite};
 use crate::contract::server::{refused, stub};
+use crate::tools;
 
 const SECRET: &str = "s3cret-of-the-test-account";
 
@@ -32,10 +32,10 @@ struct MiniStack {
 }
 
 impl MiniStack {
-    fn start(binary: &Path) -> Self {
+    fn start() -> Self {
+        let mut command = tools::MINISTACK.command();
         let folder = tempfile::tempdir().unwrap();
         let port = free_port().to_string();
-        let mut command = Command::new(binary);
         isolate(&mut command, &[("GATEWAY_PORT", &port), ("BIND_HOST", "127.0.0.1")]);
         command
             .envs([("SERVICES", "kms,iam"), ("AUTH", "true")])
@@ -87,16 +87,9 @@ fn credentials<'a>(id: &'a str, secret: &'a str) -> [(&'a str, &'a str); 2] {
     [("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret)]
 }
 
-#[test]
+#[apply(test)]
 fn awskms_keeps_the_contract() {
-    let Some(binary) = server(
-        "AFFIDAVIT_MINISTACK",
-        ".cache/affidavit/ministack/bin/ministack",
-        "run .ci/ministack",
-    ) else {
-        return;
-    };
-    let emulator = MiniStack::start(&binary);
+    let emulator = MiniStack::start();
     let endpoint = emulator.endpoint.as_str();
     let folder = emulator.server.folder.path();
     let valid = credentials("test", "test");
@@ -130,7 +123,7 @@ fn awskms_keeps_the_contract() {
 }
 
 /// A passing fault is tried again, and not for ever.
-#[test]
+#[apply(test)]
 fn awskms_retries_are_bounded() {
     let busy = stub(|_, _| (500, r#"{"__type":"KMSInternalException","message":"busy"}"#));
     let uri = format!("awskms:///alias/log?region=eu-central-1&endpoint={busy}");
@@ -160,8 +153,7 @@ mod contract {
         metadata.arn.unwrap()
     }
 
-    #[test]
-    #[ignore = "needs a server and an environment"]
+    #[apply(part)]
     fn holds() {
         use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
         let endpoint = std::env::var(ENDPOINT).expect("awskms_keeps_the_contract runs this");

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use affidavit::sign::{self, Secret, Secrets, SignError};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -13,7 +12,8 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use tempfile::TempDir;
 
-use super::{init_makes_a_chain, init_refuses, inner, isolate, missing, private, suite};
+use super::{init_makes_a_chain, init_refuses, inner, isolate, private, suite};
+use crate::tools;
 
 const PIN: &str = "13572468";
 
@@ -23,12 +23,6 @@ const MODULE: &str = "AFFIDAVIT_TEST_MODULE";
 /// DER of the `PrintableString` by which PKCS#11 names the curve.
 const EDWARDS25519: &[u8] = b"\x13\x0cedwards25519";
 
-fn library() -> Option<PathBuf> {
-    let given = std::env::var_os("AFFIDAVIT_SOFTHSM").map(PathBuf::from);
-    let usual = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so"];
-    given.or_else(|| usual.map(PathBuf::from).into_iter().find(|path| path.is_file()))
-}
-
 /// Two tokens in a folder of their own: `audit` with keys, and `empty`.
 struct Tokens {
     folder: TempDir,
@@ -36,7 +30,9 @@ struct Tokens {
 }
 
 impl Tokens {
-    fn new(library: &Path) -> Self {
+    fn new() -> Self {
+        tools::SOFTHSM.demand();
+        let library = tools::softhsm_library();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("tokens");
         fs::create_dir(&data).unwrap();
@@ -44,7 +40,7 @@ impl Tokens {
         fs::write(folder.path().join("softhsm2.conf"), config).unwrap();
         let tokens = Self { folder, module: library.to_str().unwrap().to_owned() };
         for label in ["audit", "empty"] {
-            let mut command = Command::new("softhsm2-util");
+            let mut command = tools::SOFTHSM.command();
             isolate(&mut command, &[("SOFTHSM2_CONF", &tokens.config())]);
             command.args(["--init-token", "--free", "--so-pin", "87654321", "--pin", PIN]);
             let output = command.args(["--label", label]).output().unwrap();
@@ -58,12 +54,9 @@ impl Tokens {
     }
 }
 
-#[test]
+#[apply(test)]
 fn pkcs11_keeps_the_contract() {
-    let Some(library) = library() else {
-        return missing("install softhsm2, or name its library in AFFIDAVIT_SOFTHSM");
-    };
-    let tokens = Tokens::new(&library);
+    let tokens = Tokens::new();
     let (config, module) = (tokens.config(), tokens.module.as_str());
     let environment = [("SOFTHSM2_CONF", config.as_str()), (MODULE, module)];
     inner("pkcs11::contract", &environment);
@@ -151,8 +144,7 @@ mod contract {
         session.generate_key_pair(mechanism, &public, &private).unwrap().0
     }
 
-    #[test]
-    #[ignore = "needs an environment"]
+    #[apply(part)]
     fn holds() {
         let module = std::env::var(MODULE).expect("pkcs11_keeps_the_contract runs this");
         let session = session(&module);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use affidavit::sign::{self, Secret, Secrets, SignError};
@@ -12,10 +12,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{
-    Running, affidavit, free_port, init_makes_a_chain, init_refuses, isolate, private, server,
-    suite,
+    Running, affidavit, free_port, init_makes_a_chain, init_refuses, isolate, private, suite,
 };
 use crate::contract::server::{refused, stub};
+use crate::tools;
 
 const ROOT: &str = "s3cret-root-token";
 
@@ -28,15 +28,14 @@ path "transit/sign/log" { capabilities = ["update"] }
 /// A server in development mode.
 struct Bao {
     server: Running,
-    binary: PathBuf,
     port: u16,
 }
 
 impl Bao {
-    fn start(binary: &Path) -> Self {
+    fn start() -> Self {
+        let mut command = tools::BAO.command();
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
-        let mut command = Command::new(binary);
         isolate(&mut command, &[]);
         command
             .args(["server", "-dev-tls", "-dev-no-store-token"])
@@ -44,7 +43,7 @@ impl Bao {
             .arg(format!("-dev-root-token-id={ROOT}"))
             .arg(format!("-dev-listen-address=127.0.0.1:{port}"));
         let server = Running::start(&mut command, folder, "Development mode should NOT be used");
-        Self { server, binary: binary.to_owned(), port }
+        Self { server, port }
     }
 
     fn folder(&self) -> &Path {
@@ -58,7 +57,7 @@ impl Bao {
 
     /// Runs the server's own command line; returns what it prints.
     fn bao(&self, arguments: &[&str], input: &str) -> String {
-        let mut command = Command::new(&self.binary);
+        let mut command = tools::BAO.command();
         let address = format!("https://127.0.0.1:{}", self.port);
         let authority = self.authority();
         let environment =
@@ -89,11 +88,9 @@ fn token(text: &str) -> Secrets {
     Secrets { vault_token: Some(Secret::new(text)), ..Secrets::default() }
 }
 
-#[test]
+#[apply(test)]
 fn vault_keeps_the_contract() {
-    let found = server("AFFIDAVIT_BAO", ".cache/affidavit/openbao/bin/bao", "run .ci/openbao");
-    let Some(binary) = found else { return };
-    let server = Bao::start(&binary);
+    let server = Bao::start();
     server.bao(&["secrets", "enable", "transit"], "");
     for (name, kind) in [("log", "ed25519"), ("rsa", "rsa-2048")] {
         server.bao(&["write", "-f", &format!("transit/keys/{name}"), &format!("type={kind}")], "");
@@ -240,7 +237,7 @@ const KEY: &str = r#"{"data":{"type":"ed25519","latest_version":1,"keys":{"1":{"
 /// Something as long as a signature.
 const FOREIGN: &str = r#"{"data":{"signature":"vault:v1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="}}"#;
 
-#[test]
+#[apply(test)]
 fn vault_is_asked_again_while_it_may_pass() {
     let uri = |server: &str| format!("vault:{server}/transit/keys/log?version=1");
     // Sealed twice, then there.
@@ -260,7 +257,7 @@ fn vault_is_asked_again_while_it_may_pass() {
     assert!(matches!(error, SignError::Refused { .. }), "{error}");
 }
 
-#[test]
+#[apply(test)]
 fn vault_is_not_waited_for_for_ever() {
     // Connections are taken by the system, and answered by nobody.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -270,7 +267,7 @@ fn vault_is_not_waited_for_for_ever() {
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 
-#[test]
+#[apply(test)]
 fn what_is_no_answer_of_vault_is_no_signature() {
     let uri = |server: &str| format!("vault:{server}/transit/keys/log?version=1");
     // The token goes to nobody else.

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{PLAIN, endpoint, store};
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn missing_credentials_are_named() {
     let store = store(&endpoint(), &format!("s3://{PLAIN}/anonymous"));
     let start = Instant::now();

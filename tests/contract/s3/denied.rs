@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{PLAIN, endpoint, store};
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_wrong_secret_is_named() {
     let store = store(&endpoint(), &format!("s3://{PLAIN}/denied"));
     let start = Instant::now();

@@ -2,8 +2,7 @@
 
 use super::{PLAIN, endpoint, store};
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_reader_reads_and_cannot_write() {
     let store = store(&endpoint(), &format!("s3://{PLAIN}/writer"));
     assert_eq!(store.read("VERIFY.md").unwrap(), b"x");

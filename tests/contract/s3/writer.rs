@@ -2,8 +2,7 @@
 
 use super::{PLAIN, endpoint, store};
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_writer_needs_no_more() {
     let store = store(&endpoint(), &format!("s3://{PLAIN}/writer"));
     store.probe().unwrap();
@@ -12,8 +11,7 @@ fn a_writer_needs_no_more() {
     assert_eq!(super::super::paths(&*store), ["VERIFY.md", "checkpoint"]);
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_bucket_of_others_is_denied() {
     let store = store(&endpoint(), "s3://no-such-bucket/a");
     for error in [

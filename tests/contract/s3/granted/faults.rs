@@ -1,7 +1,7 @@
 //! A chain over a connection that goes wrong: after every fault at every request, and after a kill at
 //! every request, the next run leaves one chain that verifies.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -15,6 +15,8 @@ use super::super::super::proxy::{FAULTS, Fault, Proxy};
 use super::super::{ENDPOINT, store};
 use super::{PLAIN, endpoint};
 use crate::forge::root_id;
+use crate::harness::part_of;
+use crate::tools;
 
 /// More requests than a run makes.
 const MOST: usize = 200;
@@ -22,7 +24,7 @@ const MOST: usize = 200;
 /// Tells a killed writer where to write.
 const PREFIX: &str = "AFFIDAVIT_TEST_PREFIX";
 
-/// What the table says at its end.
+/// Of one kind of fault, at every request.
 #[derive(Default)]
 struct Table {
     tried: u32,
@@ -53,8 +55,7 @@ fn one(
     result.is_ok()
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn every_fault_at_every_request_leaves_one_chain() {
     let next = AtomicU32::new(0);
     let tables = Mutex::new(Vec::new());
@@ -78,10 +79,6 @@ fn every_fault_at_every_request_leaves_one_chain() {
                         table.weathered += u32::from(ended);
                     }
                     assert!(table.tried > 20, "{fault:?}: {}", table.tried);
-                    eprintln!(
-                        "{fault:?} at each of {} requests: {} runs ended all the same, lost 0, forked 0",
-                        table.tried, table.weathered
-                    );
                     tables.lock().unwrap().push(table);
                 }
             });
@@ -93,11 +90,9 @@ fn every_fault_at_every_request_leaves_one_chain() {
         tables.iter().fold((0, 0), |sum, table| (sum.0 + table.tried, sum.1 + table.weathered));
     // A single fault is what retries are for.
     assert!(weathered * 10 > tried * 9, "{weathered} of {tried}");
-    eprintln!("{tried} single faults: {weathered} runs ended all the same, lost 0, forked 0");
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_store_that_goes_away_at_any_request_leaves_one_chain() {
     let next = AtomicU32::new(0);
     let tried = AtomicU32::new(0);
@@ -121,11 +116,9 @@ fn a_store_that_goes_away_at_any_request_leaves_one_chain() {
     });
     let tried = tried.into_inner();
     assert!(tried > 60, "{tried}");
-    eprintln!("the store went away at {tried} requests: lost 0, forked 0");
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_writer_killed_at_any_request_is_finished() {
     let mut killed = 0;
     let proxy = Proxy::before(&endpoint());
@@ -145,10 +138,9 @@ fn a_writer_killed_at_any_request_is_finished() {
                 Some(if done { Fault::DropReply } else { Fault::DropRequest })
             });
             let mut held = pid.lock().unwrap();
-            let mut writer = Command::new(std::env::current_exe().unwrap())
+            let mut writer = part_of("contract::s3::granted::faults::writes_once")
                 .env(ENDPOINT, &proxy.endpoint)
                 .env(PREFIX, &prefix)
-                .args(["--ignored", "--exact", "contract::s3::granted::faults::writes_once"])
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()
@@ -168,24 +160,23 @@ fn a_writer_killed_at_any_request_is_finished() {
         }
     }
     assert!(killed > 40, "{killed}");
-    eprintln!("a writer killed at {killed} requests: lost 0, forked 0");
 }
 
 /// What is killed.
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn writes_once() {
+    // Among the other parts there is nothing for it to do.
     let Ok(prefix) = std::env::var(PREFIX) else { return };
     chains::seal(&*store(&endpoint(), &prefix), "killed", 1).unwrap();
 }
 
 fn kill(pid: u32) {
-    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    let output = tools::KILL.command().args(["-9", &pid.to_string()]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// Writing what is there already asks the store for its digest and fetches nothing.
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn what_is_there_is_compared_by_its_digest() {
     let proxy = Proxy::before(&endpoint());
     let through = store(&proxy.endpoint, &format!("s3://{PLAIN}/digest"));
@@ -212,8 +203,7 @@ fn what_is_there_is_compared_by_its_digest() {
 
 /// A log is read with many requests under way: a slow store makes a verification late once, not at every
 /// object.
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_log_is_read_ahead() {
     const BUNDLES: usize = 60;
     let prefix = format!("s3://{PLAIN}/ahead");
@@ -235,6 +225,5 @@ fn a_log_is_read_ahead() {
     let others = proxy.seen().len() - log;
     let one_by_one = Fault::DELAY * u32::try_from(log).unwrap();
     let apart = took.saturating_sub(Fault::DELAY * u32::try_from(others).unwrap());
-    eprintln!("{log} objects of a log behind a late store: {apart:?}, {one_by_one:?} one by one");
-    assert!(apart < one_by_one / 6, "{apart:?} of {one_by_one:?}");
+    assert!(apart < one_by_one / 6, "{log} objects: {apart:?} of {one_by_one:?} one by one");
 }

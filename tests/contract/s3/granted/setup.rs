@@ -8,8 +8,7 @@ use aws_sdk_s3::primitives::ByteStream;
 
 use super::{Admin, LOCKED, PLAIN};
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn buckets_accept_writes() {
     let admin = Admin::new();
     let start = Instant::now();

@@ -26,22 +26,19 @@ use super::super::super::{chains, directory, paths, suite};
 use super::super::{fixture, location, server, store};
 use super::{Admin, LOCKED, PLAIN, endpoint};
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn the_contract_holds() {
     suite(100, &|| store(&endpoint(), &format!("s3://{PLAIN}/suite")));
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_chain_survives_races_and_cuts() {
     let open = |name: &str| store(&endpoint(), &format!("s3://{PLAIN}/chain-{name}"));
     chains::racing_writers_make_one_chain(25, &open);
     chains::a_writer_cut_off_anywhere_is_finished(&open);
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn the_contract_holds_under_lock() {
     let mut location = location(&endpoint(), &format!("s3://{LOCKED}/suite"));
     location.lock = Some((LockMode::Governance, 1));
@@ -50,8 +47,7 @@ fn the_contract_holds_under_lock() {
     suite(2, &|| archive::open(&location, now).unwrap());
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_lock_is_set_and_holds() {
     let admin = Admin::new();
     let mut location = location(&endpoint(), &format!("s3://{LOCKED}/lock"));
@@ -93,8 +89,7 @@ fn a_lock_is_set_and_holds() {
 }
 
 /// What is past its lock and sealed to be so goes with all its versions; what is not stays.
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn payloads_go_with_their_versions_when_no_lock_holds_them() {
     let admin = Admin::new();
     let versions = |prefix: &str| {
@@ -144,8 +139,7 @@ fn payloads_go_with_their_versions_when_no_lock_holds_them() {
 }
 
 /// What a store says of its locks proves nothing: one is tried.
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn locks_are_tried() {
     let mut location = location(&endpoint(), &format!("s3://{LOCKED}/tried"));
     let open = |location: &Location| archive::open(location, Timestamp::now()).unwrap();
@@ -167,8 +161,7 @@ fn locks_are_tried() {
 }
 
 /// A keyring is needed for as long as the newest bundle, so its lock is renewed; no lock is shortened.
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn locks_of_keyrings_are_renewed_and_none_is_shortened() {
     let admin = Admin::new();
     let now = Timestamp::now();
@@ -198,8 +191,7 @@ fn locks_of_keyrings_are_renewed_and_none_is_shortened() {
     assert_eq!(until(&keyring), 72);
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn large_objects_in_parts_are_locked_encrypted_and_checked() {
     let admin = Admin::new();
     let mut location = location(&endpoint(), &format!("s3://{LOCKED}/large"));
@@ -227,8 +219,7 @@ fn large_objects_in_parts_are_locked_encrypted_and_checked() {
 }
 
 /// Attack 29. A lock keeps the version that was written; it does not keep another one from covering it.
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn an_object_deleted_and_made_again_is_named() {
     let admin = Admin::new();
     let mut location = location(&endpoint(), &format!("s3://{LOCKED}/again"));
@@ -252,8 +243,7 @@ fn an_object_deleted_and_made_again_is_named() {
     assert_eq!(chains::errors(&*store, 3), Vec::<String>::new());
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_lock_on_a_bucket_without_locks_is_an_error() {
     let mut location = location(&endpoint(), &format!("s3://{PLAIN}/lock"));
     location.lock = Some((LockMode::Compliance, 2));
@@ -262,8 +252,7 @@ fn a_lock_on_a_bucket_without_locks_is_an_error() {
     assert!(error.contains(": InvalidRequest: "), "{error}");
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn an_object_without_sha256_is_compared_by_its_bytes() {
     let admin = Admin::new();
     let store = store(&endpoint(), &format!("s3://{PLAIN}/no-sha256"));
@@ -274,8 +263,7 @@ fn an_object_without_sha256_is_compared_by_its_bytes() {
     assert_eq!(store.put_new("VERIFY.md", b"tent").unwrap(), Put::Other);
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_listing_has_many_pages_and_one_prefix() {
     const OBJECTS: u64 = 1_050;
     let location = |uri: &str| location(&endpoint(), uri);
@@ -309,8 +297,7 @@ fn a_listing_has_many_pages_and_one_prefix() {
     assert_eq!(paths(&store), expected);
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_lost_reply_is_found_out() {
     let proxy = server::lossy(&endpoint());
     let through = store(&proxy, &format!("s3://{PLAIN}/lost"));
@@ -322,8 +309,7 @@ fn a_lost_reply_is_found_out() {
     store(&proxy, &format!("s3://{PLAIN}/lost")).probe().unwrap();
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_missing_bucket_is_named() {
     // As AWS answers. SeaweedFS makes the bucket when an administrator writes to it.
     const MISSING: &str = "<Error><Code>NoSuchBucket</Code><Message>None.</Message></Error>";
@@ -340,8 +326,7 @@ fn a_missing_bucket_is_named() {
     }
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_refused_connection_is_named_soon() {
     let store = store(&server::refused(), "s3://bucket/a");
     let start = Instant::now();
@@ -355,8 +340,7 @@ fn a_refused_connection_is_named_soon() {
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_store_that_overwrites_is_refused() {
     let endpoint = server::stub(|_, _| (200, ""));
     let error = store(&endpoint, "s3://bucket/a").probe().unwrap_err();
@@ -366,8 +350,7 @@ fn a_store_that_overwrites_is_refused() {
     assert!(error.contains("not an answer of S3"), "{error}");
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_collision_is_tried_again_but_not_for_ever() {
     const CONFLICT: &str =
         "<Error><Code>ConditionalRequestConflict</Code><Message>busy</Message></Error>";
@@ -391,8 +374,7 @@ impl Progress for Quiet {
     fn step(&self, _text: &str) {}
 }
 
-#[test]
-#[ignore = "needs a server and an environment"]
+#[apply(part)]
 fn a_run_yields_the_same_archive_in_both_stores() {
     let folder = tempfile::tempdir().unwrap();
     let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();

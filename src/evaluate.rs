@@ -87,12 +87,37 @@ pub enum EvaluateError<E: std::error::Error + 'static> {
     Time,
 }
 
-/// Evaluates a run. `load` gives the bytes of a file by its path in the bundle (`Vec<u8>`, or
-/// something that points to bytes); few inputs are held at once.
+/// Evaluates a run by the frameworks that it names. `load` gives the bytes of a file by its path in the
+/// bundle (`Vec<u8>`, or something that points to bytes); few inputs are held at once.
 ///
 /// # Errors
 /// [`EvaluateError`].
 pub fn evaluate<B, E>(
+    run: &Run,
+    load: &mut dyn FnMut(&str) -> Result<B, E>,
+) -> Result<Evaluation, EvaluateError<E>>
+where
+    B: Deref<Target: AsRef<[u8]>> + Send,
+    E: std::error::Error + 'static,
+{
+    let mut frameworks = Vec::new();
+    for path in &run.frameworks {
+        let bytes =
+            load(path).map_err(|source| EvaluateError::Load { path: path.to_owned(), source })?;
+        let framework = Framework::from_json(bytes.as_ref()).map_err(|error| {
+            EvaluateError::Invalid { path: path.clone(), reason: error.to_string() }
+        })?;
+        frameworks.push(framework);
+    }
+    evaluate_by(frameworks, run, load)
+}
+
+/// The same by frameworks that are read already.
+///
+/// # Errors
+/// [`EvaluateError`].
+pub fn evaluate_by<B, E>(
+    frameworks: Vec<Framework>,
     run: &Run,
     load: &mut dyn FnMut(&str) -> Result<B, E>,
 ) -> Result<Evaluation, EvaluateError<E>>
@@ -111,14 +136,6 @@ where
         let bytes = load(path)?;
         let text = policy_text(bytes.as_ref()).map_err(|error| invalid(path, &error))?;
         exploited.extend(risk::vulnerability_ids(text));
-    }
-    let mut frameworks = Vec::new();
-    for path in &run.frameworks {
-        let bytes = load(path)?;
-        let framework = Framework::from_json(bytes.as_ref()).map_err(|error| {
-            EvaluateError::Invalid { path: path.clone(), reason: error.to_string() }
-        })?;
-        frameworks.push(framework);
     }
 
     let mut collected = Collected::default();

@@ -153,9 +153,9 @@ fn said(payload: &(dyn Any + Send)) -> String {
 pub fn main() -> ExitCode {
     keep_panics();
     let mut arguments = Arguments::from_args();
-    // Some tests wait for a clock or a server: one thread more than there are cores keeps these busy.
+    // Some tests wait for a clock or a server: more threads than cores keep the cores busy.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    arguments.test_threads.get_or_insert(cores + 1);
+    arguments.test_threads.get_or_insert(2 * cores);
     let parts = std::env::var(PARTS).ok();
     let chosen = inventory::iter::<Entry>.into_iter().filter(|entry| match &parts {
         Some(start) => entry.is_part && entry.name().starts_with(start.as_str()),

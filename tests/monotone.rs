@@ -5,7 +5,7 @@
 //! The one exception is named in [`is_cut_between_documents`].
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use affidavit::assessment::Status;
 use affidavit::finding::Outcome;
@@ -17,6 +17,7 @@ use crate::support::{
     Declared, MANY_YEARS, Report, Said, all_passes, attest_all, fixtures, judge, samples, statuses,
     waive_all,
 };
+use crate::tools;
 
 /// Line ends tried per report. Those of longer reports are thinned out evenly; JSON reports, which
 /// cannot stay valid when cut, further.
@@ -117,6 +118,31 @@ fn score(statuses: &Statuses) -> usize {
     statuses.values().filter(|s| matches!(s, Status::Satisfied | Status::Supported)).count()
 }
 
+/// A report with its worlds, which all tests of it share.
+struct Tried {
+    report: Report,
+    worlds: OnceLock<Vec<World>>,
+}
+
+impl Tried {
+    fn all(reports: Vec<Report>) -> Vec<Self> {
+        reports.into_iter().map(|report| Self { report, worlds: OnceLock::new() }).collect()
+    }
+
+    fn worlds(&self) -> &[World] {
+        self.worlds.get_or_init(|| worlds(&self.report))
+    }
+}
+
+static FIXTURES: LazyLock<Vec<Tried>> = LazyLock::new(|| Tried::all(fixtures()));
+static SAMPLES: OnceLock<Vec<Tried>> = OnceLock::new();
+
+/// All samples. Ends the test as left out where there are none, before anything is shared.
+fn tried_samples() -> &'static [Tried] {
+    tools::samples();
+    SAMPLES.get_or_init(|| Tried::all(samples()))
+}
+
 /// The worlds in which a report is tried: alone; beside another source of the same scanner that
 /// passes everything; in one source with such a file; with other scanners that pass everything, so
 /// that each failure that goes missing would show; and too old to be used.
@@ -176,13 +202,13 @@ fn is_cut_between_documents(text: &str, cut: usize) -> bool {
 /// Tries prefixes of a report in all worlds. Prefixes that read alike are judged once.
 struct Cutter<'r> {
     report: &'r Report,
-    worlds: Vec<World>,
+    worlds: &'r [World],
     seen: HashSet<String>,
 }
 
 impl<'r> Cutter<'r> {
-    fn new(report: &'r Report) -> Self {
-        Self { report, worlds: worlds(report), seen: HashSet::new() }
+    fn new(report: &'r Tried) -> Self {
+        Self { report: &report.report, worlds: report.worlds(), seen: HashSet::new() }
     }
 
     fn cut(&mut self, at: usize) -> Vec<String> {
@@ -212,7 +238,7 @@ impl<'r> Cutter<'r> {
             return Vec::new();
         }
         let mut wrong = Vec::new();
-        for world in &self.worlds {
+        for world in self.worlds {
             let claims = world.with_bytes(bytes);
             if !claims.is_empty() && !is_between() {
                 let shown = claims.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
@@ -246,18 +272,18 @@ fn tell(wrong: &[String]) {
 
 #[apply(test)]
 fn a_source_without_files_improves_nothing_of_fixtures() {
-    a_source_without_files_improves_nothing(&fixtures());
+    a_source_without_files_improves_nothing(&FIXTURES);
 }
 
 #[apply(test)]
 fn a_source_without_files_improves_nothing_of_samples() {
-    a_source_without_files_improves_nothing(&samples());
+    a_source_without_files_improves_nothing(tried_samples());
 }
 
-fn a_source_without_files_improves_nothing(reports: &[Report]) {
+fn a_source_without_files_improves_nothing(reports: &[Tried]) {
     let mut wrong = Vec::new();
     for report in reports {
-        for world in worlds(report) {
+        for world in report.worlds() {
             let claims = world.worse_claims(|source, file| {
                 source.files.remove(file);
             });
@@ -271,19 +297,19 @@ fn a_source_without_files_improves_nothing(reports: &[Report]) {
 
 #[apply(test)]
 fn an_empty_file_or_document_improves_nothing_of_fixtures() {
-    an_empty_file_or_document_improves_nothing(&fixtures());
+    an_empty_file_or_document_improves_nothing(&FIXTURES);
 }
 
 #[apply(test)]
 fn an_empty_file_or_document_improves_nothing_of_samples() {
-    an_empty_file_or_document_improves_nothing(&samples());
+    an_empty_file_or_document_improves_nothing(tried_samples());
 }
 
-fn an_empty_file_or_document_improves_nothing(reports: &[Report]) {
+fn an_empty_file_or_document_improves_nothing(reports: &[Tried]) {
     let mut wrong = Vec::new();
     for report in reports {
         // Refused documents are all alike, and so are those without findings.
-        for world in worlds(report) {
+        for world in report.worlds() {
             let mut seen = HashSet::new();
             for text in EMPTY {
                 let kind = read(text.as_bytes(), "node-0").ok().map(|reading| {
@@ -321,24 +347,23 @@ const WITHOUT_TOTALS: &[&str] = &[
 
 #[apply(test)]
 fn an_emptied_list_improves_nothing_of_fixtures() {
-    an_emptied_list_improves_nothing(&fixtures());
+    an_emptied_list_improves_nothing(&FIXTURES);
 }
 
 #[apply(test)]
 fn an_emptied_list_improves_nothing_of_samples() {
-    an_emptied_list_improves_nothing(&samples());
+    an_emptied_list_improves_nothing(tried_samples());
 }
 
 /// Each list of a JSON report emptied, wherever one of that name stands.
-fn an_emptied_list_improves_nothing(reports: &[Report]) {
+fn an_emptied_list_improves_nothing(reports: &[Tried]) {
     let mut wrong = Vec::new();
     for report in reports {
-        let Ok(whole) = serde_json::from_slice::<Value>(&report.bytes) else { continue };
-        if WITHOUT_TOTALS.iter().any(|name| report.name.starts_with(name)) {
+        let Ok(whole) = serde_json::from_slice::<Value>(&report.report.bytes) else { continue };
+        if WITHOUT_TOTALS.iter().any(|name| report.report.name.starts_with(name)) {
             continue;
         }
         let mut seen = HashSet::new();
-        let worlds = worlds(report);
         for name in list_names(&whole) {
             let mut emptied = whole.clone();
             empty_lists(&mut emptied, &name);
@@ -349,7 +374,7 @@ fn an_emptied_list_improves_nothing(reports: &[Report]) {
             if !seen.insert(key) {
                 continue;
             }
-            for world in &worlds {
+            for world in report.worlds() {
                 let claims = world.with_bytes(&bytes);
                 wrong.extend(claims.iter().map(|c| format!("{} {name}: {c}", world.name)));
             }
@@ -395,19 +420,19 @@ fn empty_lists(value: &mut Value, name: &str) {
 
 #[apply(test)]
 fn a_file_cut_off_after_any_line_improves_nothing_of_fixtures() {
-    a_file_cut_off_after_any_line_improves_nothing(&fixtures());
+    a_file_cut_off_after_any_line_improves_nothing(&FIXTURES);
 }
 
 #[apply(test)]
 fn a_file_cut_off_after_any_line_improves_nothing_of_samples() {
-    a_file_cut_off_after_any_line_improves_nothing(&samples());
+    a_file_cut_off_after_any_line_improves_nothing(tried_samples());
 }
 
-fn a_file_cut_off_after_any_line_improves_nothing(reports: &[Report]) {
+fn a_file_cut_off_after_any_line_improves_nothing(reports: &[Tried]) {
     let mut wrong = Vec::new();
     for report in reports {
         let mut cutter = Cutter::new(report);
-        for at in line_ends(report) {
+        for at in line_ends(&report.report) {
             wrong.extend(cutter.cut(at));
         }
     }
@@ -416,15 +441,15 @@ fn a_file_cut_off_after_any_line_improves_nothing(reports: &[Report]) {
 
 #[apply(test)]
 fn a_file_cut_off_anywhere_improves_nothing_of_fixtures() {
-    a_file_cut_off_anywhere_improves_nothing(&fixtures());
+    a_file_cut_off_anywhere_improves_nothing(&FIXTURES);
 }
 
 #[apply(test)]
 fn a_file_cut_off_anywhere_improves_nothing_of_samples() {
-    a_file_cut_off_anywhere_improves_nothing(&samples());
+    a_file_cut_off_anywhere_improves_nothing(tried_samples());
 }
 
-fn a_file_cut_off_anywhere_improves_nothing(reports: &[Report]) {
+fn a_file_cut_off_anywhere_improves_nothing(reports: &[Tried]) {
     let mut wrong = Vec::new();
     for report in reports {
         let mut cutter = Cutter::new(report);
@@ -434,7 +459,7 @@ fn a_file_cut_off_anywhere_improves_nothing(reports: &[Report]) {
         let wrong_of_report = std::cell::RefCell::new(&mut wrong);
         let cutter = std::cell::RefCell::new(&mut cutter);
         runner
-            .run(&(0..report.bytes.len()), |at| {
+            .run(&(0..report.report.bytes.len()), |at| {
                 wrong_of_report.borrow_mut().extend(cutter.borrow_mut().cut(at));
                 Ok(())
             })

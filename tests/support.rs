@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use affidavit::assessment::Status;
-use affidavit::evaluate::{Evaluation, evaluate};
+use affidavit::evaluate::{Evaluation, evaluate_by};
 use affidavit::finding::CheckId;
-use affidavit::framework::{Framework, Mapping};
 use affidavit::framework::builtin;
+use affidavit::framework::{Framework, Mapping};
 use affidavit::run::{Cluster, File, FileTime, Run, SCHEMA, Source, Tool};
 use affidavit::scanner::SCANNERS;
 use serde_json::{Value, json};
@@ -126,7 +126,7 @@ pub fn judge(sources: &[Declared], said: &Said, max_age_seconds: i64) -> Evaluat
             .map(|bytes| bytes.to_vec())
             .ok_or_else(|| std::io::ErrorKind::NotFound.into())
     };
-    evaluate(&run, &mut load).unwrap()
+    evaluate_by(BUILTIN.clone(), &run, &mut load).unwrap()
 }
 
 /// Status of every control of every framework.

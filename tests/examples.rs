@@ -115,6 +115,7 @@ fn a_retailers_fleet() {
 
 #[apply(test)]
 fn verapdf_finds_the_reports_of_a_retailers_fleet_archival_and_accessible() {
+    tools::VERAPDF.demand();
     let work = retailers_fleet().0.path().join("work");
     crate::stock_tools::validate(&work, &["fleet.pdf", "nights.pdf"]);
 }

@@ -350,13 +350,13 @@ fn each_rule_about_structure_fires() {
         f.controls.push(copy);
     });
     fires!(UnknownGroup, "control 1.1.3: there is no group 9", |f| {
-        f.controls[2].group = "9".to_owned();
+        "9".clone_into(&mut f.controls[2].group);
     });
     fires!(UnknownParent, "group 1: there is no parent group 9", |f| {
         f.groups[0].parent = Some("9".to_owned());
     });
     fires!(EmptyTitle, "control 1.1.3", |f| f.controls[2].title.clear());
-    fires!(EmptyTitle, "group 1.1", |f| f.groups[1].title = " ".to_owned());
+    fires!(EmptyTitle, "group 1.1", |f| " ".clone_into(&mut f.groups[1].title));
     let errors = lint_with(|f| f.groups[0].parent = Some("1.1".to_owned()));
     assert!(matches!(
         errors.as_slice(),

@@ -5,6 +5,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
+    clippy::wildcard_imports,
     clippy::print_stdout,
     reason = "a test that cannot go on should stop, and the harness prints"
 )]

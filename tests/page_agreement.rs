@@ -545,7 +545,7 @@ fn two_signed_statements_for_one_place_are_a_fork() {
     let (_folder, archive) = copy();
     let mut other =
         Statement::parse(&fs::read(archive.join(layout::statement(1))).unwrap()).unwrap();
-    other.predicate.tool.version = "other".to_owned();
+    "other".clone_into(&mut other.predicate.tool.version);
     let bytes = other.to_bytes().unwrap();
     fs::write(archive.join(layout::statement(3)), &bytes).unwrap();
     let signed = envelope(STATEMENT_TYPE, &bytes, &[LOG_SEED]).to_bytes();

@@ -224,7 +224,7 @@ pub fn all_passes(scanner: &str) -> Vec<u8> {
         "audit-log" => return audit_log_passes(),
         other => other_passes(other, &locals),
     };
-    serde_json::to_vec_pretty(&report).unwrap()
+    serde_json::to_vec(&report).unwrap()
 }
 
 /// The same of a scanner that looks at manifests or images, or of a log of events.
@@ -411,4 +411,10 @@ pub fn schema_errors(schema: &Value, document: &Value) -> String {
     compiler.add_resource(PLACE, schema.clone()).unwrap();
     let index = compiler.compile(PLACE, &mut schemas).unwrap();
     schemas.validate(document, index).err().map(|error| format!("{error:#}")).unwrap_or_default()
+}
+
+/// The JSON Schema of SARIF 2.1.0 (OASIS).
+#[cfg(feature = "pipeline")]
+pub fn sarif_schema() -> Value {
+    serde_json::from_str(include_str!("sarif/sarif-schema-2.1.0.json")).unwrap()
 }

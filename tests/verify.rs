@@ -214,7 +214,7 @@ fn a_pin_of_another_history_is_named() {
         errors(&verify_with(&archive, &pinned)),
         ["CHECKPOINT_INCONSISTENT checkpoints/0000000002"]
     );
-    pin.origin = "evidence.example.com/other".to_owned();
+    "evidence.example.com/other".clone_into(&mut pin.origin);
     let pinned = Policy { pins: vec![pin], ..policy() };
     assert_eq!(errors(&verify_with(&archive, &pinned)), ["ORIGIN_MISMATCH --pin"]);
 }

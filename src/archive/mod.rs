@@ -5,11 +5,11 @@
 
 mod directory;
 pub mod packed;
-#[cfg(feature = "pipeline")]
+#[cfg(feature = "aws")]
 mod s3;
 
 pub use directory::Directory;
-#[cfg(feature = "pipeline")]
+#[cfg(feature = "aws")]
 pub use s3::S3;
 
 use jiff::Timestamp;
@@ -65,12 +65,12 @@ pub fn open(location: &Location, now: Timestamp) -> Result<Box<dyn Store>, Store
     match uri.split_once("://") {
         None if uri.is_empty() => fault("empty"),
         None => Ok(Box::new(Directory::new(uri))),
-        #[cfg(feature = "pipeline")]
+        #[cfg(feature = "aws")]
         Some(("s3", _)) => Ok(Box::new(S3::open(location, now)?)),
-        #[cfg(not(feature = "pipeline"))]
+        #[cfg(not(feature = "aws"))]
         Some(("s3", _)) => {
             let _ = now;
-            fault("this build has no S3")
+            Err(StoreError::WithoutS3 { uri: uri.to_owned() })
         }
         Some(_) => fault("no such kind of store"),
     }
@@ -92,6 +92,7 @@ pub fn open_to_read(location: &Location, now: Timestamp) -> Result<Box<dyn Archi
 #[cfg(feature = "pipeline")]
 #[derive(Default)]
 pub struct Readers {
+    #[cfg(feature = "aws")]
     stores: std::sync::Mutex<Vec<(Location, S3)>>,
 }
 
@@ -102,9 +103,15 @@ impl Readers {
     /// # Errors
     /// [`StoreError`].
     pub fn open(&self, location: &Location) -> Result<Box<dyn Archive>, StoreError> {
-        if !location.uri.starts_with("s3://") {
-            return open_to_read(location, Timestamp::UNIX_EPOCH);
+        #[cfg(feature = "aws")]
+        if location.uri.starts_with("s3://") {
+            return self.open_s3(location);
         }
+        open_to_read(location, Timestamp::UNIX_EPOCH)
+    }
+
+    #[cfg(feature = "aws")]
+    fn open_s3(&self, location: &Location) -> Result<Box<dyn Archive>, StoreError> {
         // Whatever is the same but the place.
         let store = Location { uri: String::new(), ..location.clone() };
         let mut stores = self.stores.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -219,6 +226,12 @@ pub enum StoreError {
         /// Path in the archive.
         path: String,
     },
+    /// The program was built without S3.
+    #[error("`{uri}`: this build of affidavit cannot reach S3")]
+    WithoutS3 {
+        /// As given.
+        uri: String,
+    },
     /// The URI does not name a store.
     #[error("`{uri}`: {reason}")]
     Uri {
@@ -245,6 +258,7 @@ impl StoreError {
                 "use a store that honours If-None-Match (AWS S3, SeaweedFS, MinIO, Ceph)"
             }
             Self::Uri { .. } => "give a directory, or s3://bucket/prefix",
+            Self::WithoutS3 { .. } => "`cargo build` without options makes one that can",
         }
     }
 }

@@ -40,7 +40,7 @@ use tokio::task::JoinHandle;
 use super::{Encryption, Location, LockMode, LockProbe, Put, Store, StoreError};
 use crate::evidence::digest::{Digest, Hasher};
 use crate::evidence::layout::{self, Place};
-use crate::remote::{self, ATTEMPTS, deepest};
+use crate::remote::{ATTEMPTS, aws, deepest};
 use crate::verify::{Archive, Entry, ReadFailure};
 
 /// Objects of [`Store::probe`]; never part of the archive.
@@ -742,7 +742,8 @@ fn timeouts(length: u64) -> TimeoutConfig {
 
 async fn client(location: &Location) -> Client {
     let shared =
-        remote::aws(location.region.as_deref(), location.endpoint.as_deref(), timeouts(0)).await;
+        aws::configuration(location.region.as_deref(), location.endpoint.as_deref(), timeouts(0))
+            .await;
     let config = ConfigBuilder::from(&shared)
         .force_path_style(location.path_style)
         // SHA-256 is sent where it matters; some stores refuse the CRC that is the default.
@@ -810,7 +811,7 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
 
 /// What went wrong, for people.
 fn reason<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E>) -> String {
-    remote::reason("S3", error)
+    aws::reason("S3", error)
 }
 
 #[cfg(test)]

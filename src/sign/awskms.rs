@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::uri::{Attributes, shown};
 use super::{KeyStore, SignError, Signer};
 use crate::evidence::key::PublicKey;
-use crate::remote::{self, ATTEMPTS};
+use crate::remote::{ATTEMPTS, aws};
 
 /// Time for one attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ impl AwsKmsSigner {
             .operation_attempt_timeout(ATTEMPT)
             .operation_timeout(ATTEMPT * ATTEMPTS)
             .build();
-        let shared = runtime.block_on(remote::aws(region, query.text("endpoint"), timeouts));
+        let shared = runtime.block_on(aws::configuration(region, query.text("endpoint"), timeouts));
         let client = Client::new(&shared);
         let answer = runtime
             .block_on(client.get_public_key().key_id(&key).send())
@@ -144,7 +144,7 @@ where
 {
     let uri = shown(uri);
     let store = KeyStore::AwsKms;
-    let reason = remote::reason("AWS KMS", error);
+    let reason = aws::reason("AWS KMS", error);
     let is = |codes: &[&str]| error.code().is_some_and(|code| codes.contains(&code));
     let no_credentials = matches!(error, SdkError::DispatchFailure(failure)
         if !failure.is_io() && !failure.is_timeout());

@@ -6,6 +6,7 @@
 
 pub mod ceremony;
 pub mod chain;
+#[cfg(feature = "aws")]
 mod awskms;
 mod file;
 mod pkcs11;
@@ -235,7 +236,15 @@ pub fn open(uri: &str, secrets: &Secrets) -> Result<Box<dyn Signer>, SignError> 
         Some(("vault", _)) => {
             Ok(Box::new(vault::VaultSigner::open(uri, secrets.vault_token.as_ref())?))
         }
+        #[cfg(feature = "aws")]
         Some(("awskms", _)) => Ok(Box::new(awskms::AwsKmsSigner::open(uri)?)),
+        #[cfg(not(feature = "aws"))]
+        Some(("awskms", _)) => Err(SignError::Uri {
+            uri: uri::shown(uri),
+            reason:
+                "this build cannot reach AWS KMS: `cargo build` without options makes one that can"
+                    .to_owned(),
+        }),
         Some(_) => Err(SignError::Uri {
             uri: uri::shown(uri),
             reason: "there is no such kind of signer".to_owned(),

@@ -1,22 +1,18 @@
-//! How services over the network are reached: one HTTP client, one TLS stack, where AWS tools look
-//! for credentials, and what went wrong in words.
+//! How services over the network are reached: one HTTP client, one TLS stack, and what went wrong in
+//! words.
+
+#[cfg(feature = "aws")]
+pub(crate) mod aws;
 
 use std::error::Error;
 use std::time::Duration;
 
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig, environment, profile};
-use aws_sdk_kms::config::http::HttpRequest;
-use aws_sdk_s3::config::HttpClient;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
-use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::byte_stream::ByteStream;
 use tokio::runtime::Builder;
 
 /// How many times a request is tried.
@@ -33,38 +29,6 @@ const LONGEST: usize = 1 << 20;
 
 /// The one TLS stack.
 pub(crate) const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
-
-/// For services and for where credentials come from.
-fn http_client() -> impl HttpClient + 'static {
-    HttpBuilder::new().tls_provider(TLS).build_https()
-}
-
-/// The configuration of an AWS client. Credentials come from where AWS tools look for them:
-/// environment, profile, web identity, container, instance.
-pub(crate) async fn aws(
-    region: Option<&str>,
-    endpoint: Option<&str>,
-    timeouts: TimeoutConfig,
-) -> SdkConfig {
-    let given = RegionProviderChain::first_try(region.map(|name| Region::new(name.to_owned())));
-    let region = if endpoint.is_some() {
-        // Such services seldom care, and an instance's metadata would not tell.
-        given
-            .or_else(environment::EnvironmentVariableRegionProvider::new())
-            .or_else(profile::ProfileFileRegionProvider::new())
-    } else {
-        given.or_default_provider()
-    };
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client())
-        .region(region.or_else("us-east-1"))
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .timeout_config(timeouts);
-    if let Some(endpoint) = endpoint {
-        loader = loader.endpoint_url(endpoint);
-    }
-    loader.load().await
-}
 
 /// Posts something and gives the answer's body.
 ///
@@ -148,40 +112,6 @@ pub(crate) async fn exchange(
         }
     }
     Ok((status, bytes))
-}
-
-/// What went wrong with a service of AWS, for people.
-pub(crate) fn reason<E>(service: &str, error: &SdkError<E>) -> String
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    match error {
-        SdkError::ServiceError(answer) => {
-            let error = answer.err();
-            match (error.code(), error.message()) {
-                (Some(code), Some(message)) => format!("{code}: {message}"),
-                (Some(text), None) | (None, Some(text)) => text.to_owned(),
-                (None, None) if answer.raw().status().is_success() => {
-                    format!("not an answer of {service}: {}", deepest(error))
-                }
-                (None, None) => format!("HTTP status {}", answer.raw().status()),
-            }
-        }
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            "no answer in time".to_owned()
-        }
-        SdkError::DispatchFailure(failure) if failure.is_io() => {
-            format!("no connection: {}", deepest(error))
-        }
-        // Not sent at all, most likely for want of credentials.
-        SdkError::DispatchFailure(failure) => {
-            let cause = failure.as_connector_error().and_then(Error::source);
-            cause.map_or_else(|| deepest(error), causes)
-        }
-        SdkError::ResponseError(_) => format!("not an answer of {service}: {}", deepest(error)),
-        _ => deepest(error),
-    }
 }
 
 /// An error and its causes, in one line.

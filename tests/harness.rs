@@ -67,11 +67,11 @@ macro_rules! part {
 /// Set in a process that runs parts of tests.
 const PARTS: &str = "AFFIDAVIT_TEST_PARTS";
 
-/// A process of this binary that runs the parts whose names begin with this, one after another. It exits
-/// with 101 when there are none.
+/// A process of this binary that runs the parts whose names begin with this, two at a time. It exits with 101
+/// when there are none.
 pub fn part_of(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.env(PARTS, name).args(["--test-threads", "1"]);
+    command.env(PARTS, name).args(["--test-threads", "2"]);
     command
 }
 
@@ -172,8 +172,10 @@ pub fn main() -> ExitCode {
             })
         })
         .collect();
-    // What waits for the next minute begins first, so that others run meanwhile.
-    let waits = |trial: &Trial| trial.name().starts_with("serve::");
+    // What takes longest, and mostly waits, begins first, so that others run meanwhile.
+    let waits = |trial: &Trial| {
+        ["contract::s3::", "serve::"].iter().any(|start| trial.name().starts_with(start))
+    };
     trials.sort_by(|left, right| {
         waits(right).cmp(&waits(left)).then_with(|| left.name().cmp(right.name()))
     });

@@ -7,19 +7,18 @@ use affidavit::assess::{Evidence, SourceStanding, Sourced, Standing};
 use affidavit::assessment::Status;
 use affidavit::attestation::{Attestation, AttestationFile};
 use affidavit::finding::{CheckId, Finding, Outcome, ResourceRef, Severity};
-use affidavit::framework::{Framework, builtin};
 use affidavit::waiver::{Waiver, WaiverFile};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::{
-    CREATED, Declared, MANY_YEARS, Said, attest_all, judge, mapped_checks, statuses, waive_all,
+    BUILTIN, CREATED, Declared, MANY_YEARS, Said, attest_all, judge, mapped_checks, statuses,
+    waive_all,
 };
 
 const SCANNERS: [&str; 5] = ["kube-bench", "trivy", "kubescape", "policy", "compliance-operator"];
 
-static ALL: LazyLock<Vec<Framework>> = LazyLock::new(|| builtin::load_all().unwrap());
 static CHECKS: LazyLock<Vec<CheckId>> =
     LazyLock::new(|| SCANNERS.iter().flat_map(|scanner| mapped_checks(scanner)).collect());
 
@@ -101,7 +100,7 @@ fn assess(
 ) -> BTreeMap<String, Status> {
     let evidence = Evidence::new(findings, sources, waivers, attestations, at());
     let mut all = BTreeMap::new();
-    for framework in ALL.iter() {
+    for framework in BUILTIN.iter() {
         let results = evidence.assess(framework);
         assert_eq!(results.len(), framework.controls.len());
         for result in results {
@@ -135,7 +134,7 @@ proptest! {
         let first = assess(&findings, &sources, &waivers, &attestations);
         let second = assess(&shuffled, &sources, &waivers, &attestations);
         prop_assert_eq!(&first, &second);
-        let controls: usize = ALL.iter().map(|framework| framework.controls.len()).sum();
+        let controls: usize = BUILTIN.iter().map(|framework| framework.controls.len()).sum();
         prop_assert_eq!(first.len(), controls);
     }
 

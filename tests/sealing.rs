@@ -363,7 +363,9 @@ fn no_private_key_and_no_secret_reaches_the_archive() {
 
 #[apply(test)]
 fn the_recipe_with_stock_tools_succeeds() {
-    for tool in [tools::BASH, tools::JQ, tools::OPENSSL, tools::SHA256SUM, tools::BASE64] {
+    let run_by_the_recipe =
+        [tools::BASH, tools::JQ, tools::OPENSSL, tools::SHA256SUM, tools::BASE64, tools::CMP];
+    for tool in run_by_the_recipe {
         tool.demand();
     }
     let (_folder, archive) = crate::small_chain::copy();

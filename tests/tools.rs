@@ -160,6 +160,7 @@ mod of_the_pipeline {
     pub const KILL: Tool = Tool::on_path("kill", "apt-get install procps");
     pub const MKFIFO: Tool = Tool::on_path("mkfifo", "apt-get install coreutils");
     pub const BASE64: Tool = Tool::on_path("base64", "apt-get install coreutils");
+    pub const CMP: Tool = Tool::on_path("cmp", "apt-get install diffutils");
     pub const TAR: Tool = Tool::on_path("tar", "apt-get install tar");
     pub const JQ: Tool = Tool::on_path("jq", "apt-get install jq");
     pub const PYTHON3: Tool = Tool::on_path("python3", "apt-get install python3");

@@ -4,10 +4,11 @@
 //!
 //! The one exception is named in [`is_cut_between_documents`].
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{LazyLock, OnceLock};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use affidavit::assessment::Status;
+use affidavit::evidence::digest::{Digest, Hasher};
 use affidavit::finding::Outcome;
 use affidavit::scanner::read;
 use proptest::test_runner::{Config, TestRunner};
@@ -81,17 +82,38 @@ struct World {
 
 impl World {
     fn new(name: String, sources: Vec<Declared>, target: (usize, usize), max_age: i64) -> Self {
-        let before = SAID.iter().map(|said| statuses(&judge(&sources, said, max_age))).collect();
+        let before = judge_all(&sources, max_age);
         Self { name, sources, target, max_age, before }
     }
 
-    /// Controls that stand better, or in another bad way, without some of the data.
-    fn worse_claims(&self, changed: impl FnOnce(&mut Declared, usize)) -> Vec<String> {
+    /// Controls that stand better, or in another bad way, with these bytes in place of the report.
+    fn with_bytes(&self, bytes: &[u8]) -> Vec<String> {
+        let sources = self.changed(|source, file| source.files[file] = bytes.to_vec());
+        self.worse_claims(&judge_all(&sources, self.max_age))
+    }
+
+    /// The same with nothing of the report left. Many reports leave the same behind: it is judged once.
+    fn without_report(&self, change: impl FnOnce(&mut Declared, usize)) -> Vec<String> {
+        let sources = self.changed(change);
+        let key = (digest(&sources), self.max_age);
+        let known = WITHOUT_REPORT.lock().unwrap().get(&key).cloned();
+        let after = known.unwrap_or_else(|| {
+            let judged = Arc::new(judge_all(&sources, self.max_age));
+            WITHOUT_REPORT.lock().unwrap().insert(key, Arc::clone(&judged));
+            judged
+        });
+        self.worse_claims(&after)
+    }
+
+    fn changed(&self, change: impl FnOnce(&mut Declared, usize)) -> Vec<Declared> {
         let mut sources = self.sources.clone();
-        changed(&mut sources[self.target.0], self.target.1);
+        change(&mut sources[self.target.0], self.target.1);
+        sources
+    }
+
+    fn worse_claims(&self, after: &[Statuses]) -> Vec<String> {
         let mut wrong = Vec::new();
-        for (said, before) in SAID.iter().zip(&self.before) {
-            let after = statuses(&judge(&sources, said, self.max_age));
+        for (before, after) in self.before.iter().zip(after) {
             assert_eq!(before.len(), after.len());
             for (control, was) in before {
                 let is = after[control];
@@ -104,14 +126,32 @@ impl World {
                     wrong.push(format!("{control}: {was} → {is}"));
                 }
             }
-            assert!(score(&after) <= score(before) || !wrong.is_empty(), "{}", self.name);
+            assert!(score(after) <= score(before) || !wrong.is_empty(), "{}", self.name);
         }
         wrong
     }
+}
 
-    fn with_bytes(&self, bytes: &[u8]) -> Vec<String> {
-        self.worse_claims(|source, file| source.files[file] = bytes.to_vec())
+/// Statuses, per entry of [`SAID`].
+fn judge_all(sources: &[Declared], max_age: i64) -> Vec<Statuses> {
+    SAID.iter().map(|said| statuses(&judge(sources, said, max_age))).collect()
+}
+
+/// What [`World::without_report`] judged, by sources and age.
+static WITHOUT_REPORT: LazyLock<Mutex<HashMap<(Digest, i64), Arc<Vec<Statuses>>>>> =
+    LazyLock::new(Mutex::default);
+
+fn digest(sources: &[Declared]) -> Digest {
+    let mut hasher = Hasher::default();
+    for source in sources {
+        hasher.update(format!("{} {}", source.scanner, source.expect_files).as_bytes());
+        for file in &source.files {
+            hasher.update(format!(" {}\n", file.len()).as_bytes());
+            hasher.update(file);
+        }
+        hasher.update(b"\n");
     }
+    hasher.finish()
 }
 
 fn score(statuses: &Statuses) -> usize {
@@ -284,11 +324,11 @@ fn a_source_without_files_improves_nothing(reports: &[Tried]) {
     let mut wrong = Vec::new();
     for report in reports {
         for world in report.worlds() {
-            let claims = world.worse_claims(|source, file| {
+            let claims = world.without_report(|source, file| {
                 source.files.remove(file);
             });
             wrong.extend(claims.iter().map(|claim| format!("{}: {claim}", world.name)));
-            let claims = world.worse_claims(|source, _| source.files.clear());
+            let claims = world.without_report(|source, _| source.files.clear());
             wrong.extend(claims.iter().map(|claim| format!("{}: {claim}", world.name)));
         }
     }
@@ -316,7 +356,9 @@ fn an_empty_file_or_document_improves_nothing(reports: &[Tried]) {
                     format!("{:?} {:?}", reading.parsed.findings, reading.parsed.notes)
                 });
                 if seen.insert(kind) {
-                    let claims = world.with_bytes(text.as_bytes());
+                    let claims = world.without_report(|source, file| {
+                        source.files[file] = text.as_bytes().to_vec();
+                    });
                     wrong.extend(claims.iter().map(|c| format!("{} as {text:?}: {c}", world.name)));
                 }
             }

@@ -105,26 +105,22 @@ fn a_signed_report_names_its_signer_and_is_what_it_was() {
     }
 }
 
+/// What pyHanko says of a folder's report, where it trusts the signer's own certificate and these.
+fn judged_by_pyhanko(folder: &Path, trusted: &[&str]) -> String {
+    let mut arguments = vec!["-m", "pyhanko", "sign", "validate", "--pretty-print"];
+    for certificate in ["report.crt.pem"].iter().chain(trusted) {
+        arguments.extend(["--trust", certificate]);
+    }
+    arguments.push("report.pdf");
+    let said = tool(&tools::PYTHON, folder, &arguments);
+    [said.stdout, said.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat()
+}
+
 #[apply(test)]
 fn pyhanko_finds_the_signature_valid_and_over_the_whole_file() {
     tools::PYTHON.demand();
     for (folder, mechanism) in signed_by_each_kind() {
-        let arguments = [
-            "-m",
-            "pyhanko",
-            "sign",
-            "validate",
-            "--pretty-print",
-            "--trust",
-            "report.crt.pem",
-            "report.pdf",
-        ];
-        let said = tool(&tools::PYTHON, folder, &arguments);
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&said.stdout),
-            String::from_utf8_lossy(&said.stderr)
-        );
+        let text = judged_by_pyhanko(folder, &[]);
         assert!(text.contains("The signature is judged VALID."), "{mechanism}: {text}");
         assert!(text.contains("The signature is cryptographically sound."), "{text}");
         assert!(text.contains("The signature covers the entire file."), "{text}");
@@ -450,20 +446,7 @@ fn pyhanko_finds_the_timestamp_of_a_signature_sound() {
     let folder = tempfile::tempdir().unwrap();
     let (_, _, workshop) = stamped(folder.path());
     let root = workshop.path("root.pem");
-    let arguments = [
-        "-m",
-        "pyhanko",
-        "sign",
-        "validate",
-        "--pretty-print",
-        "--trust",
-        "report.crt.pem",
-        "--trust",
-        root.to_str().unwrap(),
-        "report.pdf",
-    ];
-    let said = tool(&tools::PYTHON, folder.path(), &arguments);
-    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    let text = judged_by_pyhanko(folder.path(), &[root.to_str().unwrap()]);
     assert!(text.contains("The signature is judged VALID."), "{text}");
     for part in
         ["The timestamp token is cryptographically sound.", "The TSA certificate is trusted."]

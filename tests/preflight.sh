@@ -6,46 +6,55 @@ stop() {
   exit 2
 }
 
-# Sets `target`, the target directory, and `is_first`, whether nothing is built there yet. The argument is how
-# many MiB a first build needs there.
+# Sets `target`, the target directory, and `is_first`, whether what is to be built was never built there. The
+# arguments are the file that the build makes last, below the target directory and as a pattern, and how many MiB
+# the target directory grows to.
 preflight() {
-  local needed=$1 wanted found free probe platform
+  local last=$1 needed=$2 wanted found used free probe platform said
 
   if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
-    stop 'Rust is missing: install it with rustup, or put cargo and rustc on the PATH.'
+    stop 'Rust is missing: install it from https://rustup.rs, or put cargo and rustc on the PATH.'
+  fi
+  if ! found=$(rustc --version 2>&1) || ! cargo --version >/dev/null 2>&1; then
+    stop "Rust does not run ($(head -n 1 <<<"$found")): install a toolchain (rustup toolchain install stable)."
   fi
   wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-  found=$(rustc --version | cut -d ' ' -f 2)
+  found=$(cut -d ' ' -f 2 <<<"$found")
   if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" != "$wanted" ]; then
-    stop "Rust $found is too old: update it to $wanted or newer (rustup update)."
+    stop "Rust $found is too old: this needs $wanted or newer (rustup update, or install it from https://rustup.rs)."
   fi
+
+  if ! probe=$(mktemp -d 2>/dev/null) || ! printf '#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n' 2>/dev/null >"$probe/probe.c"; then
+    stop "The folder for temporary files, ${TMPDIR:-/tmp}, cannot be written to: make room there, or set TMPDIR to another one."
+  fi
+  if ! cc "$probe/probe.c" -o "$probe/probe" 2>/dev/null; then
+    rm -r "$probe"
+    stop 'There is no working C compiler (cc): install one (Debian: apt-get install gcc libc6-dev).'
+  fi
+  rm -r "$probe"
 
   target=$(cargo metadata --locked --no-deps --offline --format-version 1 |
     sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-  is_first=true
-  if [ -d "$target/debug/deps" ]; then is_first=false; fi
   if ! mkdir -p "$target" 2>/dev/null || ! [ -w "$target" ]; then
-    stop "$target cannot be written to: clone to a folder that is yours, or name one in CARGO_TARGET_DIR."
+    stop "$target cannot be written to: clone into a folder that you can write to, or set CARGO_TARGET_DIR to one."
   fi
+  is_first=true
+  if compgen -G "$target/$last" >/dev/null; then is_first=false; fi
+  used=$(du -sm "$target" | cut -f 1)
   free=$(df -Pk "$target" | awk 'NR == 2 { print int($4 / 1024) }')
-  if $is_first && [ "$free" -lt "$needed" ]; then
-    stop "$target has $free MiB free and the build needs $needed: make room, or name another folder in CARGO_TARGET_DIR."
+  # What is built again needs some room as well.
+  needed=$((needed > used + 300 ? needed - used : 300))
+  if [ "$free" -lt "$needed" ]; then
+    stop "$target has $free MiB free and the build needs about $needed: make room, or set CARGO_TARGET_DIR to another folder."
   fi
-
-  probe=$(mktemp -d)
-  printf '#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n' >"$probe/probe.c"
-  if ! cc "$probe/probe.c" -o "$probe/probe" 2>/dev/null; then
-    rm -r "$probe"
-    stop 'A C compiler and linker (cc) is missing: install one (Debian: apt-get install gcc libc6-dev).'
-  fi
-  rm -r "$probe"
 
   # No network is needed when all crates are in cargo's cache.
   platform=$(rustc -vV | sed -n 's/^host: //p')
   if ! cargo fetch --locked --offline --target "$platform" >/dev/null 2>&1; then
     echo 'Downloading the crates …' >&2
-    if ! cargo fetch --locked --target "$platform"; then
-      stop 'The crates could not be downloaded: check the network, or the proxy in HTTPS_PROXY, and run this again.'
+    if ! said=$(cargo fetch --locked --quiet --target "$platform" 2>&1); then
+      said=$(awk 'NF { line = $0 } END { sub(/^ +/, "", line); print line }' <<<"$said")
+      stop "The crates could not be downloaded ($said): check the network, or the proxy in HTTPS_PROXY, and run this again."
     fi
   fi
 }

@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Runs all tests. They start the servers that they need themselves. What a test needs and this machine lacks is
-# installed where nobody has to be asked (apt-get, as root or by sudo without a password); what is then still
-# missing leaves tests out, and the last lines say which and why.
+# Runs all tests. They start the servers that they need themselves. Programs that tests need and this machine lacks
+# are installed if that takes no password (apt-get, as root or by passwordless sudo); tests that still lack
+# something are left out, and the last lines say which and why.
 #
-#   bash tests/run.sh [--as-is] [ARGUMENTS OF THE TESTS]
+#   bash tests/run.sh [--as-is] [NAME]
 #
-# --as-is installs nothing.
+# NAME runs those tests whose names contain it. --as-is installs nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. tests/preflight.sh
 
+if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
+  sed -n '2,/^set /{ /^#/s/^# \{0,1\}//p }' tests/run.sh
+  exit 0
+fi
 as_is=false
 if [ "${1:-}" = --as-is ]; then
   as_is=true
@@ -33,7 +36,7 @@ install_programs() {
     fi
   fi
   if [ "${#apt[@]}" -gt 0 ]; then
-    echo "Installing ${packages[*]}, which tests run …" >&2
+    echo "Installing ${packages[*]}, which some tests need …" >&2
     if "${apt[@]}" update -qq >/dev/null && "${apt[@]}" install -y -qq "${packages[@]}" >/dev/null; then
       return
     fi
@@ -41,12 +44,13 @@ install_programs() {
   echo "To run all tests of the report, install ${packages[*]} (Debian: apt-get install ${packages[*]})." >&2
 }
 
-preflight 4000
+. tests/preflight.sh
+preflight 'debug/deps/main-*' 3500
 $as_is || install_programs
 if $is_first; then
-  echo 'Building affidavit and its tests: about five minutes on two cores, once. The tests take four more.' >&2
-else
-  echo 'Building what the tests add: about one minute on two cores, once. The tests take four more.' >&2
+  built=$(compgen -G "$target/debug/affidavit" || true)
+  if [ -n "$built" ]; then minutes='about a minute and a half'; else minutes='about five minutes'; fi
+  echo "Building the tests: $minutes on two cores, once. All tests take three to four minutes more." >&2
 fi
 
 log=$(mktemp -d)
@@ -56,10 +60,15 @@ passed=true
 # As in examples/quickstart/run.sh, so that what was built there is not built again.
 CARGO_INCREMENTAL=0 cargo test --locked -- "$@" | tee "$log/said" || passed=false
 
+ran=$(awk '/^test result:/ { ran += $4 + $6 + $8 } END { print ran + 0 }' "$log/said")
+if $passed && [ "$ran" -eq 0 ]; then
+  echo "No test has a name that contains '$*'." >&2
+  exit 1
+fi
 awk '/^test result:/ { ran += $4 + $6; failed += $6; left += $8 }
   END { printf "\n%d tests ran, %d of them failed; %d were left out\n", ran, failed, left }' "$log/said"
 if [ -s "$log/left-out" ]; then
-  echo 'Left out, because this machine lacks something (how many, what, what brings it):'
+  echo 'Left out for want of something (how many tests, what is missing, what brings it):'
   cat "$log/left-out"
 fi
 $passed

@@ -107,8 +107,8 @@ pub fn program_within(folder: &Tool, below: &str) -> Command {
 pub fn samples() -> PathBuf {
     let named = std::env::var_os("AFFIDAVIT_SAMPLES").unwrap_or_else(|| {
         leave_out(Missing {
-            what: "a folder of scanner outputs".to_owned(),
-            remedy: "name one in AFFIDAVIT_SAMPLES".to_owned(),
+            what: "more scanner outputs (optional)".to_owned(),
+            remedy: "set AFFIDAVIT_SAMPLES to a folder of them".to_owned(),
         })
     });
     PathBuf::from(named)
@@ -175,43 +175,43 @@ mod of_the_pipeline {
     pub const JAVA: Tool = Tool::on_path("java", "apt-get install default-jre-headless");
 
     // What the scripts of `.ci` install or build.
-    pub const ETCD: Tool = Tool::on_path("etcd", ".ci/kubernetes");
+    pub const ETCD: Tool = Tool::on_path("etcd", "bash .ci/kubernetes");
     pub const KUBERNETES: Tool =
-        Tool::cached("the Kubernetes API server", "kubernetes/kubernetes", ".ci/kubernetes")
+        Tool::cached("the Kubernetes API server", "kubernetes/kubernetes", "bash .ci/kubernetes")
             .or_in("AFFIDAVIT_KUBERNETES");
     pub const WEED: Tool =
-        Tool::cached("SeaweedFS", "weed/bin/weed", ".ci/seaweedfs").or_in("AFFIDAVIT_WEED");
+        Tool::cached("SeaweedFS", "weed/bin/weed", "bash .ci/seaweedfs").or_in("AFFIDAVIT_WEED");
     pub const BAO: Tool =
-        Tool::cached("OpenBao", "openbao/bin/bao", ".ci/openbao").or_in("AFFIDAVIT_BAO");
+        Tool::cached("OpenBao", "openbao/bin/bao", "bash .ci/openbao").or_in("AFFIDAVIT_BAO");
     pub const MINISTACK: Tool =
-        Tool::cached("MiniStack", "ministack/bin/ministack", ".ci/ministack")
+        Tool::cached("MiniStack", "ministack/bin/ministack", "bash .ci/ministack")
             .or_in("AFFIDAVIT_MINISTACK");
     /// `bin/helm`, `bin/pushgateway`, `bin/alertmanager`, `bin/jaeger`.
     pub const PRODUCTION: Tool =
-        Tool::cached("the folder of .ci/production", "production", ".ci/production")
+        Tool::cached("helm, Pushgateway, Alertmanager and Jaeger", "production", "bash .ci/production")
             .or_in("AFFIDAVIT_PRODUCTION");
     /// `bin/trivy`, `bin/kubescape`, `bin/checkov`, `bin/prowler`, and policies of Kubescape.
     pub const SCANNERS: Tool =
-        Tool::cached("the folder of .ci/scanners", "scanners", ".ci/scanners")
+        Tool::cached("scanners of others", "scanners", "bash .ci/scanners")
             .or_in("AFFIDAVIT_SCANNERS");
     /// Python with the packages of `tests/stock/requirements.txt`.
     pub const PYTHON: Tool = Tool::cached(
         "Python with the packages of tests/stock",
         "stock/python/bin/python3",
-        ".ci/stock-tools",
+        "bash .ci/stock-tools",
     );
     /// The packages of that Python, by its version.
     pub const PYTHON_PACKAGES: Tool =
-        Tool::cached("the packages of tests/stock", "stock/python/lib", ".ci/stock-tools");
+        Tool::cached("the packages of tests/stock", "stock/python/lib", "bash .ci/stock-tools");
     /// The reader of checkpoints, built from `tests/stock/notes`.
     pub const NOTES: Tool =
-        Tool::cached("the reader of checkpoints", "stock/bin/notes", ".ci/stock-tools");
-    pub const COSIGN: Tool = Tool::cached("cosign", "stock/bin/cosign-v3.1.3", ".ci/stock-tools");
+        Tool::cached("a reader of checkpoints in Go", "stock/bin/notes", "bash .ci/stock-tools");
+    pub const COSIGN: Tool = Tool::cached("cosign", "stock/bin/cosign-v3.1.3", "bash .ci/stock-tools");
     /// MITRE's reader of HDF, a package for Node.
-    pub const INSPECJS: Tool = Tool::cached("inspecjs", "stock/inspecjs-2.12.6", ".ci/stock-tools");
+    pub const INSPECJS: Tool = Tool::cached("inspecjs", "stock/inspecjs-2.12.6", "bash .ci/stock-tools");
     /// Definitions of the `OpenReports` kinds (`openreports/reports-api`).
     pub const OPENREPORTS: Tool =
-        Tool::cached("the OpenReports kinds", "stock/openreports-v0.2.1", ".ci/stock-tools");
+        Tool::cached("the OpenReports kinds", "stock/openreports-v0.2.1", "bash .ci/stock-tools");
     /// Its jars. It validates PDFs as PDF/A and PDF/UA.
-    pub const VERAPDF: Tool = Tool::cached("veraPDF", "stock/verapdf", ".ci/stock-tools");
+    pub const VERAPDF: Tool = Tool::cached("veraPDF", "stock/verapdf", "bash .ci/stock-tools");
 }

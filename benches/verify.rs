@@ -70,10 +70,7 @@ impl Archive for Memory {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure> {
-        self.0
-            .get(path)
-            .cloned()
-            .ok_or_else(|| ReadFailure { path: path.to_owned(), reason: "not found".to_owned() })
+        self.0.get(path).cloned().ok_or_else(|| ReadFailure::new(path, "not found"))
     }
 }
 

@@ -24,6 +24,8 @@ pub const SOON_DAYS: u32 = 30;
 pub enum Kind {
     /// The archive does not verify.
     NotVerified,
+    /// The archive, or a part of it, could not be read.
+    Unreadable,
     /// A run came to no end: nothing was sealed.
     Failed,
     /// A run that was due has not sealed a bundle.
@@ -44,8 +46,9 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NotVerified,
+        Self::Unreadable,
         Self::Failed,
         Self::Stale,
         Self::Missed,
@@ -61,6 +64,7 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotVerified => "not-verified",
+            Self::Unreadable => "unreadable",
             Self::Failed => "failed",
             Self::Stale => "stale",
             Self::Missed => "missed",
@@ -75,7 +79,7 @@ impl Kind {
     /// Is the evidence itself in danger, or only what it says?
     #[must_use]
     pub fn is_critical(self) -> bool {
-        matches!(self, Self::NotVerified | Self::Failed | Self::Stale)
+        matches!(self, Self::NotVerified | Self::Unreadable | Self::Failed | Self::Stale)
     }
 }
 
@@ -200,15 +204,23 @@ impl Standing {
         if self.origin.is_empty() {
             self.origin.clone_from(&verdict.origin);
         }
-        let errors = || verdict.findings.iter().filter(|finding| finding.level == Level::Error);
+        let errors = || verdict.findings.iter().filter(|finding| finding.is_fault());
         if let Some(late) = errors().find(|finding| finding.code == FailureCode::StaleHead) {
             self.add(Kind::Stale, 1, format!("Expected {}; {}.", late.expected, late.found));
         }
         let others = || errors().filter(|finding| finding.code != FailureCode::StaleHead);
         if let Some(first) = others().next() {
             let count = others().count() as u64;
-            let text = format!("The archive does not verify: {} at {}.", first.code, first.object);
-            self.add(Kind::NotVerified, count, text);
+            // Errors come first: then this one is none.
+            let (kind, text) = if first.level == Level::Unread {
+                let text = format!("{} could not be read: {}.", first.object, first.found);
+                (Kind::Unreadable, text)
+            } else {
+                let text =
+                    format!("The archive does not verify: {} at {}.", first.code, first.object);
+                (Kind::NotVerified, text)
+            };
+            self.add(kind, count, text);
         }
     }
 

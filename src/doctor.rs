@@ -7,14 +7,14 @@ use std::fs;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::archive::{self, LockProbe, Store};
+use crate::archive::{self, Former, LockProbe, Store, StoreError};
 use crate::config::{Config, RetentionRule};
 use crate::evidence::instant;
 use crate::evidence::key::KeyId;
 use crate::evidence::keyring::KeyStatus;
 use crate::pipeline::{self, Progress};
 use crate::sign;
-use crate::verify::{self, Level, Policy};
+use crate::verify::{self, Policy};
 
 /// A difference between two clocks that is told of, in seconds.
 const CLOCK_WARNING: i64 = 5;
@@ -209,9 +209,17 @@ fn store(lines: &mut Lines, config: &Config, now: Timestamp, roots: Option<Vec<K
         }
     };
     match store.probe() {
-        Ok(()) => lines.ok("archive", format!("{} takes a name once only", store.describe())),
+        Ok(()) => {
+            let place = store.place();
+            let at = if place.is_empty() { place } else { format!(" ({place})") };
+            lines.ok("archive", format!("{}{at} takes a name once only", store.describe()));
+        }
         Err(error) => {
             lines.add("archive", Health::Failing, error.to_string(), error.help());
+            // A clock that is wrong is why many stores refuse.
+            if let Some(ahead) = store.clock_ahead_seconds() {
+                clock(lines, "the archive's server", ahead);
+            }
             return;
         }
     }
@@ -220,9 +228,15 @@ fn store(lines: &mut Lines, config: &Config, now: Timestamp, roots: Option<Vec<K
         Ok(LockProbe::Enforced) => {
             lines.ok(
                 "retention",
-                "a locked object could not be removed (its lock ends in a minute)",
+                "a locked object could not be removed before its lock ended",
             );
         }
+        Ok(LockProbe::EnforcedAndLeft) => lines.add(
+            "retention",
+            Health::Warning,
+            "a locked object could not be removed, nor after its lock ended",
+            "allow s3:DeleteObjectVersion below .probe/, or let a lifecycle rule remove what is there",
+        ),
         Ok(LockProbe::NotEnforced) => lines.add(
             "retention",
             Health::Failing,
@@ -265,17 +279,16 @@ fn chain(lines: &mut Lines, store: &dyn Store, roots: Vec<KeyId>, now: Timestamp
     let verdict = match verify::verify(store, &policy) {
         Ok(verdict) => verdict,
         Err(error) => {
-            let help = "allow to list and to read the archive";
-            lines.add("chain", Health::Failing, error.to_string(), help);
+            lines.add("chain", Health::Failing, error.to_string(), error.help);
             return;
         }
     };
     let size = verdict.checked.statements;
     if size == 0 {
-        lines.ok("chain", "empty: the first run begins it");
+        former(lines, store);
         return;
     }
-    let errors = verdict.findings.iter().filter(|finding| finding.level == Level::Error);
+    let errors = verdict.findings.iter().filter(|finding| finding.is_fault());
     let mut faults: BTreeMap<&str, String> = BTreeMap::new();
     for finding in errors {
         faults.entry(finding.code.name()).or_insert_with(|| finding.object.clone());
@@ -292,6 +305,24 @@ fn chain(lines: &mut Lines, store: &dyn Store, roots: Vec<KeyId>, now: Timestamp
             _ => Health::Failing,
         };
         lines.add("chain", health, format!("{code} at {object}"), "`affidavit verify` says more");
+    }
+}
+
+/// An archive without a chain: was there one?
+fn former(lines: &mut Lines, store: &dyn Store) {
+    match store.former() {
+        Ok(Former::None) => lines.ok("chain", "empty: the first run begins it"),
+        Ok(Former::Unknown) => lines.add(
+            "chain",
+            Health::Warning,
+            "empty, and the store does not say whether a chain was removed here",
+            "allow s3:ListBucketVersions, or make sure that this is the first run",
+        ),
+        Ok(Former::Removed(count)) => {
+            let error = StoreError::Removed { store: store.describe(), count };
+            lines.add("chain", Health::Failing, error.to_string(), error.help());
+        }
+        Err(error) => lines.add("chain", Health::Failing, error.to_string(), error.help()),
     }
 }
 

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use crate::archive::{Put, Store, StoreError};
+use crate::archive::{Former, Put, Store, StoreError};
 use crate::evidence::checkpoint::Checkpoint;
 use crate::evidence::digest::Digest;
 use crate::evidence::envelope::{Envelope, EnvelopeSignature, STATEMENT_TYPE, pae};
@@ -26,7 +26,7 @@ use crate::evidence::tlog_proof::TlogProof;
 use crate::parallel;
 use crate::sign::{SignError, Signer};
 use crate::verify::pin::Pin;
-use crate::verify::{self, FailureCode, Level, Policy, ReadFailure};
+use crate::verify::{self, FailureCode, Policy, ReadFailure};
 
 /// Instructions for an auditor without our program.
 const VERIFY_MD: &str = include_str!("verify.md");
@@ -90,6 +90,12 @@ pub enum SealError {
         /// The newest bundle's.
         newest: String,
     },
+    /// The store does not give back what it said that it had written.
+    #[error("`{path}` was written, and the archive gives back something else")]
+    NotKept {
+        /// Path.
+        path: String,
+    },
     /// A path that the format does not allow, or an object with other bytes under a name that is
     /// made of its digest.
     #[error("`{path}` cannot be written: {reason}")]
@@ -108,12 +114,15 @@ impl SealError {
         match self {
             Self::Store(error) => error.help(),
             Self::Sign(error) => error.help(),
-            Self::Read(_) => "check the archive's path and permissions",
+            Self::Read(failure) => failure.help,
             Self::NotVerified { .. } => "run `affidavit verify` and find out what happened to it",
             Self::KeyNotAllowed { .. } | Self::KeyringExpired { .. } => {
                 "make a new keyring version with the root keys"
             }
             Self::BadSignature { .. } => "check the signer",
+            Self::NotKept { .. } => {
+                "something else than the store answers under its address, or it loses data: nothing that was signed rests on it; check archive.endpoint"
+            }
             Self::ClockBack { .. } => "set the clock, or give a later --now",
             Self::Statement(_) | Self::Path { .. } => "this is a fault of the program: report it",
         }
@@ -223,12 +232,18 @@ impl<'a> Sealer<'a> {
         // What auditors trust is the first version, whoever holds the root keys by now.
         let first = keyrings.first().and_then(|bytes| Envelope::parse(bytes).ok());
         let trusted = first.map(|envelope| envelope.payload_id());
-        sealer.refuse_broken(trusted, now)?;
+        let size = sealer.refuse_broken(trusted, now)?;
+        if size == 0
+            && let Former::Removed(count) = store.former()?
+        {
+            return Err(StoreError::Removed { store: store.describe(), count }.into());
+        }
         Ok(sealer)
     }
 
     /// Nothing is added to an archive that does not verify, apart from what a cut-off run leaves.
-    fn refuse_broken(&self, trusted: Option<KeyId>, now: Timestamp) -> Result<(), SealError> {
+    /// Gives how many statements there are.
+    fn refuse_broken(&self, trusted: Option<KeyId>, now: Timestamp) -> Result<u64, SealError> {
         let policy = Policy { deep: false, ..Policy::new(trusted.into_iter().collect(), now) };
         let verdict = verify::verify(self.store, &policy)?;
         let statements = verdict.checked.statements;
@@ -240,19 +255,17 @@ impl<'a> Sealer<'a> {
             FailureCode::GenesisInvalid => statements == 0,
             _ => false,
         };
-        let fault = verdict
-            .findings
-            .iter()
-            .find(|finding| finding.level == Level::Error && !left_over(finding));
+        let fault =
+            verdict.findings.iter().find(|finding| finding.is_fault() && !left_over(finding));
         match fault {
             // The store's fault, and not the archive's.
             Some(fault) if fault.code == FailureCode::FileUnreadable => {
-                Err(ReadFailure { path: fault.object.clone(), reason: fault.found.clone() }.into())
+                Err(ReadFailure::new(fault.object.clone(), fault.found.clone()).into())
             }
             Some(fault) => {
                 Err(SealError::NotVerified { code: fault.code, object: fault.object.clone() })
             }
-            None => Ok(()),
+            None => Ok(statements),
         }
     }
 
@@ -355,6 +368,8 @@ impl<'a> Sealer<'a> {
         put(self.store, &layout::bundle_file(&sums, layout::SHA256SUMS), &sums_bytes)?;
 
         if self.store.put_new(&layout::statement(seq), &bytes)? == Put::Other {
+            let files = payload.keys().chain(input_digests.keys());
+            self.clear_lost(seq, &sums, files);
             return Ok(Sealed::Lost);
         }
         let pin = self.finish(seq, &bytes, &log.tree)?;
@@ -390,6 +405,31 @@ impl<'a> Sealer<'a> {
         Ok(removed)
     }
 
+    /// Removes what was written for a place that another writer won: nothing will ever name it. What cannot be
+    /// removed stays as an orphan, which harms nothing.
+    fn clear_lost<'p>(&self, seq: u64, sums: &Digest, files: impl Iterator<Item = &'p String>) {
+        let winner = self.store.read(&layout::statement(seq)).ok();
+        let winner = winner.and_then(|bytes| Statement::parse(&bytes).ok()?.sums());
+        // The same files under another statement are the winner's now.
+        if winner.is_none_or(|winner| winner == *sums) {
+            return;
+        }
+        // The list first: a folder without one is no bundle.
+        drop(self.store.remove(&layout::bundle_file(sums, layout::SHA256SUMS)));
+        for path in files {
+            drop(self.store.remove(&layout::bundle_file(sums, path)));
+        }
+    }
+
+    /// Reads back what everything after it rests on: a store may say that it wrote what it did not.
+    fn read_back(&self, path: &str, bytes: &[u8]) -> Result<(), SealError> {
+        if self.store.read(path)? == bytes {
+            Ok(())
+        } else {
+            Err(SealError::NotKept { path: path.to_owned() })
+        }
+    }
+
     fn check_key(&self, seq: u64) -> Result<(), SealError> {
         let key = self.signer.public_key().id();
         let refuse = |reason| Err(SealError::KeyNotAllowed { key: key.to_string(), seq, reason });
@@ -411,6 +451,7 @@ impl<'a> Sealer<'a> {
         let mut tree = before.clone();
         tree.push(leaf_hash(bytes));
         self.check_key(seq)?;
+        self.read_back(&layout::statement(seq), bytes)?;
         let key = self.signer.public_key();
         let envelope = Envelope {
             payload_type: STATEMENT_TYPE.to_owned(),
@@ -420,7 +461,9 @@ impl<'a> Sealer<'a> {
                 bytes: self.sign(&pae(STATEMENT_TYPE, bytes))?,
             }],
         };
-        put(self.store, &layout::envelope(seq), &envelope.to_bytes())?;
+        let envelope = envelope.to_bytes();
+        put(self.store, &layout::envelope(seq), &envelope)?;
+        self.read_back(&layout::envelope(seq), &envelope)?;
         let checkpoint = Checkpoint {
             origin: self.keyring.keyring.origin.clone(),
             size: tree.size(),

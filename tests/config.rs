@@ -31,7 +31,7 @@ fn the_configurations_that_we_ship_are_valid() {
 organisation: x
 cluster: { name: x, uid: u-1 }
 origin: a.example/b
-archive: { uri: 's3://b/p', endpoint: 'http://127.0.0.1:1', path_style: true, region: r, retention: { rule: hipaa, prune: true }, object_lock: { mode: compliance }, legal_hold: true, encryption: { by: kms, key: 'arn:aws:kms:x' } }
+archive: { uri: 's3://b/p', endpoint: 'http://127.0.0.1:1', path_style: true, region: r, retention: { rule: hipaa, prune: true }, object_lock: { mode: compliance }, legal_hold: true, checksums: md5, patience: 90s, encryption: { by: kms, key: 'arn:aws:kms:x' } }
 keys: { signer: k, keyring: k, disclosure_secret: s, passphrase_file: p }
 schedule: '0 2 * * *'
 time_zone: Europe/Berlin
@@ -111,6 +111,8 @@ fn retention_follows_its_rule_and_locks_last_as_long() {
             "shorter than",
         ),
         ("  encryption: { by: aes256, key: k }", "archive.encryption.key"),
+        ("  patience: soon", "archive.patience"),
+        ("  patience: 7h", "at most 6h"),
     ] {
         let error = parse(archive).1.unwrap_err();
         assert!(error.contains(said), "{error}");
@@ -118,6 +120,7 @@ fn retention_follows_its_rule_and_locks_last_as_long() {
     for key in [
         "legal_hold: true",
         "encryption: { by: aes256 }",
+        "checksums: md5",
         "object_lock: { mode: governance, days: 1 }",
     ] {
         let text = text.replace("uri: archive", &format!("uri: archive\n  {key}"));

@@ -4,8 +4,10 @@
 //! come from the environment, as in production, so those tests run in a process of their own: this
 //! very program, started again with another environment.
 
+mod amazon;
 mod chains;
 mod killed;
+mod outages;
 pub mod proxy;
 pub mod server;
 mod s3;

@@ -21,8 +21,11 @@ impl<'a> Faulty<'a> {
 
     fn write<T>(&self, path: &str, write: impl FnOnce() -> T) -> Result<T, StoreError> {
         let number = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
-        let failed =
-            StoreError::Write { path: path.to_owned(), reason: "No space left on device".into() };
+        let failed = StoreError::Write {
+            path: path.to_owned(),
+            reason: "No space left on device".into(),
+            help: "",
+        };
         if number < self.fail_at {
             return Ok(write());
         }

@@ -339,7 +339,7 @@ fn the_command_line_shows_the_clusters_and_gives_their_heads() {
     fs::write(fleet.path("us/head.txt"), head).unwrap();
     let verify = ["verify", "archive", root[0], root[1], "--pin", "head.txt", "--now", FLEET_RUNS];
     let said = done(&affidavit(&fleet.path("us"), &verify));
-    assert!(said.contains("pinned    1 of 1 statements"), "{said}");
+    assert!(said.contains("pinned    1 of 1 statement"), "{said}");
     // Bundles of before stay to be seen, and exit as they stood.
     error(&affidavit(fleet.root(), &[&show[..], &["--bundle", "0"]].concat()), 4);
     let said = error(&affidavit(fleet.root(), &[&show[..], &["--cluster", "asia"]].concat()), 2);

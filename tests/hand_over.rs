@@ -77,7 +77,7 @@ fn a_partial_export_says_so_and_misses_nothing_else() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(7), "{text}");
     assert!(text.contains("WARNING PARTIAL_EXPORT  export.json"), "{text}");
-    assert!(text.contains("bundles 1 to 1") && text.contains("1 bundles: "), "{text}");
+    assert!(text.contains("bundles 1 to 1") && text.contains("1 bundle: "), "{text}");
     assert_eq!(text.matches("WARNING").count(), 1, "{text}");
     let beyond = ["bundle", "export", "archive", "--file", "x.tar", "--bundle", "3"];
     assert_eq!(affidavit(folder.path(), &beyond).status.code(), Some(2));

@@ -43,6 +43,8 @@ mod mutations;
 #[cfg(feature = "cli")]
 mod page;
 #[cfg(feature = "cli")]
+mod unread;
+#[cfg(feature = "cli")]
 mod vectors;
 
 #[cfg(feature = "pipeline")]

@@ -137,9 +137,11 @@ fn judge_all(sources: &[Declared], max_age: i64) -> Vec<Statuses> {
     SAID.iter().map(|said| statuses(&judge(sources, said, max_age))).collect()
 }
 
-/// What [`World::without_report`] judged, by sources and age.
-static WITHOUT_REPORT: LazyLock<Mutex<HashMap<(Digest, i64), Arc<Vec<Statuses>>>>> =
-    LazyLock::new(Mutex::default);
+/// By sources and age.
+type Judged = HashMap<(Digest, i64), Arc<Vec<Statuses>>>;
+
+/// What [`World::without_report`] judged.
+static WITHOUT_REPORT: LazyLock<Mutex<Judged>> = LazyLock::new(Mutex::default);
 
 fn digest(sources: &[Declared]) -> Digest {
     let mut hasher = Hasher::default();

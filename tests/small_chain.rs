@@ -10,7 +10,7 @@ use affidavit::evidence::key::KeyId;
 use affidavit::pipeline::{self, Progress, RunOutcome};
 use affidavit::sign::chain::{self, NewChain};
 use affidavit::verify::pin::Pin;
-use affidavit::verify::{self, Level, Policy, Verdict};
+use affidavit::verify::{self, Policy, Verdict};
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 
@@ -157,7 +157,7 @@ pub fn errors(verdict: &Verdict) -> Vec<String> {
     verdict
         .findings
         .iter()
-        .filter(|finding| finding.level == Level::Error)
+        .filter(|finding| finding.is_fault())
         .map(|finding| format!("{} {}", finding.code, finding.object))
         .collect()
 }

@@ -187,13 +187,15 @@ mod of_the_pipeline {
         Tool::cached("MiniStack", "ministack/bin/ministack", "bash .ci/ministack")
             .or_in("AFFIDAVIT_MINISTACK");
     /// `bin/helm`, `bin/pushgateway`, `bin/alertmanager`, `bin/jaeger`.
-    pub const PRODUCTION: Tool =
-        Tool::cached("helm, Pushgateway, Alertmanager and Jaeger", "production", "bash .ci/production")
-            .or_in("AFFIDAVIT_PRODUCTION");
+    pub const PRODUCTION: Tool = Tool::cached(
+        "helm, Pushgateway, Alertmanager and Jaeger",
+        "production",
+        "bash .ci/production",
+    )
+    .or_in("AFFIDAVIT_PRODUCTION");
     /// `bin/trivy`, `bin/kubescape`, `bin/checkov`, `bin/prowler`, and policies of Kubescape.
-    pub const SCANNERS: Tool =
-        Tool::cached("scanners of others", "scanners", "bash .ci/scanners")
-            .or_in("AFFIDAVIT_SCANNERS");
+    pub const SCANNERS: Tool = Tool::cached("scanners of others", "scanners", "bash .ci/scanners")
+        .or_in("AFFIDAVIT_SCANNERS");
     /// Python with the packages of `tests/stock/requirements.txt`.
     pub const PYTHON: Tool = Tool::cached(
         "Python with the packages of tests/stock",
@@ -206,9 +208,11 @@ mod of_the_pipeline {
     /// The reader of checkpoints, built from `tests/stock/notes`.
     pub const NOTES: Tool =
         Tool::cached("a reader of checkpoints in Go", "stock/bin/notes", "bash .ci/stock-tools");
-    pub const COSIGN: Tool = Tool::cached("cosign", "stock/bin/cosign-v3.1.3", "bash .ci/stock-tools");
+    pub const COSIGN: Tool =
+        Tool::cached("cosign", "stock/bin/cosign-v3.1.3", "bash .ci/stock-tools");
     /// MITRE's reader of HDF, a package for Node.
-    pub const INSPECJS: Tool = Tool::cached("inspecjs", "stock/inspecjs-2.12.6", "bash .ci/stock-tools");
+    pub const INSPECJS: Tool =
+        Tool::cached("inspecjs", "stock/inspecjs-2.12.6", "bash .ci/stock-tools");
     /// Definitions of the `OpenReports` kinds (`openreports/reports-api`).
     pub const OPENREPORTS: Tool =
         Tool::cached("the OpenReports kinds", "stock/openreports-v0.2.1", "bash .ci/stock-tools");

@@ -74,15 +74,20 @@ pub fn lines(verdict: &Verdict) -> Vec<String> {
     lines
 }
 
-fn judge(folder: &Path, case: &Case) -> Verdict {
+/// What the auditor of a case was told.
+pub fn policy_of(case: &Case) -> Policy {
     let roots = case.roots.iter().map(|root| KeyId::from_hex(root).unwrap()).collect();
-    let policy = Policy {
+    Policy {
         pins: case.pins.iter().map(|pin| Pin::parse(pin).unwrap()).collect(),
         replay: case.replay,
         witnesses: (!case.policy.is_empty()).then(|| WitnessPolicy::parse(&case.policy).unwrap()),
         authorities: (!case.tsa.is_empty()).then(|| Authorities::from_pem(&case.tsa).unwrap()),
         ..Policy::new(roots, case.now.parse().unwrap())
-    };
+    }
+}
+
+fn judge(folder: &Path, case: &Case) -> Verdict {
+    let policy = policy_of(case);
     let subject = folder.join(&case.subject);
     if case.subject == "disclosure.json" {
         return verify_disclosure(&fs::read(subject).unwrap(), &policy).verdict;

@@ -40,11 +40,15 @@ impl Directory {
     }
 
     fn failure(path: &str, error: &std::io::Error) -> ReadFailure {
-        ReadFailure { path: path.to_owned(), reason: error.to_string() }
+        ReadFailure::new(path, error.to_string())
     }
 
     fn write_error(path: &str, error: &std::io::Error) -> StoreError {
-        StoreError::Write { path: path.to_owned(), reason: error.to_string() }
+        StoreError::Write {
+            path: path.to_owned(),
+            reason: error.to_string(),
+            help: "nothing was lost: run again when the disk has room and the folder can be written to",
+        }
     }
 
     /// Writes and flushes a temporary file in the same file system.
@@ -78,11 +82,16 @@ impl Directory {
     fn link(&self, temporary: &Path, path: &str) -> std::io::Result<bool> {
         let target = self.full(path);
         let parent = target.parent().unwrap_or(&self.root);
-        fs::create_dir_all(parent)?;
-        let created = match fs::hard_link(temporary, &target) {
-            Ok(()) => true,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
-            Err(error) => return Err(error),
+        let mut tries = 3;
+        let created = loop {
+            fs::create_dir_all(parent)?;
+            match fs::hard_link(temporary, &target) {
+                Ok(()) => break true,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => break false,
+                // Another writer has just removed the empty folder.
+                Err(error) if error.kind() == ErrorKind::NotFound && tries > 0 => tries -= 1,
+                Err(error) => return Err(error),
+            }
         };
         // The name is durable only when its directory is.
         File::open(parent)?.sync_all()?;
@@ -96,7 +105,12 @@ impl Archive for Directory {
         let mut pending = VecDeque::from([(String::new(), self.root.clone())]);
         while let Some((prefix, folder)) = pending.pop_front() {
             let shown = if prefix.is_empty() { "." } else { &prefix };
-            let listing = fs::read_dir(&folder).map_err(|error| Self::failure(shown, &error))?;
+            let listing = match fs::read_dir(&folder) {
+                Ok(listing) => listing,
+                // Another writer has just removed what it had written for a place that it lost.
+                Err(error) if error.kind() == ErrorKind::NotFound && !prefix.is_empty() => continue,
+                Err(error) => return Err(Self::failure(shown, &error)),
+            };
             for entry in listing {
                 let entry = entry.map_err(|error| Self::failure(shown, &error))?;
                 // A name that is no UTF-8 cannot be ours; it is reported in its lossy form.
@@ -194,7 +208,8 @@ impl Store for Directory {
         if created && !overwritten {
             Ok(())
         } else {
-            Err(StoreError::NotConditional { path: probe })
+            let how = "a second write was accepted".to_owned();
+            Err(StoreError::NotConditional { path: probe, store: self.describe(), how })
         }
     }
 

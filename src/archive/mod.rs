@@ -12,8 +12,13 @@ pub use directory::Directory;
 #[cfg(feature = "aws")]
 pub use s3::S3;
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use jiff::Timestamp;
 
+#[cfg(feature = "aws")]
+pub use crate::remote::aws::AwsSettingsError;
 use crate::verify::{Archive, ReadFailure};
 
 /// Where an archive is.
@@ -34,6 +39,53 @@ pub struct Location {
     pub legal_hold: bool,
     /// How the store is told to encrypt.
     pub encryption: Option<Encryption>,
+    /// With which digest an object store checks what it is sent.
+    pub checksums: Checksums,
+    /// How long a store that is busy or restarts is waited for, in all; [`PATIENCE`] unless it is given.
+    pub patience: Option<Duration>,
+}
+
+/// [`Location::patience`] of a run: shorter than a CronJob's usual deadline, longer than a restart.
+pub const PATIENCE: Duration = Duration::from_mins(5);
+
+/// The digest by which an object store checks what it is sent; what stores take differs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checksums {
+    /// SHA-256 (`x-amz-checksum-sha256`).
+    #[default]
+    Sha256,
+    /// `Content-MD5`, for stores that refuse the newer headers.
+    Md5,
+    /// None: only what is read back shows that it arrived.
+    None,
+}
+
+impl std::fmt::Display for Checksums {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sha256 => "sha256",
+            Self::Md5 => "md5",
+            Self::None => "none",
+        })
+    }
+}
+
+/// Says why a store is waited for, and for how much longer at most.
+type Tell = Box<dyn Fn(&str, Duration) + Send + Sync>;
+
+static TELL: OnceLock<Tell> = OnceLock::new();
+
+/// Sets who says that a store is waited for; nobody does otherwise. The first call counts.
+pub fn on_waiting(tell: Tell) {
+    let _ = TELL.set(tell);
+}
+
+#[cfg(feature = "aws")]
+fn tell_waiting(why: &str, left: Duration) {
+    if let Some(tell) = TELL.get() {
+        tell(why, left);
+    }
 }
 
 /// Encryption at rest, by the store.
@@ -53,6 +105,21 @@ pub enum LockMode {
     Governance,
     /// Cannot be lifted by anybody, for as long as it holds.
     Compliance,
+}
+
+impl Location {
+    /// The options by which a reading command finds the same place, besides its path or URI.
+    #[must_use]
+    pub fn options(&self) -> String {
+        let mut options = Vec::new();
+        let mut add = |name: &str, value: Option<&String>| {
+            options.extend(value.map(|value| format!("--{name} {value}")));
+        };
+        add("endpoint", self.endpoint.as_ref());
+        add("region", self.region.as_ref());
+        options.extend(self.path_style.then(|| "--path-style".to_owned()));
+        options.join(" ")
+    }
 }
 
 /// Opens the archive at a location. `now` is the time from which locks count.
@@ -166,6 +233,14 @@ pub trait Store: Archive + Sync {
         Ok(LockProbe::NotAsked)
     }
 
+    /// Was there a chain here that somebody removed? Stores that keep versions know.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn former(&self) -> Result<Former, StoreError> {
+        Ok(Former::None)
+    }
+
     /// How far the clock of its server is ahead of ours, in seconds, where it has one.
     fn clock_ahead_seconds(&self) -> Option<i64> {
         None
@@ -173,6 +248,22 @@ pub trait Store: Archive + Sync {
 
     /// The store for people: a path or a URI.
     fn describe(&self) -> String;
+
+    /// Where it is and how it is spoken to, for people; empty where the path says all.
+    fn place(&self) -> String {
+        String::new()
+    }
+}
+
+/// What was in an archive before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Former {
+    /// Nothing that is not there any more, as far as the store keeps versions.
+    None,
+    /// So many objects of the log, hidden by delete markers.
+    Removed(usize),
+    /// The store does not say.
+    Unknown,
 }
 
 /// What a lock is worth.
@@ -180,8 +271,10 @@ pub trait Store: Archive + Sync {
 pub enum LockProbe {
     /// No lock is configured.
     NotAsked,
-    /// The store refused to remove the object.
+    /// The store refused to remove the object, and removed it when the lock had ended.
     Enforced,
+    /// The same, but the object is still there.
+    EnforcedAndLeft,
     /// It removed it.
     NotEnforced,
 }
@@ -208,6 +301,8 @@ pub enum StoreError {
         path: String,
         /// Why.
         reason: String,
+        /// What to do about it.
+        help: &'static str,
     },
     /// The store does not remove it.
     #[error("could not remove `{path}`: {reason}")]
@@ -221,11 +316,37 @@ pub enum StoreError {
     #[error(transparent)]
     Read(#[from] ReadFailure),
     /// The store overwrites objects that it was asked not to.
-    #[error("the store ignores put-if-absent: a second write to `{path}` was accepted")]
+    #[error("{store} does not keep put-if-absent at `{path}`: {how}")]
     NotConditional {
         /// Path in the archive.
         path: String,
+        /// The store.
+        store: String,
+        /// What it did.
+        how: String,
     },
+    /// The store took an object and did not protect it as it was asked.
+    #[error("{store} took `{path}` without the {missing} that was asked for")]
+    NotProtected {
+        /// Path in the archive.
+        path: String,
+        /// The store.
+        store: String,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// A chain was here, and somebody removed it.
+    #[error("{store} held a chain before: {count} objects of its log are hidden by delete markers")]
+    Removed {
+        /// The store.
+        store: String,
+        /// How many.
+        count: usize,
+    },
+    /// AWS's settings on this machine cannot be used.
+    #[cfg(feature = "aws")]
+    #[error(transparent)]
+    Settings(#[from] AwsSettingsError),
     /// The program was built without S3.
     #[error("`{uri}`: this build of affidavit cannot reach S3")]
     WithoutS3 {
@@ -247,16 +368,20 @@ impl StoreError {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Write { .. } => {
-                "nothing was lost: run again when the store has room and accepts writes"
-            }
+            Self::Write { help, .. } => help,
             Self::Remove { .. } => {
                 "check permissions, locks and legal holds; the next run tries again"
             }
-            Self::Read(_) => "check the path and the permissions",
-            Self::NotConditional { .. } => {
-                "use a store that honours If-None-Match (AWS S3, SeaweedFS, MinIO, Ceph)"
+            Self::Read(failure) => failure.help,
+            Self::NotConditional { .. } => "use a store that docs/stores.md lists as tested",
+            Self::NotProtected { .. } => {
+                "make the bucket with Object Lock, let nothing between here and the store remove headers, and allow s3:GetObjectRetention and s3:GetObjectLegalHold, by which it is looked for"
             }
+            Self::Removed { .. } => {
+                "remove the delete markers to bring the chain back; a new chain takes another prefix in archive.uri"
+            }
+            #[cfg(feature = "aws")]
+            Self::Settings(error) => error.help(),
             Self::Uri { .. } => "give a directory, or s3://bucket/prefix",
             Self::WithoutS3 { .. } => "`cargo build` without options makes one that can",
         }

@@ -56,7 +56,7 @@ impl Packed {
     /// [`ReadFailure`] when it is neither, or cut off.
     pub fn open(path: &Path) -> Result<Self, ReadFailure> {
         let name = path.display().to_string();
-        let failed = |reason: String| ReadFailure { path: name.clone(), reason };
+        let failed = |reason: String| ReadFailure::new(name.clone(), reason);
         let io = |error: std::io::Error| failed(error.to_string());
         let mut file = File::open(path).map_err(io)?;
         let mut start = [0; 4];
@@ -71,8 +71,7 @@ impl Packed {
     }
 
     fn find(&self, path: &str) -> Result<&PackedEntry, ReadFailure> {
-        let failed =
-            |reason: &str| ReadFailure { path: path.to_owned(), reason: reason.to_owned() };
+        let failed = |reason: &str| ReadFailure::new(path, reason);
         let entry = self.entries.iter().find(|entry| entry.path == path && entry.is_file);
         let entry = entry.ok_or_else(|| failed("not in the file"))?;
         if entry.fault.is_empty() { Ok(entry) } else { Err(failed(entry.fault)) }
@@ -87,10 +86,9 @@ impl Packed {
             let rest = usize::try_from(entry.length - done).unwrap_or(usize::MAX);
             let size = rest.min(buffer.len());
             let piece = buffer.get_mut(..size).unwrap_or_default();
-            self.file.read_exact_at(piece, entry.start + done).map_err(|error| ReadFailure {
-                path: path.to_owned(),
-                reason: error.to_string(),
-            })?;
+            self.file
+                .read_exact_at(piece, entry.start + done)
+                .map_err(|error| ReadFailure::new(path, error.to_string()))?;
             each(piece);
             done += size as u64;
         }

@@ -10,7 +10,7 @@ use super::trust::{Place, not_finished, usage};
 use crate::disclose::{DiscloseError, Source};
 use crate::exit::Exit;
 use crate::output::Failure;
-use crate::verify::{Level, Policy, verify_disclosure};
+use crate::verify::{Policy, verify_disclosure};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -61,7 +61,7 @@ pub(super) fn disclosure(
     // Whether the receiver trusts these root keys is for the receiver to say.
     let roots = source.first_keyring().into_iter().collect();
     let result = verify_disclosure(&bytes, &Policy::new(roots, context.now));
-    match result.verdict.findings.iter().find(|finding| finding.level == Level::Error) {
+    match result.verdict.first_fault() {
         None => Ok(bytes),
         Some(finding) => {
             let text = format!("the archive does not verify: {} {}", finding.code, finding.object);

@@ -21,7 +21,7 @@ use crate::output::{Failure, Paint, table};
 use crate::sign::ceremony::{self, Change, Draft};
 use crate::sign::{self, Passphrase, Secrets, Signer};
 use crate::verify::pin::Pin;
-use crate::verify::{self, Level, Policy};
+use crate::verify::{self, Policy};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -336,7 +336,7 @@ fn head(config: &Config, context: &Context) -> Result<Pin, Failure> {
     let fault = verdict
         .findings
         .iter()
-        .find(|finding| finding.level == Level::Error && !expected.contains(&finding.code));
+        .find(|finding| finding.is_fault() && !expected.contains(&finding.code));
     if let Some(fault) = fault {
         let text = format!("the archive does not verify: {} {}", fault.code, fault.object);
         return Err(not_finished(anyhow!(text)).help(

@@ -41,6 +41,7 @@ mod watch;
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 
+use crate::archive;
 use crate::exit::Exit;
 use crate::output::{Failure, Format, Output};
 
@@ -166,6 +167,9 @@ pub fn main() -> Exit {
     };
     let global = arguments.global;
     let output = Output::new(global.output, global.quiet);
+    archive::on_waiting(Box::new(move |why, left| {
+        output.note(format!("waiting for the store, {} s at most: {why}", left.as_secs()));
+    }));
     let result = now(global.now).and_then(|now| {
         let progress = !global.no_progress && output.may_show_progress();
         dispatch(arguments.command, &Context { output, now, progress })

@@ -157,7 +157,8 @@ pub(super) fn print_text(outcome: &RunOutcome, output: Output) {
         output.note("Keep the head outside the archive: it pins everything up to here.");
     }
     let roots: Vec<String> = outcome.roots.iter().map(|root| format!("--root {root}")).collect();
-    output.note(format!("Verify: affidavit verify {} {}", outcome.archive, roots.join(" ")));
+    let place = [&outcome.archive, &outcome.archive_options].map(String::as_str).join(" ");
+    output.note(format!("Verify: affidavit verify {} {}", place.trim_end(), roots.join(" ")));
 }
 
 fn print_rows(rows: &[Vec<String>], output: Output) {

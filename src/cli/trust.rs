@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::output::Failure;
 use crate::sealed::SealedError;
 use crate::verify::pin::Pin;
-use crate::verify::{self, Archive, FailureCode, Level, Policy, WitnessPolicy};
+use crate::verify::{self, Archive, FailureCode, Level, Policy, ReadFailure, WitnessPolicy};
 
 /// Where an archive lies.
 #[derive(clap::Args)]
@@ -65,9 +65,11 @@ impl Place {
     }
 
     /// For errors of reading.
-    pub(super) fn unreadable(&self, error: impl Into<anyhow::Error>) -> Failure {
-        let error = error.into().context(format!("could not read the archive {}", self.archive));
-        not_finished(error).help("check the path")
+    pub(super) fn unreadable(&self, error: ReadFailure) -> Failure {
+        let help = error.help;
+        let error = anyhow::Error::from(error);
+        let error = error.context(format!("could not read the archive {}", self.archive));
+        not_finished(error).help(help)
     }
 }
 
@@ -100,12 +102,14 @@ pub(super) fn open_verified(
     }
     let verdict = verify::verify(&*archive, &policy).map_err(|error| place.unreadable(error))?;
     // What was sealed stays readable, however long ago that was.
-    let is_fault = |finding: &&verify::Finding| {
-        finding.level == Level::Error && finding.code != FailureCode::StaleHead
-    };
+    let is_fault =
+        |finding: &&verify::Finding| finding.is_fault() && finding.code != FailureCode::StaleHead;
     match verdict.findings.iter().find(is_fault) {
         None => Ok(archive),
         Some(finding) => {
+            if finding.level == Level::Unread {
+                return Err(place.unreadable(ReadFailure::new(&*finding.object, &*finding.found)));
+            }
             let text = format!("the archive does not verify: {} {}", finding.code, finding.object);
             let failure = Failure::new(Exit::NotVerified, anyhow!(text));
             Err(failure.help("run `affidavit verify` on the archive"))

@@ -68,8 +68,10 @@ pub(super) fn verify(arguments: &Arguments, context: &Context) -> Result<Exit, F
 }
 
 pub(super) fn exit_of(verdict: &Verdict, strict: bool) -> Exit {
-    if !verdict.is_verified() {
+    if verdict.has(Level::Error) {
         Exit::NotVerified
+    } else if verdict.has(Level::Unread) {
+        Exit::NotFinished
     } else if strict && verdict.has(Level::Warning) {
         Exit::Warnings
     } else {
@@ -105,6 +107,7 @@ pub(super) fn print_findings(verdict: &Verdict, output: Output) {
     for finding in &verdict.findings {
         let (word, paint) = match finding.level {
             Level::Error => ("ERROR", Paint::Red),
+            Level::Unread => ("UNREAD", Paint::Yellow),
             Level::Warning => ("WARNING", Paint::Yellow),
             Level::Info => ("INFO", Paint::Dim),
         };
@@ -125,11 +128,16 @@ pub(super) fn print_findings(verdict: &Verdict, output: Output) {
 
 /// The last line, for people.
 pub(super) fn print_verdict(verdict: &Verdict, exit: Exit, output: Output) {
-    let errors = verdict.findings.iter().filter(|finding| finding.level == Level::Error).count();
-    let warnings = verdict.findings.iter().filter(|f| f.level == Level::Warning).count();
+    let of =
+        |level| verdict.findings.iter().filter(|finding| finding.level == level).count() as u64;
+    let (errors, unread, warnings) = (of(Level::Error), of(Level::Unread), of(Level::Warning));
     let text = match exit {
         Exit::NotVerified => {
             output.paint(Paint::Red, &format!("NOT VERIFIED: {}", count(errors, "fault")))
+        }
+        Exit::NotFinished => {
+            let text = format!("INCONCLUSIVE: {} could not be read", count(unread, "file"));
+            output.paint(Paint::Yellow, &text)
         }
         _ if warnings > 0 => {
             output.paint(Paint::Yellow, &format!("VERIFIED, with {}", count(warnings, "warning")))
@@ -144,31 +152,38 @@ fn print_text(verdict: &Verdict, exit: Exit, output: Output) {
     let checked = verdict.checked;
     output.line(format!("chain     {}", or_none(&verdict.origin)));
     output.line(format!(
-        "checked   {} statements, {} signatures, {} checkpoints, {} keyrings",
-        checked.statements, checked.signatures, checked.checkpoints, checked.keyrings
+        "checked   {}, {}, {}, {}",
+        count(checked.statements, "statement"),
+        count(checked.signatures, "signature"),
+        count(checked.checkpoints, "checkpoint"),
+        count(checked.keyrings, "keyring")
     ));
     if verdict.deep {
         output.line(format!(
-            "          {} bundles: {} files, {} bytes, {} items",
-            checked.bundles, checked.files, checked.bytes, checked.items
+            "          {}: {}, {}, {}",
+            count(checked.bundles, "bundle"),
+            count(checked.files, "file"),
+            count(checked.bytes, "byte"),
+            count(checked.items, "item")
         ));
     } else {
         output.line("          the chain only: no file of any bundle was looked at");
     }
     if checked.replayed > 0 {
-        output.line(format!("          {} bundles assessed again: same items", checked.replayed));
+        let again = count(checked.replayed, "bundle");
+        output.line(format!("          {again} assessed again: same items"));
     }
     if checked.not_checked > 0 {
         output.line(format!(
-            "          {} checks left out, because they depend on what is broken",
-            checked.not_checked
+            "          {} left out, because of what is broken or could not be read",
+            count(checked.not_checked, "check")
         ));
     }
     if let Some(pin) = head(verdict) {
         output.line(format!("head      {}", pin.line()));
     }
     if let Some(pinned) = &verdict.pinned {
-        output.line(format!("pinned    {} of {} statements", pinned.size, pinned.of));
+        output.line(format!("pinned    {} of {}", pinned.size, count(pinned.of, "statement")));
     }
     if let Some(witnessed) = &verdict.witnessed {
         output.line(format!(
@@ -185,7 +200,7 @@ fn print_text(verdict: &Verdict, exit: Exit, output: Output) {
     print_verdict(verdict, exit, output);
 }
 
-fn count(number: usize, noun: &str) -> String {
+fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -69,9 +69,11 @@ pub(super) fn watch(arguments: &Arguments, context: &Context) -> Result<Exit, Fa
     if let Some(error) = standing.unreachable {
         return Err(error);
     }
-    let bad = standing.told.alerts.iter().any(|alert| alert.kind.is_critical());
-    if bad {
-        return Ok(Exit::NotVerified);
+    let critical = || standing.told.alerts.iter().filter(|alert| alert.kind.is_critical());
+    if critical().next().is_some() {
+        // What could not be read refutes nothing.
+        let all_unread = critical().all(|alert| alert.kind == Kind::Unreadable);
+        return Ok(if all_unread { Exit::NotFinished } else { Exit::NotVerified });
     }
     // A head that does not verify is not kept: the last good one stays the measure.
     if let (Some(path), Some(pin)) = (&arguments.state, &standing.head) {
@@ -125,7 +127,7 @@ fn standing(arguments: &Arguments, policy: &Policy, context: &Context) -> Watche
 
 fn unreachable(failure: Failure) -> Watched {
     let mut told = Standing::default();
-    told.add(Kind::NotVerified, 1, format!("{:#}.", failure.error));
+    told.add(Kind::Unreadable, 1, format!("{:#}.", failure.error));
     Watched { told, head: None, unreachable: Some(failure) }
 }
 

@@ -22,7 +22,7 @@ use crate::run::FileTime;
 use crate::scanner::fleet::{self, Fault, Newest, Report};
 use crate::sealed::{Bundle, Record, SealedError};
 use crate::verify::pin::Pin;
-use crate::verify::{self, Archive, FailureCode, Level, Policy, ReadFailure, Verdict};
+use crate::verify::{self, Archive, FailureCode, Policy, ReadFailure, Verdict};
 
 /// Archives that are read at once: most of the time goes into waiting for stores.
 const AT_ONCE: usize = 16;
@@ -213,7 +213,7 @@ fn judge(
         ..Policy::new(cluster.roots.clone(), now)
     };
     let verdict = settled(&*archive, &policy).map_err(|error| unreadable(error.to_string()))?;
-    let errors = || verdict.findings.iter().filter(|finding| finding.level == Level::Error);
+    let errors = || verdict.findings.iter().filter(|finding| finding.is_fault());
     report.fault_count = errors().count() as u64;
     report.faults = errors()
         .take(FAULTS)
@@ -265,7 +265,7 @@ fn settled(archive: &dyn Archive, policy: &Policy) -> Result<Verdict, ReadFailur
     let mut pauses = PAUSES.iter();
     loop {
         let verdict = verify::verify(archive, policy)?;
-        let mut errors = verdict.findings.iter().filter(|finding| finding.level == Level::Error);
+        let mut errors = verdict.findings.iter().filter(|finding| finding.is_fault());
         let is_under_way = verdict.findings.iter().any(|finding| UNDER_WAY.contains(&finding.code))
             && errors.all(|finding| {
                 finding.code == FailureCode::StaleHead || UNDER_WAY.contains(&finding.code)

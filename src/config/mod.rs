@@ -6,6 +6,7 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -13,11 +14,14 @@ use self::notify::WrittenNotify;
 pub use self::notify::{Address, Format, Notify, Webhook, load_notify};
 use self::source::WrittenSource;
 pub use self::source::{FleetCluster, From, IN_CLUSTER, Parts, Source, scanners};
-use crate::archive::{Encryption, Location, LockMode};
+use crate::archive::{Checksums, Encryption, Location, LockMode};
 use crate::evidence::checkpoint::valid_origin;
 use crate::risk::Criticality;
 use crate::scanner::fleet;
 use crate::schedule::{self, Schedule, ScheduleError};
+
+/// Longest [`Location::patience`], in seconds.
+const MAX_PATIENCE: u64 = 6 * 3600;
 
 /// Most days that a lock may hold.
 const MAX_LOCK_DAYS: u32 = 36_500;
@@ -102,6 +106,10 @@ struct WrittenArchive {
     legal_hold: bool,
     #[serde(default)]
     encryption: Option<WrittenEncryption>,
+    #[serde(default)]
+    checksums: Option<Checksums>,
+    #[serde(default)]
+    patience: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -551,6 +559,21 @@ impl WrittenArchive {
         if !remote && self.encryption.is_some() {
             return local_fault("encryption", "encrypted");
         }
+        if !remote && self.checksums.is_some() {
+            return local_fault("checksums", "sent any");
+        }
+        let patience = match &self.patience {
+            None => None,
+            Some(text) => {
+                match parse_duration(text).and_then(|seconds| u64::try_from(seconds).ok()) {
+                    Some(seconds) if seconds <= MAX_PATIENCE => Some(Duration::from_secs(seconds)),
+                    _ => {
+                        let expected = "a number with s, m or h, like 5m, and at most 6h";
+                        return Err(("archive.patience".to_owned(), expected.to_owned()));
+                    }
+                }
+            }
+        };
         let retention = self.retention.as_ref().map(WrittenRetention::mean).transpose()?;
         let lock = match self.object_lock {
             None => None,
@@ -587,6 +610,8 @@ impl WrittenArchive {
             lock,
             legal_hold: self.legal_hold,
             encryption,
+            checksums: self.checksums.unwrap_or_default(),
+            patience,
         };
         Ok((location, retention))
     }

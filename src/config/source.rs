@@ -176,6 +176,7 @@ impl WrittenMember {
             endpoint: self.endpoint.or_else(|| own.endpoint.clone()),
             path_style: self.path_style.unwrap_or(own.path_style),
             region: self.region.or_else(|| own.region.clone()),
+            patience: own.patience,
             ..Location::default()
         };
         Ok(FleetCluster { name: self.name, archive, roots, frameworks: self.frameworks })

@@ -6,7 +6,7 @@ mod prepared;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use draft::{Draft, Place, pruning, source_refs};
 use jiff::Timestamp;
@@ -40,7 +40,10 @@ use crate::verify::pin::Pin;
 use crate::{archive, collect, disclose, notify, sign};
 
 /// How often a run starts again because another writer won its place.
-const MAX_ATTEMPTS: u32 = 8;
+const MAX_ATTEMPTS: u32 = 40;
+
+/// Longest pause after the first of these times; longer after the next ones.
+const LOST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Bytes of inputs that are kept from reading them to archiving them; what is beyond is read twice.
 const KEPT: usize = 96 << 20;
@@ -178,6 +181,8 @@ pub trait Progress {
 pub struct RunOutcome {
     /// The archive, for people.
     pub archive: String,
+    /// Options by which reading commands find it.
+    pub archive_options: String,
     /// Origin of the chain.
     pub origin: String,
     /// Place of the bundle.
@@ -402,7 +407,11 @@ impl Attempt<'_> {
                 detail: source.detail.clone(),
             });
         }
-        for _ in 0..MAX_ATTEMPTS {
+        for attempt in 0..MAX_ATTEMPTS {
+            if attempt > 0 {
+                progress.step("another run was faster: taking the next place");
+                std::thread::sleep(pause_after(attempt));
+            }
             let log = sealer.log()?;
             if let Some(outcome) =
                 already_recorded(config, &log, &evaluation, prepared, keys, store)
@@ -434,6 +443,17 @@ impl Attempt<'_> {
         }
         Err(RunFailure::Contended)
     }
+}
+
+/// Longer after each place that was lost, and for each writer another time, so that those who met once do not
+/// meet again.
+fn pause_after(attempt: u32) -> Duration {
+    let mut random = [0; 2];
+    let share = match getrandom::fill(&mut random) {
+        Ok(()) => f64::from(u16::from_ne_bytes(random)) / f64::from(u16::MAX),
+        Err(_) => 0.5,
+    };
+    (LOST_PAUSE * attempt.min(8)).mul_f64(share)
 }
 
 /// Removes the payloads that the tombstone just sealed allows to remove. What cannot be removed is no
@@ -607,6 +627,7 @@ fn already_recorded(
 fn outcome(config: &Config, evaluation: &Evaluation, keys: &Keys, store: &dyn Store) -> RunOutcome {
     RunOutcome {
         archive: store.describe(),
+        archive_options: config.archive.options(),
         origin: config.origin.clone(),
         seq: 0,
         statement: Digest::of(b""),

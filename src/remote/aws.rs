@@ -1,47 +1,249 @@
-//! Services of AWS: credentials and regions from where AWS tools look for them, and their errors in words.
+//! Services of AWS, reached as AWS tools reach them: credentials, regions, certificates and proxies from where
+//! those look for them, and their errors in words.
 
+use std::env;
 use std::error::Error;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
-use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{self, ProfileSet};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig, environment, profile};
-use aws_sdk_s3::config::HttpClient;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::Builder as HttpBuilder;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder as HttpBuilder, Connector};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::DispatchFailure;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_types::os_shim_internal::{Env, Fs};
+use url::Url;
 
-use super::{ATTEMPTS, TLS, causes, deepest};
+use super::{TLS, causes, certificates, deepest};
 
-/// For services and for where credentials come from.
-fn http_client() -> impl HttpClient + 'static {
-    HttpBuilder::new().tls_provider(TLS).build_https()
+/// The region of a service that no setting names: S3-compatible stores seldom care, and AWS tools
+/// take it too.
+const REGION: &str = "us-east-1";
+
+/// What is wrong with the settings by which AWS is reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AwsSettingsError {
+    /// The profile is in none of the shared files.
+    #[error("AWS_PROFILE names the profile `{0}`, and no shared configuration file has it")]
+    UnknownProfile(String),
+    /// The shared configuration files cannot be read.
+    #[error("the shared configuration files of AWS: {0}")]
+    SharedFiles(String),
+    /// The certificates cannot be read.
+    #[error("{} (set by {setting}): {reason}", path.display())]
+    CaBundle {
+        /// The variable or the key that names it.
+        setting: &'static str,
+        /// Path.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The endpoint is no address of a service.
+    #[error("endpoint `{endpoint}`: {reason}")]
+    Endpoint {
+        /// As given, without a password.
+        endpoint: String,
+        /// Why.
+        reason: &'static str,
+    },
 }
 
-/// The configuration of an AWS client. Credentials come from where AWS tools look for them:
-/// environment, profile, web identity, container, instance.
+impl AwsSettingsError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::UnknownProfile(_) => {
+                "correct AWS_PROFILE, or name the files in AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
+            }
+            Self::SharedFiles(_) => "`aws configure list` reads the same files",
+            Self::CaBundle { .. } => "name a file of PEM certificates that can be read",
+            Self::Endpoint { .. } => {
+                "give http://HOST or https://HOST, with a port and a path if it has them"
+            }
+        }
+    }
+}
+
+/// The configuration of an AWS client. Credentials come from where AWS tools look for them: environment,
+/// profile (keys, SSO, `credential_process`, roles), web identity, container, instance.
+///
+/// # Errors
+/// [`AwsSettingsError`], before anything is sent.
 pub(crate) async fn configuration(
     region: Option<&str>,
     endpoint: Option<&str>,
     timeouts: TimeoutConfig,
-) -> SdkConfig {
-    let given = RegionProviderChain::first_try(region.map(|name| Region::new(name.to_owned())));
-    let region = if endpoint.is_some() {
-        // Such services seldom care, and an instance's metadata would not tell.
-        given
-            .or_else(environment::EnvironmentVariableRegionProvider::new())
-            .or_else(profile::ProfileFileRegionProvider::new())
-    } else {
-        given.or_default_provider()
-    };
+) -> Result<SdkConfig, AwsSettingsError> {
+    let endpoint = endpoint.map(normal_endpoint).transpose()?;
+    let profiles = profiles().await?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client())
-        .region(region.or_else("us-east-1"))
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .http_client(http_client(&profiles)?)
+        .retry_config(RetryConfig::standard())
         .timeout_config(timeouts);
-    if let Some(endpoint) = endpoint {
+    if let Some(endpoint) = &endpoint {
         loader = loader.endpoint_url(endpoint);
+        // Asking the metadata service of a machine that may have none takes seconds.
+        let named = region.map(ToOwned::to_owned).or_else(|| region_setting(&profiles));
+        loader = loader.region(Region::new(named.unwrap_or_else(|| REGION.to_owned())));
+    } else if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
     }
-    loader.load().await
+    let mut config = loader.load().await;
+    if config.region().is_none() {
+        config = config.into_builder().region(Region::new(REGION)).build();
+    }
+    if endpoint.is_some() {
+        // They would choose among AWS's endpoints, and this one is chosen.
+        config = config.into_builder().use_fips(false).use_dual_stack(false).build();
+    }
+    Ok(config)
+}
+
+/// The profiles of the shared files; the selected one is among them, unless there is none at all.
+async fn profiles() -> Result<ProfileSet, AwsSettingsError> {
+    #[expect(clippy::default_trait_access, reason = "the type is of a crate that is not ours")]
+    let files = Default::default();
+    let loaded = profile::load(&Fs::real(), &Env::real(), &files, None).await;
+    let profiles = loaded.map_err(|error| AwsSettingsError::SharedFiles(causes(&error)))?;
+    let chosen = profiles.selected_profile();
+    let is_named = env::var_os("AWS_PROFILE").is_some_and(|name| !name.is_empty());
+    if is_named && profiles.get_profile(chosen).is_none() {
+        return Err(AwsSettingsError::UnknownProfile(chosen.to_owned()));
+    }
+    Ok(profiles)
+}
+
+/// The endpoint that the environment names for S3, or for all services: it needs the same care as one that the
+/// configuration names.
+pub(crate) fn s3_endpoint_setting() -> Option<String> {
+    let named = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    if named("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+        .is_some_and(|is| is.eq_ignore_ascii_case("true"))
+    {
+        return None;
+    }
+    named("AWS_ENDPOINT_URL_S3").or_else(|| named("AWS_ENDPOINT_URL"))
+}
+
+fn region_setting(profiles: &ProfileSet) -> Option<String> {
+    let named = |name| env::var(name).ok().filter(|region| !region.is_empty());
+    named("AWS_REGION")
+        .or_else(|| named("AWS_DEFAULT_REGION"))
+        .or_else(|| profiles.get("region").map(ToOwned::to_owned))
+}
+
+/// An endpoint as the client needs it: without the slash at its end, the bucket would be joined to the last
+/// segment of its path.
+fn normal_endpoint(endpoint: &str) -> Result<String, AwsSettingsError> {
+    let fault =
+        |shown: &str, reason| AwsSettingsError::Endpoint { endpoint: shown.to_owned(), reason };
+    let mut url = Url::parse(endpoint).map_err(|_| fault(endpoint, "not a URL"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(fault(
+            url.host_str().unwrap_or_default(),
+            "user and password do not belong here",
+        ));
+    }
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(fault(endpoint, "not an http or https URL"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(fault(endpoint, "a query does not belong here"));
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url.into())
+}
+
+/// For services and for where credentials come from: one TLS stack, with the certificates and the proxies that
+/// AWS tools take.
+fn http_client(profiles: &ProfileSet) -> Result<SharedHttpClient, AwsSettingsError> {
+    let bundle = match env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
+        Some(path) => Some(("AWS_CA_BUNDLE", PathBuf::from(path))),
+        None => profiles.get("ca_bundle").map(|path| ("ca_bundle", PathBuf::from(path))),
+    };
+    let roots = match bundle {
+        None => TrustStore::default(),
+        Some((setting, path)) => {
+            let fault = |reason| AwsSettingsError::CaBundle { setting, path: path.clone(), reason };
+            TrustStore::empty().with_pem_certificate(certificates(&path).map_err(fault)?)
+        }
+    };
+    let context = TlsContext::builder().with_trust_store(roots).build();
+    // Certificates are all that it is made of, and they were read above.
+    let context = context.unwrap_or_default();
+    let client = |proxies: ProxyConfig| {
+        let context = context.clone();
+        HttpBuilder::new().build_with_connector_fn(move |settings, components| {
+            let mut connector = Connector::builder()
+                .tls_provider(TLS)
+                .tls_context(context.clone())
+                .proxy_config(proxies.clone());
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            connector.build()
+        })
+    };
+    let (direct, proxied) = (client(ProxyConfig::disabled()), client(ProxyConfig::from_env()));
+    Ok(SharedHttpClient::new(Routes { direct, proxied }))
+}
+
+/// Past the proxies for this machine and for what is on its own link: where credentials of instances and
+/// containers come from.
+#[derive(Clone, Debug)]
+struct Routes<C> {
+    direct: C,
+    proxied: C,
+}
+
+impl HttpClient for Routes<SharedHttpClient> {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let connector = |client: &SharedHttpClient| client.http_connector(settings, components);
+        let (direct, proxied) = (connector(&self.direct), connector(&self.proxied));
+        SharedHttpConnector::new(Routes { direct, proxied })
+    }
+}
+
+impl HttpConnector for Routes<SharedHttpConnector> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        if is_near(request.uri()) { self.direct.call(request) } else { self.proxied.call(request) }
+    }
+}
+
+/// Is it an address of this machine or of its link?
+fn is_near(uri: &str) -> bool {
+    let url = Url::parse(uri);
+    match url.as_ref().ok().and_then(Url::host_str) {
+        None => false,
+        Some("localhost") => true,
+        Some(host) => match host.trim_matches(['[', ']']).parse() {
+            Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+            // fd00:ec2::/32 is where instances and pods find their metadata.
+            Ok(IpAddr::V6(address)) => {
+                let [first, second, ..] = address.segments();
+                address.is_loopback() || (first, second) == (0xfd00, 0xec2)
+            }
+            Err(_) => false,
+        },
+    }
 }
 
 /// What went wrong with a service of AWS, for people.
@@ -68,12 +270,105 @@ where
         SdkError::DispatchFailure(failure) if failure.is_io() => {
             format!("no connection: {}", deepest(error))
         }
-        // Not sent at all, most likely for want of credentials.
+        SdkError::DispatchFailure(failure) if is_lost(failure) => {
+            format!("the connection broke off: {}", deepest(error))
+        }
         SdkError::DispatchFailure(failure) => {
             let cause = failure.as_connector_error().and_then(Error::source);
-            cause.map_or_else(|| deepest(error), causes)
+            without_secrets(&cause.map_or_else(|| deepest(error), causes)) + &unreadable_files()
         }
         SdkError::ResponseError(_) => format!("not an answer of {service}: {}", deepest(error)),
         _ => deepest(error),
+    }
+}
+
+/// Was there no connection, or did it break off? Anything else was not sent at all, most likely for want of
+/// credentials.
+pub(crate) fn is_lost(failure: &DispatchFailure) -> bool {
+    failure.is_io() || failure.is_timeout() || failure.as_other().is_some()
+}
+
+/// What a `credential_process` printed may be a secret: how it ended is enough.
+fn without_secrets(reason: &str) -> String {
+    let of_process = "external process";
+    match reason.find(of_process) {
+        None => reason.to_owned(),
+        Some(at) => {
+            let (before, after) = reason.split_at(at + of_process.len());
+            let end = after.find(['.', ':', ',']).unwrap_or(after.len());
+            // `exited with code exit status: 1. Stderr: …`
+            let end = after.find(". Stderr").unwrap_or(end);
+            format!("{before}{} (run credential_process by hand to see more)", &after[..end])
+        }
+    }
+}
+
+/// Which files that the environment names for credentials cannot be read: their errors do not say.
+fn unreadable_files() -> String {
+    ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
+        .into_iter()
+        .filter_map(|name| {
+            let path = env::var_os(name)?;
+            let error = std::fs::File::open(Path::new(&path)).err()?;
+            Some(format!("; {name}={}: {error}", path.display()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_may_have_a_path() {
+        for (given, used) in [
+            ("http://127.0.0.1:9000", "http://127.0.0.1:9000/"),
+            ("https://gateway.example/gw/s3", "https://gateway.example/gw/s3/"),
+            ("https://gateway.example/gw/s3/", "https://gateway.example/gw/s3/"),
+        ] {
+            assert_eq!(normal_endpoint(given).as_deref(), Ok(used));
+        }
+        for (given, said) in [
+            ("minio:9000", "not an http or https URL"),
+            ("minio", "not a URL"),
+            ("ftp://minio", "not an http or https URL"),
+            ("http://me:secret@minio", "endpoint `minio`: user and password"),
+            ("http://minio/?x=1", "a query"),
+            ("http://", "not a URL"),
+        ] {
+            let error = normal_endpoint(given).unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains("secret"), "{given}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_near_is_asked_without_a_proxy() {
+        for uri in [
+            "http://169.254.169.254/latest/meta-data/",
+            "http://169.254.170.23/v1/credentials",
+            "http://[fd00:ec2::254]/latest/",
+            "http://[fd00:ec2::23]/v1/credentials",
+            "http://localhost:9000/b",
+            "http://127.0.0.1:9000/b",
+            "http://[::1]:9000/b",
+        ] {
+            assert!(is_near(uri), "{uri}");
+        }
+        for uri in
+            ["https://s3.eu-central-1.amazonaws.com/b", "http://10.0.0.1/b", "http://[fd00::1]/"]
+        {
+            assert!(!is_near(uri), "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_a_process_printed_is_not_repeated() {
+        let exited = "Error retrieving credentials: external process exited with code exit status: 1. Stderr: SECRET";
+        let no_json =
+            "Error retrieving credentials from external process, could not parse response: SECRET";
+        let said = without_secrets(exited);
+        assert!(said.contains("exited with code exit status: 1 (run"), "{said}");
+        assert!(!said.contains("SECRET") && !without_secrets(no_json).contains("SECRET"));
+        assert_eq!(without_secrets("no providers"), "no providers");
     }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod aws;
 
 use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
 use aws_smithy_http_client::Connector;
@@ -13,6 +14,9 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::byte_stream::ByteStream;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::runtime::Builder;
 
 /// How many times a request is tried.
@@ -112,6 +116,23 @@ pub(crate) async fn exchange(
         }
     }
     Ok((status, bytes))
+}
+
+/// A file of PEM certificates, checked: the client panics on what it cannot read.
+///
+/// # Errors
+/// Why it is none, without its path.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<u8>, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let mut roots = RootCertStore::empty();
+    for certificate in found.map_err(|error| error.to_string())? {
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() {
+        return Err("no PEM certificate is in it".to_owned());
+    }
+    Ok(pem)
 }
 
 /// An error and its causes, in one line.

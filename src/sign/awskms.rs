@@ -82,6 +82,8 @@ impl AwsKmsSigner {
             .operation_timeout(ATTEMPT * ATTEMPTS)
             .build();
         let shared = runtime.block_on(aws::configuration(region, query.text("endpoint"), timeouts));
+        let shared =
+            shared.map_err(|error| SignError::Settings { uri: shown(uri), source: error })?;
         let client = Client::new(&shared);
         let answer = runtime
             .block_on(client.get_public_key().key_id(&key).send())
@@ -146,8 +148,8 @@ where
     let store = KeyStore::AwsKms;
     let reason = aws::reason("AWS KMS", error);
     let is = |codes: &[&str]| error.code().is_some_and(|code| codes.contains(&code));
-    let no_credentials = matches!(error, SdkError::DispatchFailure(failure)
-        if !failure.is_io() && !failure.is_timeout());
+    let no_credentials =
+        matches!(error, SdkError::DispatchFailure(failure) if !aws::is_lost(failure));
     if is(&OF_THE_KEY) {
         SignError::Key { uri, store, reason }
     } else if is(&OF_THE_CREDENTIALS) {

@@ -98,6 +98,15 @@ pub enum SignError {
         /// Why not.
         reason: String,
     },
+    /// AWS's settings on this machine cannot be used.
+    #[cfg(feature = "aws")]
+    #[error("signer `{uri}`: {source}")]
+    Settings {
+        /// As given, without its query.
+        uri: String,
+        /// What is wrong with them.
+        source: crate::remote::aws::AwsSettingsError,
+    },
     /// There is nothing to log in with.
     #[error("signer `{uri}`: {store} needs {what}")]
     SecretMissing {
@@ -162,6 +171,8 @@ impl SignError {
             Self::Uri { .. } => {
                 "give a PKCS#8 PEM file, or a pkcs11:, vault: or awskms: URI as in keys/README.md"
             }
+            #[cfg(feature = "aws")]
+            Self::Settings { source, .. } => source.help(),
             Self::SecretMissing { store: Pkcs11, .. } => {
                 "set AFFIDAVIT_PKCS11_PIN, or name a file with the PIN: ?pin-source=file:/path"
             }

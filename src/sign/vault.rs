@@ -13,9 +13,6 @@ use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use url::{Host, Url};
@@ -219,7 +216,10 @@ impl Api {
                 None => TrustStore::default(),
                 Some(path) => {
                     let path = absolute(uri, "ca-file", path)?;
-                    TrustStore::empty().with_pem_certificate(certificates(path)?)
+                    let pem = remote::certificates(path);
+                    TrustStore::empty().with_pem_certificate(
+                        pem.map_err(|reason| SignError::File { path: path.to_owned(), reason })?,
+                    )
                 }
             };
             let context = TlsContext::builder().with_trust_store(roots).build();
@@ -333,22 +333,6 @@ fn said(status: u16, bytes: &[u8]) -> String {
         (300..=399, true) => format!("it sends elsewhere (HTTP status {status})"),
         (_, true) => format!("HTTP status {status}"),
     }
-}
-
-/// A file of PEM certificates, checked: the client panics on what it cannot read.
-fn certificates(path: &Path) -> Result<Vec<u8>, SignError> {
-    let fault = |reason: String| SignError::File { path: path.to_owned(), reason };
-    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let found = found.map_err(|error| fault(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in found {
-        roots.add(certificate).map_err(|error| fault(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(fault("no PEM certificate is in it".to_owned()));
-    }
-    Ok(pem)
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ impl Verification<'_> {
         let mut named = BTreeSet::new();
         let tombstone = tombstone(log);
         let mut gone = 0;
+        // A statement that could not be read may say that payloads were removed, and may name any bundle.
+        let is_unread = self.is_log_unread();
         for entry in log.entries.values() {
             let Some(sums) = entry.statement.as_ref().and_then(Statement::sums) else { continue };
             let first_time = named.insert(sums);
@@ -58,8 +60,10 @@ impl Verification<'_> {
             let is_pruned = tombstone.as_ref().is_some_and(|(_, rule)| entry.seq < rule.before);
             if is_pruned && !self.bundles.contains_key(&sums) {
                 gone += 1;
+            } else if is_unread && !self.bundles.contains_key(&sums) {
+                self.verdict.checked.not_checked += 1;
             } else if let Some(statement) = &entry.statement {
-                self.check_bundle(statement, sums, is_pruned);
+                self.check_bundle(statement, sums, is_pruned || is_unread);
             }
         }
         if let Some((seq, Pruned { before, days, rule })) = tombstone.filter(|_| gone > 0) {
@@ -70,15 +74,14 @@ impl Verification<'_> {
                 .found(format!("{gone} are not there"));
         }
         let bundles = std::mem::take(&mut self.bundles);
-        // A statement that could not be read may name any bundle, so none is called an orphan then.
-        if log.entries.values().all(|entry| entry.statement.is_some()) {
+        if !is_unread && log.entries.values().all(|entry| entry.statement.is_some()) {
             for sums in bundles.keys().filter(|sums| !named.contains(*sums)) {
                 self.verdict.report(FailureCode::OrphanBundle, format!("bundles/{sums}/"));
             }
         }
     }
 
-    /// Of a pruned bundle, what is still there.
+    /// Of a bundle that is pruned, or may be, what is still there.
     fn check_bundle(&mut self, statement: &Statement, sums: Digest, is_pruned: bool) {
         let Some(present) = self.bundles.get(&sums).cloned() else {
             self.verdict

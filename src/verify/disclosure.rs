@@ -84,7 +84,7 @@ impl Archive for Files {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure> {
-        let reason = || ReadFailure { path: path.to_owned(), reason: "not there".to_owned() };
+        let reason = || ReadFailure::new(path, "not there");
         self.0.get(path).cloned().ok_or_else(reason)
     }
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::keyring::Keyrings;
 use super::log::Log;
 use super::verdict::PinnedAt;
-use super::{FailureCode, Verification};
+use super::{FailureCode, Level, Verification};
 use crate::evidence::checkpoint::Checkpoint;
 
 impl Verification<'_> {
@@ -242,6 +242,11 @@ impl Verification<'_> {
             self.verdict.report(FailureCode::HeadUnpinned, layout::HEAD);
             return;
         }
+        // Nothing was read that names the chain.
+        if self.verdict.origin.is_empty() && self.verdict.has(Level::Unread) {
+            self.verdict.checked.not_checked += self.policy.pins.len() as u64;
+            return;
+        }
         for pin in &self.policy.pins {
             if pin.origin != self.verdict.origin {
                 let found = self.verdict.origin.clone();
@@ -271,6 +276,9 @@ impl Verification<'_> {
             log.entries.values().filter_map(|entry| Some((entry, entry.statement.as_ref()?)));
         let newest = dated.max_by_key(|(_, statement)| &statement.predicate.time.period_end);
         let Some((entry, statement)) = newest else { return };
+        if log.is_unread_after(entry.seq) {
+            return;
+        }
         let time = &statement.predicate.time;
         let Some(schedule) = &time.schedule else { return };
         let Some(next) = instant::parse(&schedule.next) else { return };

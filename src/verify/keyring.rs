@@ -44,7 +44,13 @@ impl Verification<'_> {
                 self.verdict.report(FailureCode::KeyringVersionGap, path).expected("the file");
                 break;
             }
-            let Some(next) = self.check_keyring(&path, version, accepted.last()) else { break };
+            let Some(next) = self.check_keyring(&path, version, accepted.last()) else {
+                // By the versions before it, newer keys would be unknown and signatures wrong.
+                if self.is_unread(&path) {
+                    return None;
+                }
+                break;
+            };
             accepted.push(next);
         }
         let last = accepted.last()?;

@@ -35,6 +35,8 @@ pub(super) struct Log {
     pub(super) entries: BTreeMap<u64, LogEntry>,
     /// Root after each position, as far as every statement up to it could be established.
     roots: BTreeMap<u64, Digest>,
+    /// Positions of which nothing could be read: they are there, and nobody knows with what.
+    unread: BTreeSet<u64>,
     /// Are those roots made of statements without a fault only?
     sound_size: u64,
 }
@@ -42,7 +44,13 @@ pub(super) struct Log {
 impl Log {
     /// Number of positions, counting holes.
     pub(super) fn size(&self) -> u64 {
-        self.entries.last_key_value().map_or(0, |(seq, _)| seq + 1)
+        let known = self.entries.last_key_value().map(|(seq, _)| *seq);
+        known.max(self.unread.last().copied()).map_or(0, |seq| seq + 1)
+    }
+
+    /// Could nothing be read of a position after this one?
+    pub(super) fn is_unread_after(&self, seq: u64) -> bool {
+        self.unread.last().is_some_and(|unread| *unread > seq)
     }
 
     /// Root of the first `size` statements; `None` when one of them could not be established.
@@ -82,6 +90,10 @@ impl Verification<'_> {
             next = seq + 1;
             if let Some(entry) = self.check_statement(seq, keyrings) {
                 log.entries.insert(seq, entry);
+            } else if self.is_unread(&layout::statement(seq))
+                || self.is_unread(&layout::envelope(seq))
+            {
+                log.unread.insert(seq);
             }
         }
         if places.is_empty() {

@@ -72,6 +72,17 @@ pub struct ReadFailure {
     pub path: String,
     /// Why.
     pub reason: String,
+    /// What to do about it.
+    pub help: &'static str,
+}
+
+impl ReadFailure {
+    /// A failure of which nothing more is known.
+    #[must_use]
+    pub fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        let help = "check the path and the permissions";
+        Self { path: path.into(), reason: reason.into(), help }
+    }
 }
 
 /// What the caller trusts and wants.
@@ -247,6 +258,26 @@ impl<'a> Verification<'a> {
             .report(FailureCode::TailTruncated, layout::statement(log.size()))
             .expected(format!("{size} statements, as {who_says} says"))
             .found(log.size());
+    }
+
+    /// Was it found that this file cannot be read?
+    fn is_unread(&self, path: &str) -> bool {
+        let unread = |finding: &Finding| {
+            finding.code == FailureCode::FileUnreadable && finding.object == path
+        };
+        self.verdict.findings.iter().any(unread)
+    }
+
+    /// Was it found that something cannot be read that says which bundles there are: a statement, an envelope,
+    /// or what was handed over?
+    fn is_log_unread(&self) -> bool {
+        let of_log = |path: &str| {
+            matches!(layout::place(path), Place::Statement(_) | Place::Envelope(_) | Place::Export)
+        };
+        let unread = |finding: &Finding| {
+            finding.code == FailureCode::FileUnreadable && of_log(&finding.object)
+        };
+        self.verdict.findings.iter().any(unread)
     }
 
     /// Reads a file of the archive; a file that is listed and cannot be read is reported.

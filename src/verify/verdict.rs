@@ -14,6 +14,8 @@ use crate::evidence::instant;
 pub enum Level {
     /// Not verified.
     Error,
+    /// Neither verified nor refuted: it could not be read.
+    Unread,
     /// Verified, but something could not be known.
     Warning,
     /// Worth knowing.
@@ -58,7 +60,7 @@ codes! {
     FileModified = "FILE_MODIFIED", Error, "The file has other bytes than the ones that were sealed.";
     FileMissing = "FILE_MISSING", Error, "A file that was sealed is not there.";
     FileExtra = "FILE_EXTRA", Error, "A file is there that was not sealed.";
-    FileUnreadable = "FILE_UNREADABLE", Error, "The file could not be read.";
+    FileUnreadable = "FILE_UNREADABLE", Unread, "The file could not be read.";
     PathUnsafe = "PATH_UNSAFE", Error, "The path could reach outside the archive or reads differently elsewhere.";
     PathCollision = "PATH_COLLISION", Error, "Two paths are one on some systems.";
     NotRegularFile = "NOT_REGULAR_FILE", Error, "A link, device or pipe stands where a file must be.";
@@ -111,7 +113,7 @@ codes! {
     CheckpointInconsistent = "CHECKPOINT_INCONSISTENT", Error, "The archive is not the one that was pinned.";
     TailTruncated = "TAIL_TRUNCATED", Error, "The newest bundles are missing.";
     HeadRolledBack = "HEAD_ROLLED_BACK", Error, "The head stands before the newest checkpoint.";
-    HeadUnpinned = "HEAD_UNPINNED", Warning, "Nothing outside the archive says how long it must be: bundles may be missing at its end.";
+    HeadUnpinned = "HEAD_UNPINNED", Warning, "No head from outside the archive was given: bundles that are missing at its end would go unnoticed.";
     CosignatureInvalid = "COSIGNATURE_INVALID", Error, "A witness's signature does not hold for this log.";
     QuorumNotMet = "QUORUM_NOT_MET", Error, "Too few of the witnesses that you asked for have signed.";
     TimestampInvalid = "TIMESTAMP_INVALID", Error, "The timestamp does not hold for this log, or is of no authority that you trust.";
@@ -254,10 +256,16 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Is there no error?
+    /// Is there no error, and was everything read?
     #[must_use]
     pub fn is_verified(&self) -> bool {
-        !self.has(Level::Error)
+        self.first_fault().is_none()
+    }
+
+    /// The first finding that keeps the archive from being verified.
+    #[must_use]
+    pub fn first_fault(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.is_fault())
     }
 
     /// Is there a finding of this level?
@@ -281,6 +289,12 @@ impl Verdict {
 }
 
 impl Finding {
+    /// Does it keep the archive from being verified: is it an error, or could something not be read?
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        matches!(self.level, Level::Error | Level::Unread)
+    }
+
     pub(super) fn expected(&mut self, text: impl fmt::Display) -> &mut Self {
         self.expected = text.to_string();
         self

@@ -23,6 +23,18 @@ pub enum Fault {
     Answer(u16),
     /// It is done, and this status comes back.
     DoneButAnswer(u16),
+    /// It does not reach the server, and this status and code come back.
+    Refuse(u16, &'static str),
+    /// It does not reach the server, and a page for people comes back with 200.
+    LoginPage,
+    /// A write does not reach the server, and the answer is as if it had. Everything else is passed on.
+    Lose,
+    /// A listing says that more follows, for ever. Everything else is passed on.
+    EndlessListing,
+    /// A listing has its first object twice. Everything else is passed on.
+    DoubledListing,
+    /// Nothing comes back for a long time.
+    Stall,
 }
 
 impl Fault {
@@ -104,6 +116,35 @@ fn pass_on(mut client: TcpStream, server: &str, state: &Mutex<State>) -> std::io
     let reply = match fault {
         Some(Fault::DropRequest) => return client.shutdown(Shutdown::Both),
         Some(Fault::Answer(status)) => answer(status),
+        Some(Fault::Refuse(status, code)) => error(status, code),
+        Some(Fault::LoginPage) => {
+            let page = "<!DOCTYPE html><html><body>Please sign in.</body></html>";
+            ok("Content-Type: text/html\r\n", page)
+        }
+        Some(Fault::Stall) => {
+            thread::sleep(Duration::from_secs(100));
+            return client.shutdown(Shutdown::Both);
+        }
+        Some(Fault::Lose) if head.starts_with("PUT") => {
+            ok("ETag: \"00000000000000000000000000000000\"\r\n", "")
+        }
+        Some(Fault::EndlessListing) if head.contains("list-type=2") => {
+            let body = format!(
+                "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>{number}\
+                 </NextContinuationToken></ListBucketResult>"
+            );
+            ok("", &body)
+        }
+        Some(Fault::DoubledListing) if head.contains("list-type=2") => {
+            let reply =
+                String::from_utf8(ask(server, &head, &body)?).map_err(std::io::Error::other)?;
+            let (_, body) = reply.split_once("\r\n\r\n").unwrap_or_default();
+            let twice = body.find("<Contents>").zip(body.find("</Contents>")).map(|(from, to)| {
+                let one = &body[from..to + "</Contents>".len()];
+                body.replacen(one, &one.repeat(2), 1)
+            });
+            ok("", twice.as_deref().unwrap_or(body))
+        }
         Some(Fault::Duplicate) => {
             ask(server, &head, &body)?;
             ask(server, &head, &body)?
@@ -123,6 +164,14 @@ fn pass_on(mut client: TcpStream, server: &str, state: &Mutex<State>) -> std::io
     client.write_all(&reply)
 }
 
+fn ok(headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
 fn answer(status: u16) -> Vec<u8> {
     let code = match status {
         409 => "ConditionalRequestConflict",
@@ -130,6 +179,10 @@ fn answer(status: u16) -> Vec<u8> {
         503 => "SlowDown",
         _ => "InternalError",
     };
+    error(status, code)
+}
+
+fn error(status: u16, code: &str) -> Vec<u8> {
     let body = format!("<Error><Code>{code}</Code><Message>made up</Message></Error>");
     let length = body.len();
     format!("HTTP/1.1 {status} -\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
@@ -137,7 +190,7 @@ fn answer(status: u16) -> Vec<u8> {
 }
 
 /// The server's whole reply, which says that the connection ends after it.
-fn ask(server: &str, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
+pub fn ask(server: &str, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut upstream = TcpStream::connect(server)?;
     let (first, rest) = head.split_once("\r\n").unwrap_or((head, ""));
     // Of the headers only the signed ones must stay; this one is not signed.
@@ -149,7 +202,7 @@ fn ask(server: &str, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// Head and body of a request that says how long it is.
-pub fn read_request(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
+pub fn read_request(stream: &mut impl std::io::Read) -> std::io::Result<(String, Vec<u8>)> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {

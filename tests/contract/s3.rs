@@ -28,7 +28,7 @@ fn s3_keeps_the_contract() {
     // A part kills writers by it.
     tools::KILL.demand();
     let weed = Weed::start();
-    inner(&weed, "granted::setup", &["admin", SECRET_KEY]);
+    make_buckets(&weed);
     inner(&weed, "granted::store", &["admin", SECRET_KEY]);
     inner(&weed, "granted::faults", &["admin", SECRET_KEY]);
     inner(&weed, "writer", &["writer", SECRET_KEY]);
@@ -36,6 +36,11 @@ fn s3_keeps_the_contract() {
     inner(&weed, "reader", &["reader", SECRET_KEY]);
     inner(&weed, "denied", &["writer", "not the secret"]);
     inner(&weed, "anonymous", &[]);
+}
+
+/// Waits until the server accepts writes, with the two buckets.
+pub fn make_buckets(weed: &Weed) {
+    inner(weed, "granted::setup", &["admin", SECRET_KEY]);
 }
 
 /// IRSA and EKS Pod Identity: no key in the pod, but a token in a file, for which a service gives
@@ -108,6 +113,8 @@ fn location(endpoint: &str, uri: &str) -> Location {
         endpoint: Some(endpoint.to_owned()),
         path_style: true,
         region: Some("us-east-1".to_owned()),
+        // Longer than any single fault lasts here.
+        patience: Some(std::time::Duration::from_secs(2)),
         ..Location::default()
     }
 }

@@ -54,6 +54,7 @@ impl Weed {
             .args(["-master.telemetry=false", "-volume.max=50", "-master.volumeSizeLimitMB=64"])
             .args(["-filer", "-s3", "-s3.config=s3.json"])
             .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
+            .arg("-s3.domainName=s3.eu-central-1.amazonaws.com")
             .arg(format!("-master.port={master}"))
             .arg(format!("-volume.port={volume}"))
             .arg(format!("-filer.port={filer}"))
@@ -107,6 +108,22 @@ pub fn refused() -> String {
 
 /// Answers the n-th request with the status and body that `answer` gives for it and its first line.
 pub fn stub(answer: impl Fn(usize, &str) -> (u16, &'static str) + Send + 'static) -> String {
+    stub_with_headers(move |number, line| {
+        let (status, body) = answer(number, line);
+        (status, "ETag: \"0\"\r\n".to_owned(), body)
+    })
+}
+
+/// Lists nothing, and takes whatever it is given, as often as it is given.
+pub fn overwriting() -> String {
+    const EMPTY: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+    stub(|_, line| (200, if line.starts_with("get") { EMPTY } else { "" }))
+}
+
+/// The same with headers, each ended by `\r\n`.
+pub fn stub_with_headers(
+    answer: impl Fn(usize, &str) -> (u16, String, &'static str) + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -114,10 +131,10 @@ pub fn stub(answer: impl Fn(usize, &str) -> (u16, &'static str) + Send + 'static
             let mut stream = stream.unwrap();
             let Ok((head, _)) = read_request(&mut stream) else { continue };
             let head = head.to_ascii_lowercase();
-            let (status, body) = answer(number, head.lines().next().unwrap_or_default());
+            let (status, headers, body) = answer(number, head.lines().next().unwrap_or_default());
             let length = body.len();
             let reply = format!(
-                "HTTP/1.1 {status} -\r\nETag: \"0\"\r\nContent-Length: {length}\r\n\
+                "HTTP/1.1 {status} -\r\n{headers}Content-Length: {length}\r\n\
                  Connection: close\r\n\r\n{body}"
             );
             drop(stream.write_all(reply.as_bytes()));

@@ -151,8 +151,13 @@ fn locks_are_tried() {
     assert_eq!(paths(&*open(&location)), Vec::<String>::new());
     let ahead = open(&location).clock_ahead_seconds().unwrap();
     assert!(ahead.abs() <= 2, "{ahead}");
-    // Takes everything, and gives it away.
-    location.endpoint = Some(server::stub(|_, _| (200, "")));
+    // Takes everything, says that it is locked, and gives it away.
+    location.endpoint = Some(server::stub_with_headers(|_, _| {
+        let tag = "ETag: \"4cef2f30ac7d33419d00c1d93a090095\"\r\n";
+        let lock = "x-amz-object-lock-mode: COMPLIANCE\r\n\
+                    x-amz-object-lock-retain-until-date: 2090-01-01T00:00:00Z\r\n";
+        (200, format!("{tag}{lock}"), "")
+    }));
     assert_eq!(open(&location).probe_lock().unwrap(), LockProbe::NotEnforced);
     location.endpoint = Some(endpoint());
     location.uri = format!("s3://{PLAIN}/tried");
@@ -342,10 +347,11 @@ fn a_refused_connection_is_named_soon() {
 
 #[apply(part)]
 fn a_store_that_overwrites_is_refused() {
-    let endpoint = server::stub(|_, _| (200, ""));
+    let endpoint = server::overwriting();
     let error = store(&endpoint, "s3://bucket/a").probe().unwrap_err();
-    let StoreError::NotConditional { path } = &error else { panic!("{error}") };
-    assert!(path.starts_with(".probe/"), "{path}");
+    let StoreError::NotConditional { path, how, .. } = &error else { panic!("{error}") };
+    assert!(path.starts_with(".probe/") && how.contains("16 of 16 writers"), "{error}");
+    let endpoint = server::stub(|_, _| (200, ""));
     let error = store(&endpoint, "s3://bucket/a").list().unwrap_err().to_string();
     assert!(error.contains("not an answer of S3"), "{error}");
 }

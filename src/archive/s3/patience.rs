@@ -1,0 +1,168 @@
+//! Waiting for a store that is busy, restarts or drops connections: within a budget, and said.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::fault::Fault;
+
+/// The first pause; each is up to double the one before.
+const FIRST: Duration = Duration::from_millis(200);
+
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// How long a store is waited for that has not answered once: its address may be wrong.
+const UNREACHED: Duration = Duration::from_secs(15);
+
+/// So long nothing is said: a single hiccup interests nobody.
+const SILENT: Duration = Duration::from_secs(2);
+
+/// Says why a store is waited for, and how much longer.
+type Tell = Box<dyn Fn(&str, Duration) + Send + Sync>;
+
+/// How much longer a store is waited for. All requests of a run share it, so that a store with many faults
+/// is not waited for once for each.
+pub(super) struct Patience {
+    budget: Duration,
+    tell: Tell,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Time spent on requests that failed and on pauses after them.
+    spent: Duration,
+    has_answered: bool,
+}
+
+impl Patience {
+    pub(super) fn new(
+        budget: Duration,
+        tell: impl Fn(&str, Duration) + Send + Sync + 'static,
+    ) -> Self {
+        Self { budget, tell: Box::new(tell), state: Mutex::default() }
+    }
+
+    /// Sends a request until it is answered, and repeats what may pass while there is time left.
+    pub(super) async fn send<T>(
+        &self,
+        mut request: impl AsyncFnMut() -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut pause = FIRST;
+        let mut failing_since = None;
+        loop {
+            let start = Instant::now();
+            let fault = match request().await {
+                Ok(answer) => {
+                    self.answered();
+                    return Ok(answer);
+                }
+                Err(fault) => fault,
+            };
+            if !fault.is_unreached {
+                self.answered();
+            }
+            if !fault.is_passing {
+                return Err(fault);
+            }
+            // Between the half and the whole, so that those who were refused together do not come back together.
+            let jittered = pause.mul_f64(0.5 + fraction() / 2.0);
+            let Some(left) = self.spend(start.elapsed() + jittered) else {
+                return Err(given_up(fault, failing_since.unwrap_or(start)));
+            };
+            let since = *failing_since.get_or_insert(start);
+            if since.elapsed() + jittered >= SILENT {
+                (self.tell)(&fault.reason, left);
+            }
+            tokio::time::sleep(jittered).await;
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    fn answered(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).has_answered = true;
+    }
+
+    /// Takes time from the budget, and gives what is left; `None` when that was too much.
+    fn spend(&self, time: Duration) -> Option<Duration> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = if state.has_answered { self.budget } else { self.budget.min(UNREACHED) };
+        state.spent += time;
+        budget.checked_sub(state.spent).filter(|left| !left.is_zero())
+    }
+}
+
+/// Says how long it was waited for.
+fn given_up(fault: Fault, since: Instant) -> Fault {
+    let waited = since.elapsed().as_secs();
+    if waited == 0 {
+        return fault;
+    }
+    Fault { reason: format!("{}, for {waited} s", fault.reason), ..fault }
+}
+
+/// At random between 0 and 1.
+fn fraction() -> f64 {
+    let mut bytes = [0; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn fault(is_passing: bool, is_unreached: bool) -> Fault {
+        Fault { is_passing, is_unreached, ..Fault::unproven("SlowDown: busy") }
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(future)
+    }
+
+    #[test]
+    fn what_passes_is_waited_for() {
+        let patience = Patience::new(Duration::from_mins(1), |_, _| ());
+        let mut left = 3;
+        let answer = run(patience.send(async || {
+            left -= 1;
+            if left == 0 { Ok("answer") } else { Err(fault(true, false)) }
+        }));
+        assert_eq!(answer.unwrap(), "answer");
+    }
+
+    #[test]
+    fn what_does_not_pass_is_told_at_once() {
+        let patience = Patience::new(Duration::from_mins(1), |_, _| ());
+        let tried = AtomicU32::new(0);
+        let answer = run(patience.send(async || {
+            tried.fetch_add(1, Ordering::SeqCst);
+            Err::<(), _>(fault(false, false))
+        }));
+        assert_eq!((answer.is_err(), tried.load(Ordering::SeqCst)), (true, 1));
+    }
+
+    #[test]
+    fn the_budget_is_one_for_all_requests() {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        let tell = move |why: &str, _| heard.lock().unwrap().push(why.to_owned());
+        let patience = Patience::new(Duration::from_millis(900), tell);
+        let start = Instant::now();
+        let failing = async || Err::<(), _>(fault(true, false));
+        assert!(run(patience.send(failing)).is_err());
+        let first = start.elapsed();
+        assert!(first < Duration::from_secs(1) && first > Duration::from_millis(100), "{first:?}");
+        // Nothing is left for the next one: it is tried once.
+        let start = Instant::now();
+        assert!(run(patience.send(failing)).is_err());
+        assert!(start.elapsed() < Duration::from_millis(100));
+        assert!(said.lock().unwrap().is_empty(), "short waits are not told");
+    }
+}

@@ -1,0 +1,280 @@
+//! Tries what a run relies on, before anything is entrusted to the store.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use super::fault::Fault;
+use super::write::Protection;
+use super::{PROBE, S3};
+use crate::archive::{Former, LockProbe, Put, StoreError};
+
+/// How many write one name at once.
+const WRITERS: usize = 16;
+
+/// How often they do: a store that looks first and writes then is not caught each time.
+const ROUNDS: usize = 2;
+
+/// So long the lock of a probe holds, in seconds.
+const LOCK_SECONDS: i64 = 5;
+
+/// So long what a probe has shown of a bucket counts for all that this process writes to it: what a store is
+/// does not change from one run to the next, and a probe is some fifty requests.
+const KEPT: Duration = Duration::from_mins(10);
+
+/// When which bucket, by its place and name, was last found in order.
+static PROBED: LazyLock<Mutex<HashMap<(String, String), Instant>>> = LazyLock::new(Mutex::default);
+
+impl S3 {
+    /// [`Self::check_conditional`], unless that was done a moment ago.
+    pub(super) async fn check_conditional_once(&self) -> Result<(), StoreError> {
+        let key = (self.place.clone(), self.bucket.clone());
+        let known = PROBED.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        if known.is_some_and(|at| at.elapsed() < KEPT) {
+            return Ok(());
+        }
+        self.check_conditional().await?;
+        PROBED.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Instant::now());
+        Ok(())
+    }
+
+    /// Of several writers of one name exactly one must win: at one moment, one after the other, and with an
+    /// object in parts.
+    pub(super) async fn check_conditional(&self) -> Result<(), StoreError> {
+        let mut probes = Vec::new();
+        let checked = self.check_rounds(&mut probes).await;
+        for (path, version) in probes {
+            self.remove_probe(&path, version).await;
+        }
+        checked
+    }
+
+    async fn check_rounds(&self, probes: &mut Vec<Probe>) -> Result<(), StoreError> {
+        let mut winner = None;
+        for _ in 0..ROUNDS {
+            winner = Some(self.race(probes).await?);
+        }
+        let Some((path, bytes)) = winner else { return Ok(()) };
+        let late = self.write(&path, b"late", &Protection::default()).await?;
+        let late_is_refused = late.0 == Put::Other;
+        if !late_is_refused {
+            probes.push((path.clone(), late.1));
+            return Err(self.not_conditional(&path, "a second write was accepted"));
+        }
+        self.check_parts(&path, &bytes, probes).await
+    }
+
+    /// Has many write one name at once, and gives the name and what the winner wrote.
+    async fn race(&self, probes: &mut Vec<Probe>) -> Result<(String, Vec<u8>), StoreError> {
+        let path = probe_path()?;
+        // The first request also finds the credentials and whether anything answers at all.
+        self.first_contact().await?;
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            let bytes = format!("written by {writer}").into_bytes();
+            let put = self.put(&path, &bytes).if_none_match("*");
+            writers.spawn(async move { (put.send().await.map_err(Fault::from), bytes) });
+        }
+        let mut winners = Vec::new();
+        let mut refused = None;
+        while let Some(done) = writers.join_next().await {
+            match done {
+                Ok((Ok(answer), bytes)) => winners.push((answer.version_id, bytes)),
+                Ok((Err(fault), _)) if fault.is(412) || fault.is(409) || fault.is_passing => {
+                    refused.get_or_insert(fault);
+                }
+                Ok((Err(fault), _)) => refused = Some(fault),
+                Err(_) => {}
+            }
+        }
+        probes.extend(winners.iter().map(|(version, _)| (path.clone(), version.clone())));
+        match winners.as_slice() {
+            [(_, bytes)] => match self.stored(&path, bytes).await? {
+                Some(true) => Ok((path, bytes.clone())),
+                _ => Err(self.not_conditional(&path, "what the only winner wrote is not there")),
+            },
+            // All stood in each other's way, or the store was busy: what one writer gets decides.
+            [] => {
+                let bytes = b"written alone".to_vec();
+                match self.write(&path, &bytes, &Protection::default()).await? {
+                    (Put::Created | Put::Same, version) => {
+                        probes.push((path.clone(), version));
+                        Ok((path, bytes))
+                    }
+                    (Put::Other, _) => {
+                        let fault = refused.unwrap_or_else(|| Fault::unproven("no answer"));
+                        Err(self.unwritten(&path, &fault))
+                    }
+                }
+            }
+            several => {
+                let how = format!("{} of {WRITERS} writers at one moment won", several.len());
+                Err(self.not_conditional(&path, &how))
+            }
+        }
+    }
+
+    async fn first_contact(&self) -> Result<(), StoreError> {
+        let list = async || {
+            let list = self.client.list_objects_v2().bucket(&self.bucket);
+            Ok(list.prefix(self.key(PROBE)).max_keys(1).send().await?)
+        };
+        match self.patience.send(list).await {
+            Ok(_) => Ok(()),
+            // Who may write need not be allowed to list; the writes tell.
+            Err(fault) if fault.is(403) => Ok(()),
+            Err(fault) => Err(self.unread(PROBE, &fault).into()),
+        }
+    }
+
+    /// An object in parts must not replace what is there either.
+    async fn check_parts(
+        &self,
+        path: &str,
+        there: &[u8],
+        probes: &mut Vec<Probe>,
+    ) -> Result<(), StoreError> {
+        let protection = Protection::default();
+        let create = async || Ok(self.new_upload(path, &protection).send().await?);
+        let created =
+            self.patience.send(create).await.map_err(|fault| self.unwritten(path, &fault))?;
+        let Some(upload) = created.upload_id else {
+            let fault = Fault::unproven("not an answer of S3: an upload without an id");
+            return Err(self.unwritten(path, &fault));
+        };
+        let bytes = b"in one part";
+        let completed = self.complete(path, bytes, bytes.len(), &upload).await;
+        match completed {
+            Ok(written) => {
+                probes.push((path.to_owned(), written.version));
+                if self.stored(path, there).await? == Some(true) {
+                    return Ok(());
+                }
+                Err(self.not_conditional(path, "an upload in parts replaced what was there"))
+            }
+            Err(fault) => {
+                self.abort(path, &upload).await;
+                if fault.is(412) || fault.is(409) {
+                    Ok(())
+                } else {
+                    Err(self.unwritten(path, &fault))
+                }
+            }
+        }
+    }
+
+    fn not_conditional(&self, path: &str, how: &str) -> StoreError {
+        StoreError::NotConditional {
+            path: path.to_owned(),
+            store: self.whole_name(),
+            how: how.to_owned(),
+        }
+    }
+
+    /// Each as the version that it is: a deletion without one only hides it, in a bucket with versions. A writer
+    /// need not be allowed to delete.
+    async fn remove_probe(&self, path: &str, version: Option<String>) {
+        let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(path));
+        drop(delete.set_version_id(version).send().await);
+    }
+
+    /// Puts an object under a lock that ends soon, and tries to remove it.
+    pub(super) async fn check_lock(&self) -> Result<LockProbe, StoreError> {
+        let Some((mode, _)) = self.lock.clone() else { return Ok(LockProbe::NotAsked) };
+        let path = probe_path()?;
+        // By the store's clock: it refuses a lock that has ended.
+        let ahead = self.clock_ahead().await.unwrap_or(0);
+        let until = Timestamp::now().as_second() + ahead + LOCK_SECONDS;
+        let lock = Some((mode, DateTime::from_secs(until)));
+        let protection = Protection { lock, legal_hold: false };
+        let (_, version) = self.write(&path, b"locked", &protection).await?;
+        let delete = async || {
+            // Without the version only a marker would be put before it.
+            let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(&path));
+            Ok::<_, Fault>(delete.set_version_id(version.clone()).send().await?)
+        };
+        if delete().await.is_ok() {
+            return Ok(LockProbe::NotEnforced);
+        }
+        tokio::time::sleep(Duration::from_secs(LOCK_SECONDS.unsigned_abs() + 1)).await;
+        Ok(if delete().await.is_ok() { LockProbe::Enforced } else { LockProbe::EnforcedAndLeft })
+    }
+
+    /// How far the clock of the server is ahead of ours, in seconds; any answer tells.
+    pub(super) async fn clock_ahead(&self) -> Option<i64> {
+        let head = self.client.head_bucket().bucket(&self.bucket).customize();
+        let date = Arc::new(Mutex::new(None));
+        let seen = SeenDate(date.clone());
+        drop(head.interceptor(seen).send().await);
+        let date = date.lock().ok()?.take()?;
+        Some(date - Timestamp::now().as_second())
+    }
+
+    /// What was there before and was removed, in a bucket that keeps versions.
+    pub(super) async fn look_for_former(&self) -> Result<Former, StoreError> {
+        let list = async || {
+            let list = self.client.list_object_versions().bucket(&self.bucket);
+            Ok(list.prefix(self.key("log/")).max_keys(1000).send().await?)
+        };
+        let page = match self.patience.send(list).await {
+            Ok(page) => page,
+            Err(fault) if fault.is(403) || fault.is(501) || fault.is(405) => {
+                return Ok(Former::Unknown);
+            }
+            Err(fault) => return Err(self.unread("log/", &fault).into()),
+        };
+        let versions = page.versions.unwrap_or_default();
+        let markers = page.delete_markers.unwrap_or_default();
+        let hidden = |key: Option<&str>| {
+            markers.iter().any(|marker| marker.key() == key && marker.is_latest() == Some(true))
+        };
+        let removed = versions.iter().filter(|version| hidden(version.key())).count();
+        let alone = markers.iter().filter(|marker| marker.is_latest() == Some(true)).count();
+        Ok(if removed.max(alone) == 0 { Former::None } else { Former::Removed(removed.max(alone)) })
+    }
+}
+
+/// An object of a probe, and its version.
+type Probe = (String, Option<String>);
+
+/// The name of an object that nobody else has.
+fn probe_path() -> Result<String, StoreError> {
+    let mut unique = [0; 16];
+    getrandom::fill(&mut unique).map_err(|error| StoreError::Write {
+        path: PROBE.to_owned(),
+        reason: error.to_string(),
+        help: "this machine has no source of random bytes",
+    })?;
+    Ok(format!("{PROBE}{:032x}", u128::from_be_bytes(unique)))
+}
+
+/// Takes down the `Date` of an answer, whatever the answer is.
+#[derive(Debug)]
+struct SeenDate(Arc<Mutex<Option<i64>>>);
+
+impl Intercept for SeenDate {
+    fn name(&self) -> &'static str {
+        "date of the answer"
+    }
+
+    fn read_after_transmit(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
+        if let (Some(date), Ok(mut seen)) = (date, self.0.lock()) {
+            *seen = Some(date.secs());
+        }
+        Ok(())
+    }
+}

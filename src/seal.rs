@@ -96,8 +96,13 @@ pub enum SealError {
         /// Path.
         path: String,
     },
-    /// A path that the format does not allow, or an object with other bytes under a name that is
-    /// made of its digest.
+    /// Other bytes are there under a name that is written once.
+    #[error("the archive has another `{path}`")]
+    Taken {
+        /// Path.
+        path: String,
+    },
+    /// A path that the format does not allow.
     #[error("`{path}` cannot be written: {reason}")]
     Path {
         /// Path.
@@ -124,6 +129,12 @@ impl SealError {
                 "something else than the store answers under its address, or it loses data: nothing that was signed rests on it; check archive.endpoint"
             }
             Self::ClockBack { .. } => "set the clock, or give a later --now",
+            Self::Taken { path } if path.starts_with("keyring/") => {
+                "the archive was begun with other keys: use those, or give this chain another archive.uri"
+            }
+            Self::Taken { .. } => {
+                "something else writes to this archive: run `affidavit verify` on it"
+            }
             Self::Statement(_) | Self::Path { .. } => "this is a fault of the program: report it",
         }
     }
@@ -494,7 +505,7 @@ impl<'a> Sealer<'a> {
 /// For files that nothing depends on: another version of them does no harm.
 fn ignore_other(error: SealError) -> Result<(), SealError> {
     match error {
-        SealError::Path { .. } => Ok(()),
+        SealError::Taken { .. } => Ok(()),
         other => Err(other),
     }
 }
@@ -502,10 +513,7 @@ fn ignore_other(error: SealError) -> Result<(), SealError> {
 fn put(store: &dyn Store, path: &str, bytes: &[u8]) -> Result<(), SealError> {
     match store.put_new(path, bytes)? {
         Put::Created | Put::Same => Ok(()),
-        Put::Other => Err(SealError::Path {
-            path: path.to_owned(),
-            reason: "other bytes are there under this name",
-        }),
+        Put::Other => Err(SealError::Taken { path: path.to_owned() }),
     }
 }
 

@@ -168,15 +168,13 @@ fn the_verifier_needs_no_network_and_writes_nothing() {
     }
     let folder = tempfile::tempdir().unwrap();
     archive(folder.path());
-    let inside = format!(
-        "mount --bind {0} {0} && mount -o remount,bind,ro {0} && ! touch {0}/x 2>/dev/null && exec {1} verify {0}/archive --root {2} --pin {0}/pin.txt --now {NOW}",
-        folder.path().display(),
-        env!("CARGO_BIN_EXE_affidavit"),
-        root(),
-    );
+    let inside = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && ! touch \"$1/x\" 2>/dev/null && \
+                  exec \"$2\" verify \"$1/archive\" --root \"$3\" --pin \"$1/pin.txt\" --now \"$4\"";
     let output = tools::UNSHARE
         .command()
-        .args(["-n", "-m", "sh", "-c", &inside])
+        .args(["-n", "-m", "sh", "-c", inside, "sh"])
+        .arg(folder.path())
+        .args([env!("CARGO_BIN_EXE_affidavit"), &root().to_string(), NOW])
         .current_dir("/")
         .output()
         .unwrap();

@@ -6,18 +6,27 @@
 #   bash tests/run.sh [--as-is] [NAME]
 #
 # NAME runs those tests whose names contain it. --as-is installs nothing.
+[ -n "${BASH_VERSION:-}" ] || { echo 'Run this with bash.' >&2; exit 2; }
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$(readlink -f "$0")")/.."
+. tests/preflight.sh
 
-if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
-  sed -n '2,/^set /{ /^#/s/^# \{0,1\}//p }' tests/run.sh
-  exit 0
-fi
 as_is=false
-if [ "${1:-}" = --as-is ]; then
-  as_is=true
-  shift
-fi
+name=()
+for argument; do
+  case $argument in
+  --as-is) as_is=true ;;
+  -h | --help)
+    sed -n '2,/^\[/{ /^#/s/^# \{0,1\}//p }' tests/run.sh
+    exit 0
+    ;;
+  -*) stop "tests/run.sh knows --as-is and --help, and not $argument: cargo test -- $argument passes it to the tests." ;;
+  *)
+    [ "${#name[@]}" -eq 0 ] || stop "tests/run.sh takes one name, and not $argument as well."
+    name=("$argument")
+    ;;
+  esac
+done
 
 # Installs what tests of reports and of stock tools run.
 install_programs() {
@@ -44,7 +53,6 @@ install_programs() {
   echo "To run all tests of the report, install ${packages[*]} (Debian: apt-get install ${packages[*]})." >&2
 }
 
-. tests/preflight.sh
 preflight 'debug/deps/main-*' 3500
 $as_is || install_programs
 if $is_first; then
@@ -58,11 +66,11 @@ trap 'rm -r "$log"' EXIT
 export AFFIDAVIT_TEST_LEFT_OUT="$log/left-out"
 passed=true
 # As in examples/quickstart/run.sh, so that what was built there is not built again.
-CARGO_INCREMENTAL=0 cargo test --locked -- "$@" | tee "$log/said" || passed=false
+CARGO_INCREMENTAL=0 cargo test --locked --no-fail-fast -- ${name[@]+"${name[@]}"} | tee "$log/said" || passed=false
 
 ran=$(awk '/^test result:/ { ran += $4 + $6 + $8 } END { print ran + 0 }' "$log/said")
-if $passed && [ "$ran" -eq 0 ]; then
-  echo "No test has a name that contains '$*'." >&2
+if [ "$ran" -eq 0 ]; then
+  if $passed; then echo "No test has a name that contains '${name[*]}'." >&2; else echo 'The build failed: no test ran.' >&2; fi
   exit 1
 fi
 awk '/^test result:/ { ran += $4 + $6; failed += $6; left += $8 }

@@ -5,7 +5,8 @@
 //! program is missing the test ends as left out ([`leave_out`]), which is a failure where `CI` is set. That
 //! ends a test only on the thread on which the test runs.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::{Missing, leave_out};
@@ -51,15 +52,15 @@ impl Tool {
                 let path = std::env::var_os("PATH")?;
                 std::env::split_paths(&path)
                     .map(|folder| folder.join(self.name))
-                    .find(|p| p.is_file())
+                    .find(|path| is_program(path))
             }
             #[cfg(feature = "pipeline")]
             Place::Cache { below, variable } => {
-                let path =
-                    variable.and_then(std::env::var_os).map(PathBuf::from).or_else(|| {
-                        let home = PathBuf::from(std::env::var_os("HOME")?);
-                        Some(home.join(".cache/affidavit").join(below))
-                    })?;
+                if let Some(named) = variable.and_then(named) {
+                    return Some(named);
+                }
+                let home = PathBuf::from(std::env::var_os("HOME")?);
+                let path = home.join(".cache/affidavit").join(below);
                 path.exists().then_some(path)
             }
         }
@@ -102,23 +103,34 @@ pub fn program_within(folder: &Tool, below: &str) -> Command {
     Command::new(within(folder, below))
 }
 
+/// Is it a file that may be run?
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+/// What a variable names, unless it is unset or empty. A name of nothing is a mistake, and no missing program.
+fn named(variable: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os(variable).filter(|value| !value.is_empty())?);
+    assert!(path.exists(), "{variable} names {}, which is not there", path.display());
+    Some(path)
+}
+
 /// The folder of scanner outputs that `AFFIDAVIT_SAMPLES` names. Ends the test as left out where it names
 /// none.
 pub fn samples() -> PathBuf {
-    let named = std::env::var_os("AFFIDAVIT_SAMPLES").unwrap_or_else(|| {
+    named("AFFIDAVIT_SAMPLES").unwrap_or_else(|| {
         leave_out(Missing {
             what: "more scanner outputs (optional)".to_owned(),
             remedy: "set AFFIDAVIT_SAMPLES to a folder of them".to_owned(),
         })
-    });
-    PathBuf::from(named)
+    })
 }
 
 /// The library of `SoftHSM`, where distributions put it or where `AFFIDAVIT_SOFTHSM` says that it is. Ends
 /// the test as left out where it is not there.
 #[cfg(feature = "pipeline")]
 pub fn softhsm_library() -> PathBuf {
-    let given = std::env::var_os("AFFIDAVIT_SOFTHSM").map(PathBuf::from);
+    let given = named("AFFIDAVIT_SOFTHSM");
     let usual = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so"];
     let found = given.or_else(|| usual.map(PathBuf::from).into_iter().find(|path| path.is_file()));
     found.unwrap_or_else(|| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
@@ -34,6 +35,10 @@ pub(super) struct Place {
     /// Region of the bucket
     #[arg(long)]
     region: Option<String>,
+
+    /// How long a bucket that is busy or does not answer is waited for in all
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    patience: u64,
 }
 
 /// What is trusted.
@@ -55,6 +60,7 @@ impl Place {
             endpoint: self.endpoint.clone(),
             path_style: self.path_style,
             region: self.region.clone(),
+            patience: Some(Duration::from_secs(self.patience)),
             ..Location::default()
         }
     }

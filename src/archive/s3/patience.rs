@@ -1,6 +1,6 @@
 //! Waiting for a store that is busy, restarts or drops connections: within a budget, and said.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::fault::Fault;
@@ -33,7 +33,28 @@ struct State {
     /// Time spent on requests that failed and on pauses after them.
     spent: Duration,
     has_answered: bool,
+    /// Has it given up, and nothing succeeded since?
+    given_up: Option<GivenUp>,
 }
+
+/// A store that was waited for in vain.
+#[derive(Clone)]
+struct GivenUp {
+    /// The last that went wrong, and when.
+    fault: Fault,
+    at: Instant,
+    /// How many requests in a row.
+    count: u32,
+}
+
+/// How long a request may take once a store was waited for in vain.
+const SHORT: Duration = Duration::from_secs(3);
+
+/// After so many of those nothing is sent any more for a while.
+const FEW: u32 = 4;
+
+/// So long.
+const REST: Duration = Duration::from_secs(10);
 
 impl Patience {
     pub(super) fn new(
@@ -52,15 +73,28 @@ impl Patience {
         let mut failing_since = None;
         loop {
             let start = Instant::now();
-            let fault = match request().await {
+            let given_up = self.state().given_up.clone();
+            let answer = match &given_up {
+                None => request().await,
+                Some(last) if last.count >= FEW && last.at.elapsed() < REST => {
+                    return Err(last.fault.clone());
+                }
+                Some(last) => {
+                    let answer = tokio::time::timeout(SHORT, request()).await;
+                    answer.unwrap_or_else(|_| Err(last.fault.clone()))
+                }
+            };
+            let fault = match answer {
                 Ok(answer) => {
-                    self.answered();
+                    let mut state = self.state();
+                    state.has_answered = true;
+                    state.given_up = None;
                     return Ok(answer);
                 }
                 Err(fault) => fault,
             };
             if !fault.is_unreached {
-                self.answered();
+                self.state().has_answered = true;
             }
             if !fault.is_passing {
                 return Err(fault);
@@ -68,7 +102,11 @@ impl Patience {
             // Between the half and the whole, so that those who were refused together do not come back together.
             let jittered = pause.mul_f64(0.5 + fraction() / 2.0);
             let Some(left) = self.spend(start.elapsed() + jittered) else {
-                return Err(given_up(fault, failing_since.unwrap_or(start)));
+                let count = given_up.map_or(0, |last| last.count) + 1;
+                let fault = waited(fault, failing_since.unwrap_or(start));
+                self.state().given_up =
+                    Some(GivenUp { fault: fault.clone(), at: Instant::now(), count });
+                return Err(fault);
             };
             let since = *failing_since.get_or_insert(start);
             if since.elapsed() + jittered >= SILENT {
@@ -79,13 +117,13 @@ impl Patience {
         }
     }
 
-    fn answered(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).has_answered = true;
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes time from the budget, and gives what is left; `None` when that was too much.
     fn spend(&self, time: Duration) -> Option<Duration> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let budget = if state.has_answered { self.budget } else { self.budget.min(UNREACHED) };
         state.spent += time;
         budget.checked_sub(state.spent).filter(|left| !left.is_zero())
@@ -93,7 +131,7 @@ impl Patience {
 }
 
 /// Says how long it was waited for.
-fn given_up(fault: Fault, since: Instant) -> Fault {
+fn waited(fault: Fault, since: Instant) -> Fault {
     let waited = since.elapsed().as_secs();
     if waited == 0 {
         return fault;
@@ -159,10 +197,19 @@ mod tests {
         assert!(run(patience.send(failing)).is_err());
         let first = start.elapsed();
         assert!(first < Duration::from_secs(1) && first > Duration::from_millis(100), "{first:?}");
-        // Nothing is left for the next one: it is tried once.
+        // Nothing is left for the next ones: each is tried once, and after a few none is sent.
         let start = Instant::now();
         assert!(run(patience.send(failing)).is_err());
         assert!(start.elapsed() < Duration::from_millis(100));
+        let sent = AtomicU32::new(0);
+        for _ in 0..10 {
+            let counted = async || {
+                sent.fetch_add(1, Ordering::SeqCst);
+                Err::<(), _>(fault(true, false))
+            };
+            assert!(run(patience.send(counted)).is_err());
+        }
+        assert_eq!(sent.load(Ordering::SeqCst), FEW - 2);
         assert!(said.lock().unwrap().is_empty(), "short waits are not told");
     }
 }

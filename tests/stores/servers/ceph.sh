@@ -33,6 +33,7 @@ cluster addr = 127.0.0.1
 auth cluster required = none
 auth service required = none
 auth client required = none
+ms mon client mode = crc
 keyring = $2/keyring
 run dir = $2/run
 admin socket = $2/run/\$name.\$pid.asok

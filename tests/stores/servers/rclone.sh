@@ -1,5 +1,6 @@
 version=1.75.2
 description="rclone serve s3, an S3 server in front of a folder."
+# It makes such a bucket and gives the headers of a lock back, but keeps no lock.
 has_lock=false
 
 install() {

@@ -1,5 +1,6 @@
 version=5.2.0
 description="S3Mock, Adobe's fake S3 server for tests."
+# It makes such buckets, but passes over the lock that an upload asks for.
 has_lock=true
 keys="none"
 

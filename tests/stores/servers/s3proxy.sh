@@ -29,6 +29,6 @@ END
   <root level="INFO"><appender-ref ref="out"/></root>
 </configuration>
 END
-  exec java -Xmx256m -Dlogback.configurationFile="$2/logback.xml" -cp "$cache/stores/s3proxy/*" org.gaul.s3proxy.Main \
-    --properties "$2/s3proxy.conf"
+  exec java -Xmx256m -Dlogback.configurationFile="$2/logback.xml" \
+    -cp "$cache/stores/s3proxy/*" org.gaul.s3proxy.Main --properties "$2/s3proxy.conf"
 }

@@ -174,7 +174,7 @@ fn the_verifier_needs_no_network_and_writes_nothing() {
         .command()
         .args(["-n", "-m", "sh", "-c", inside, "sh"])
         .arg(folder.path())
-        .args([env!("CARGO_BIN_EXE_affidavit"), &root().to_string(), NOW])
+        .args([env!("CARGO_BIN_EXE_affidavit"), &root(), NOW])
         .current_dir("/")
         .output()
         .unwrap();

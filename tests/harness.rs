@@ -175,7 +175,9 @@ pub fn main() -> ExitCode {
         .collect();
     // What takes longest, and mostly waits, begins first, so that others run meanwhile.
     let waits = |trial: &Trial| {
-        ["contract::s3::", "serve::"].iter().any(|start| trial.name().starts_with(start))
+        ["contract::s3::", "contract::outages::", "serve::"]
+            .iter()
+            .any(|start| trial.name().starts_with(start))
     };
     trials.sort_by(|left, right| {
         waits(right).cmp(&waits(left)).then_with(|| left.name().cmp(right.name()))

@@ -20,7 +20,7 @@ use crate::archive::{Former, LockProbe, Put, StoreError};
 const WRITERS: usize = 16;
 
 /// How often they do: a store that looks first and writes then is not caught each time.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 4;
 
 /// So long the lock of a probe holds, in seconds.
 const LOCK_SECONDS: i64 = 5;
@@ -221,10 +221,16 @@ impl S3 {
     pub(super) async fn look_for_former(&self) -> Result<Former, StoreError> {
         let list = async || {
             let list = self.client.list_object_versions().bucket(&self.bucket);
-            Ok(list.prefix(self.key("log/")).max_keys(1000).send().await?)
+            match list.prefix(self.key("log/")).max_keys(1000).send().await.map_err(Fault::from) {
+                Ok(page) => Ok(Some(page)),
+                // Stores that do not know this request answer another one.
+                Err(fault) if fault.is_unreached && fault.status == Some(200) => Ok(None),
+                Err(fault) => Err(fault),
+            }
         };
         let page = match self.patience.send(list).await {
-            Ok(page) => page,
+            Ok(Some(page)) => page,
+            Ok(None) => return Ok(Former::Unknown),
             Err(fault) if fault.is(403) || fault.is(501) || fault.is(405) => {
                 return Ok(Former::Unknown);
             }

@@ -61,8 +61,10 @@ pub(super) fn cosign(arguments: &Arguments, context: &Context) -> Result<Exit, F
     let (Exit::Done, Some(head)) = (exit, head) else {
         print_findings(&verdict, context.output);
         context.output.line("nothing was signed");
-        print_verdict(&verdict, Exit::NotVerified, context.output);
-        return Ok(Exit::NotVerified);
+        // What could not be read refutes nothing; an archive without a head is one without evidence.
+        let exit = if exit == Exit::NotFinished { exit } else { Exit::NotVerified };
+        print_verdict(&verdict, exit, context.output);
+        return Ok(exit);
     };
 
     let signer = sign::open(&arguments.key, &Secrets::from_environment())

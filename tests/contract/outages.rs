@@ -141,21 +141,29 @@ fn a_store_that_goes_on_failing_is_named_and_nothing_is_forged() {
     });
 }
 
+fn fail_from(proxy: &Proxy, begins: usize, fault: Fault) {
+    if begins == 0 {
+        proxy.plan_for_all(fault);
+    } else {
+        proxy.plan(move |at| (at >= begins).then_some(fault));
+    }
+}
+
 /// A first bundle, a run and readers while the store fails, and the next run.
 fn one(number: usize, fault: Fault, folder: &Path, weed: &Weed, proxy: &Proxy) {
     let place = Place::new(folder, &number.to_string(), weed, proxy);
     done(&place.run("direct.yaml", 20));
     for command in ["verify", "watch"] {
         for begins in [0, 4] {
-            proxy.plan(move |at| (at >= begins).then_some(fault));
+            fail_from(proxy, begins, fault);
             let start = Instant::now();
             let output = place.read(command, &proxy.endpoint, 20);
             check(&format!("{command}, {fault:?} from {begins}"), start, &output, &[0, 3]);
         }
     }
     // From the first request on, and in the midst of what is sealed.
-    for (begins, day) in [(0, 21), (52, 22)] {
-        proxy.plan(move |at| (at >= begins).then_some(fault));
+    for (begins, day) in [(0, 21), (14, 22)] {
+        fail_from(proxy, begins, fault);
         let start = Instant::now();
         let output = place.run("through.yaml", day);
         let what = format!("run, {fault:?} from {begins}");

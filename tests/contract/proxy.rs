@@ -68,6 +68,8 @@ struct State {
     /// First lines of the requests so far.
     seen: Vec<String>,
     plan: Option<Plan>,
+    /// Are requests that try the store counted too?
+    probes_count: bool,
 }
 
 /// What happens at a request, by its number from 0.
@@ -93,9 +95,17 @@ impl Proxy {
         Self { endpoint, state }
     }
 
-    /// From now on, counting from 0.
+    /// From now on, counting from 0. Requests that only try the store are passed on and not counted: how many
+    /// there are depends on the clock.
     pub fn plan(&self, plan: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) {
-        *self.state.lock().unwrap() = State { seen: Vec::new(), plan: Some(Arc::new(plan)) };
+        *self.state.lock().unwrap() =
+            State { seen: Vec::new(), plan: Some(Arc::new(plan)), probes_count: false };
+    }
+
+    /// From now on, whatever is asked.
+    pub fn plan_for_all(&self, fault: Fault) {
+        let plan = Some(Arc::new(move |_| Some(fault)) as Plan);
+        *self.state.lock().unwrap() = State { seen: Vec::new(), plan, probes_count: true };
     }
 
     /// First lines of the requests since the last plan.
@@ -109,6 +119,11 @@ fn pass_on(mut client: TcpStream, server: &str, state: &Mutex<State>) -> std::io
     let (head, body) = read_request(&mut client)?;
     let (number, plan) = {
         let mut state = state.lock().unwrap();
+        let first = head.lines().next().unwrap_or_default();
+        if first.contains(".probe") && !state.probes_count {
+            drop(state);
+            return client.write_all(&ask(server, &head, &body)?);
+        }
         state.seen.push(head.lines().next().unwrap_or_default().to_owned());
         (state.seen.len() - 1, state.plan.clone())
     };

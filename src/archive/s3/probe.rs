@@ -1,6 +1,7 @@
 //! Tries what a run relies on, before anything is entrusted to the store.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,13 @@ use crate::archive::{Former, LockProbe, Put, StoreError};
 const WRITERS: usize = 16;
 
 /// How often they do: a store that looks first and writes then is not caught each time.
-const ROUNDS: usize = 4;
+const ROUNDS: RangeInclusive<usize> = 3..=20;
+
+/// After the fewest of these, no round begins later than this: some stores let racing writers wait for each other.
+const ROUNDS_TIME: Duration = Duration::from_secs(2);
+
+/// How long each of their objects is: the longer, the more of the time in which such a store goes wrong.
+const LENGTH: usize = 16 << 10;
 
 /// So long the lock of a probe holds, in seconds.
 const LOCK_SECONDS: i64 = 5;
@@ -50,15 +57,25 @@ impl S3 {
     pub(super) async fn check_conditional(&self) -> Result<(), StoreError> {
         let mut probes = Vec::new();
         let checked = self.check_rounds(&mut probes).await;
+        // Each as the version that it is: a deletion without one only hides it, in a bucket with versions. A writer
+        // need not be allowed to delete.
+        let mut removals = JoinSet::new();
         for (path, version) in probes {
-            self.remove_probe(&path, version).await;
+            let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(&path));
+            let delete = delete.set_version_id(version);
+            removals.spawn(async move { drop(delete.send().await) });
         }
+        removals.join_all().await;
         checked
     }
 
     async fn check_rounds(&self, probes: &mut Vec<Probe>) -> Result<(), StoreError> {
         let mut winner = None;
-        for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for round in 1..=*ROUNDS.end() {
+            if round > *ROUNDS.start() && start.elapsed() > ROUNDS_TIME {
+                break;
+            }
             winner = Some(self.race(probes).await?);
         }
         let Some((path, bytes)) = winner else { return Ok(()) };
@@ -78,7 +95,8 @@ impl S3 {
         self.first_contact().await?;
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {
-            let bytes = format!("written by {writer}").into_bytes();
+            let mut bytes = format!("written by {writer}").into_bytes();
+            bytes.resize(LENGTH, b' ');
             let put = self.put(&path, &bytes).if_none_match("*");
             writers.spawn(async move { (put.send().await.map_err(Fault::from), bytes) });
         }
@@ -176,13 +194,6 @@ impl S3 {
             store: self.whole_name(),
             how: how.to_owned(),
         }
-    }
-
-    /// Each as the version that it is: a deletion without one only hides it, in a bucket with versions. A writer
-    /// need not be allowed to delete.
-    async fn remove_probe(&self, path: &str, version: Option<String>) {
-        let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(path));
-        drop(delete.set_version_id(version).send().await);
     }
 
     /// Puts an object under a lock that ends soon, and tries to remove it.

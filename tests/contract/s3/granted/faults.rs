@@ -21,10 +21,6 @@ use crate::tools;
 /// More requests than a run makes.
 const MOST: usize = 200;
 
-/// So many of them, at the beginning, only try the store; most at one moment, in no order. Of these a few are
-/// enough. A process tries a store once.
-const PROBES: usize = 36;
-
 /// Tells a killed writer where to write.
 const PREFIX: &str = "AFFIDAVIT_TEST_PREFIX";
 
@@ -128,7 +124,7 @@ fn a_writer_killed_at_any_request_is_finished() {
     let mut killed = 0;
     let proxy = Proxy::before(&endpoint());
     for done in [false, true] {
-        for position in (0..MOST).filter(|at| *at >= PROBES || at % 9 == 0) {
+        for position in 0..MOST {
             let prefix = format!("s3://{PLAIN}/killed-{position}-{done}");
             let direct = store(&endpoint(), &prefix);
             chains::seal(&*direct, "first", 1).unwrap();

@@ -21,10 +21,10 @@ use crate::archive::{Former, LockProbe, Put, StoreError};
 const WRITERS: usize = 16;
 
 /// How often they do: a store that looks first and writes then is not caught each time.
-const ROUNDS: RangeInclusive<usize> = 3..=20;
+const ROUNDS: RangeInclusive<usize> = 4..=24;
 
 /// After the fewest of these, no round begins later than this: some stores let racing writers wait for each other.
-const ROUNDS_TIME: Duration = Duration::from_secs(2);
+const ROUNDS_TIME: Duration = Duration::from_secs(4);
 
 /// How long each of their objects is: the longer, the more of the time in which such a store goes wrong.
 const LENGTH: usize = 16 << 10;

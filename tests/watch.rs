@@ -88,7 +88,7 @@ fn an_archive_that_is_broken_empty_or_gone_is_told() {
     fs::write(folder.path().join("notify.yaml"), "textfile: gone.prom\n").unwrap();
     error(&watch(folder.path(), "2026-11-20T02:30:00Z", &["--notify", "notify.yaml"]), 3);
     let metrics = fs::read_to_string(folder.path().join("gone.prom")).unwrap();
-    assert!(metrics.contains("kind=\"not-verified\"} 1"), "{metrics}");
+    assert!(metrics.contains("kind=\"unreadable\"} 1"), "{metrics}");
 
     fs::create_dir(folder.path().join("archive")).unwrap();
     assert_eq!(told(folder.path(), "2026-11-20T02:30:00Z", &[]).0, 6);

@@ -74,7 +74,7 @@ pub fn lines(verdict: &Verdict) -> Vec<String> {
     lines
 }
 
-/// What the auditor of a case was told.
+/// The policy that a case gives its auditor.
 pub fn policy_of(case: &Case) -> Policy {
     let roots = case.roots.iter().map(|root| KeyId::from_hex(root).unwrap()).collect();
     Policy {

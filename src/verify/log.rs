@@ -35,7 +35,7 @@ pub(super) struct Log {
     pub(super) entries: BTreeMap<u64, LogEntry>,
     /// Root after each position, as far as every statement up to it could be established.
     roots: BTreeMap<u64, Digest>,
-    /// Positions of which nothing could be read: they are there, and nobody knows with what.
+    /// Positions whose statement and envelope could not be read.
     unread: BTreeSet<u64>,
     /// Are those roots made of statements without a fault only?
     sound_size: u64,

@@ -77,7 +77,7 @@ pub struct ReadFailure {
 }
 
 impl ReadFailure {
-    /// A failure of which nothing more is known.
+    /// A failure without advice of its own.
     #[must_use]
     pub fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
         let help = "check the path and the permissions";

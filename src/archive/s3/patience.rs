@@ -121,7 +121,7 @@ impl Patience {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes time from the budget, and gives what is left; `None` when that was too much.
+    /// Deducts time from the budget and gives what is left; `None` when it is used up.
     fn spend(&self, time: Duration) -> Option<Duration> {
         let mut state = self.state();
         let budget = if state.has_answered { self.budget } else { self.budget.min(UNREACHED) };

@@ -33,7 +33,7 @@ const LENGTH: usize = 16 << 10;
 const LOCK_SECONDS: i64 = 5;
 
 /// So long what a probe has shown of a bucket counts for all that this process writes to it: what a store is
-/// does not change from one run to the next, and a probe is some fifty requests.
+/// does not change from one run to the next, and a probe is some hundreds of requests.
 const KEPT: Duration = Duration::from_mins(10);
 
 /// When which bucket, by its place and name, was last found in order.
@@ -70,6 +70,8 @@ impl S3 {
     }
 
     async fn check_rounds(&self, probes: &mut Vec<Probe>) -> Result<(), StoreError> {
+        // The first request also finds the credentials and whether anything answers at all.
+        self.first_contact().await?;
         let mut winner = None;
         let start = Instant::now();
         for round in 1..=*ROUNDS.end() {
@@ -79,10 +81,9 @@ impl S3 {
             winner = Some(self.race(probes).await?);
         }
         let Some((path, bytes)) = winner else { return Ok(()) };
-        let late = self.write(&path, b"late", &Protection::default()).await?;
-        let late_is_refused = late.0 == Put::Other;
-        if !late_is_refused {
-            probes.push((path.clone(), late.1));
+        let (late, version) = self.write(&path, b"late", &Protection::default()).await?;
+        if late != Put::Other {
+            probes.push((path.clone(), version));
             return Err(self.not_conditional(&path, "a second write was accepted"));
         }
         self.check_parts(&path, &bytes, probes).await
@@ -91,8 +92,6 @@ impl S3 {
     /// Has many write one name at once, and gives the name and what the winner wrote.
     async fn race(&self, probes: &mut Vec<Probe>) -> Result<(String, Vec<u8>), StoreError> {
         let path = probe_path()?;
-        // The first request also finds the credentials and whether anything answers at all.
-        self.first_contact().await?;
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {
             let mut bytes = format!("written by {writer}").into_bytes();
@@ -159,14 +158,8 @@ impl S3 {
         there: &[u8],
         probes: &mut Vec<Probe>,
     ) -> Result<(), StoreError> {
-        let protection = Protection::default();
-        let create = async || Ok(self.new_upload(path, &protection).send().await?);
-        let created =
-            self.patience.send(create).await.map_err(|fault| self.unwritten(path, &fault))?;
-        let Some(upload) = created.upload_id else {
-            let fault = Fault::unproven("not an answer of S3: an upload without an id");
-            return Err(self.unwritten(path, &fault));
-        };
+        let upload = self.begin_upload(path, &Protection::default()).await;
+        let upload = upload.map_err(|fault| self.unwritten(path, &fault))?;
         let bytes = b"in one part";
         let completed = self.complete(path, bytes, bytes.len(), &upload).await;
         match completed {

@@ -175,10 +175,7 @@ impl S3 {
         bytes: &[u8],
         protection: &Protection,
     ) -> Result<Written, Fault> {
-        let create = async || Ok(self.new_upload(path, protection).send().await?);
-        let upload = self.patience.send(create).await?.upload_id;
-        let upload = upload
-            .ok_or_else(|| Fault::unproven("not an answer of S3: an upload without an id"))?;
+        let upload = self.begin_upload(path, protection).await?;
         let completed = self.complete(path, bytes, PART, &upload).await;
         if completed.is_err() {
             self.abort(path, &upload).await;
@@ -186,8 +183,19 @@ impl S3 {
         completed
     }
 
+    /// Begins an upload in parts, and gives its id.
+    pub(super) async fn begin_upload(
+        &self,
+        path: &str,
+        protection: &Protection,
+    ) -> Result<String, Fault> {
+        let create = async || Ok(self.new_upload(path, protection).send().await?);
+        let upload = self.patience.send(create).await?.upload_id;
+        upload.ok_or_else(|| Fault::unproven("not an answer of S3: an upload without an id"))
+    }
+
     /// The first request of an upload in parts.
-    pub(super) fn new_upload(
+    fn new_upload(
         &self,
         path: &str,
         protection: &Protection,

@@ -18,30 +18,17 @@
 mod measure;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use affidavit::archive::Directory;
-use affidavit::assessment::StatusCounts;
-use affidavit::evidence::canonical;
 use affidavit::evidence::digest::Digest;
-use affidavit::evidence::items::{DisclosureSecret, ItemWriter};
 use affidavit::evidence::layout;
-use affidavit::evidence::manifest::Manifest;
-use affidavit::evidence::statement::Summary;
-use affidavit::verify::bundle::summary_of;
 use affidavit::verify::{self, Archive, Entry, ReadFailure, Verdict};
 use ed25519_dalek::Signer as _;
-use measure::chain::{Bundle, LISTED, LogWriter};
+use measure::chain::{Bundle, LISTED, LogWriter, noise, summary, write_bundle};
 use measure::{Taken, median, peer, time};
-use serde_json::json;
 
 const ROUNDS: usize = 7;
 const ORIGIN: &str = "evidence.example.com/bench";
-/// One control, and it is satisfied.
-fn summary() -> Vec<Summary> {
-    let framework = "cis-kubernetes@1.12";
-    vec![summary_of(framework, StatusCounts { satisfied: 1, ..StatusCounts::default() })]
-}
 
 fn main() {
     // `cargo test --benches` and `cargo bench -- --list` call this too.
@@ -122,36 +109,14 @@ fn all_files() {
     const FINDINGS: usize = 2_500;
     const REPORT: usize = 1 << 20;
     let folder = tempfile::tempdir().unwrap();
-    let write = |path: &str, bytes: &[u8]| {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    };
     let mut log = LogWriter::new(ORIGIN, 86_400);
-    write(&layout::keyring(1), &log.keyring);
     for seq in 0..BUNDLES {
-        let (items, size, root) = items(seq, FINDINGS);
-        let files: [(&str, Vec<u8>); 5] = [
-            ("controls.json", controls()),
+        let more = [
             ("inputs/trivy/0001-a.json", noise(seq, INPUT)),
             ("inputs/trivy/0002-b.json", noise(seq + 1_000, INPUT)),
-            (layout::ITEMS, items),
             ("report.pdf", noise(seq + 2_000, REPORT)),
         ];
-        let mut manifest = Manifest::default();
-        for (path, bytes) in &files {
-            assert!(manifest.insert(path, Digest::of(bytes)));
-        }
-        let sums = Digest::of(&manifest.to_bytes());
-        for (path, bytes) in &files {
-            write(&layout::bundle_file(&sums, path), bytes);
-        }
-        write(&layout::bundle_file(&sums, layout::SHA256SUMS), &manifest.to_bytes());
-        let bundle =
-            Bundle { sums, files: files.len() as u64, items: (size, root), summary: summary() };
-        for (path, bytes) in log.append(&bundle) {
-            write(&path, &bytes);
-        }
+        write_bundle(&mut log, folder.path(), FINDINGS, &more);
     }
     let archive = Directory::new(folder.path());
     let policy = log.policy(true);
@@ -185,53 +150,4 @@ fn check(verdict: &Verdict, statements: u64) {
     assert_eq!(codes, BTreeSet::from(["HEAD_UNPINNED"]), "{:?}", verdict.findings.first());
     assert_eq!(verdict.checked.statements, statements);
     assert_eq!(verdict.checked.not_checked, 0);
-}
-
-/// One satisfied control, and findings of the usual length.
-fn items(seq: u64, findings: usize) -> (Vec<u8>, u64, Digest) {
-    let salter = DisclosureSecret::new([7; 32]).salter(ORIGIN, seq);
-    let mut out = ItemWriter::default();
-    let id = "control/cis-kubernetes@1.12/1";
-    let control = json!({
-        "framework": "cis-kubernetes@1.12", "id": id, "salt": salter.salt(id),
-        "status": "satisfied", "type": "control",
-    });
-    out.push(id, &control).unwrap();
-    for number in 1..=findings {
-        let id = format!("finding/{number:07}");
-        let finding = json!({
-            "check": format!("trivy:KSV-{:04}", number % 100), "id": id,
-            "input": "inputs/trivy/0001-a.json",
-            "locator": format!("/Resources/{number}/Results/0/Misconfigurations/3"),
-            "message": "Container 'api' of Deployment 'api' should set 'securityContext.runAsNonRoot' to true",
-            "outcome": "fail", "rawCheck": "AVD-KSV-0012",
-            "resource": {"kind": "Deployment", "name": format!("api-{number}"), "namespace": "payments"},
-            "rule": "", "salt": salter.salt(&id), "severity": "medium", "type": "finding",
-        });
-        out.push(&id, &finding).unwrap();
-    }
-    let written = out.finish();
-    (written.bytes, written.size, written.root)
-}
-
-fn controls() -> Vec<u8> {
-    let counts = json!({
-        "manual": 0, "notApplicable": 0, "notAssessed": 0, "notSatisfied": 0, "satisfied": 1,
-        "supported": 0, "waived": 0,
-    });
-    let frameworks = json!({"cis-kubernetes@1.12": {"controls": [], "counts": counts}});
-    canonical::to_vec(&json!({ "frameworks": frameworks })).unwrap()
-}
-
-/// Bytes that differ everywhere.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes
 }

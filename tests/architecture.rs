@@ -132,6 +132,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "framework",
             "notify",
             "population",
+            "remote",
             "render",
             "run",
             "scanner",

@@ -1,26 +1,35 @@
 //! Writes chains as a run writes them, without what a run does besides.
 
+use std::fs;
+use std::path::Path;
+
+use affidavit::assessment::StatusCounts;
+use affidavit::evidence::canonical;
 use affidavit::evidence::checkpoint::Checkpoint;
 use affidavit::evidence::digest::Digest;
 use affidavit::evidence::envelope::{
     Envelope, EnvelopeSignature, KEYRING_TYPE, STATEMENT_TYPE, pae,
 };
 use affidavit::evidence::instant;
+use affidavit::evidence::items::{DisclosureSecret, ItemWriter};
 use affidavit::evidence::key::PublicKey;
 use affidavit::evidence::keyring::{
     Anchor, CheckedKeyring, KeyEntry, KeyStatus, Keyring, Root, Signer,
 };
 use affidavit::evidence::layout;
+use affidavit::evidence::manifest::Manifest;
 use affidavit::evidence::merkle::{RootBuilder, leaf_hash};
 use affidavit::evidence::statement::{
     Chain, DigestSet, FrameworkRef, Items, KeyringRef, Listing, PREDICATE_TYPE, Predicate,
     Schedule, SourceRef, Statement, Subject, Summary, TYPE, Time, Tool,
 };
 use affidavit::verify::Policy;
+use affidavit::verify::bundle::summary_of;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use jiff::Timestamp;
+use serde_json::json;
 
 const START: i64 = 1_700_000_000;
 
@@ -217,4 +226,89 @@ impl LogWriter {
 /// An instant so many seconds after the first run of a chain.
 pub fn written(seconds: i64) -> String {
     instant::format(Timestamp::from_second(START + seconds).unwrap())
+}
+
+/// Writes a bundle whole into the folder of an archive, with these files besides its items and its controls, and
+/// appends it to the log.
+pub fn write_bundle(log: &mut LogWriter, folder: &Path, findings: usize, more: &[(&str, Vec<u8>)]) {
+    let write = |path: &str, bytes: &[u8]| {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    if log.seq == 0 {
+        write(&layout::keyring(1), &log.keyring);
+    }
+    let (items, size, root) = items(&log.origin, log.seq, findings);
+    let own = [("controls.json", controls()), (layout::ITEMS, items)];
+    let files = || own.iter().chain(more);
+    let mut manifest = Manifest::default();
+    for (path, bytes) in files() {
+        assert!(manifest.insert(path, Digest::of(bytes)));
+    }
+    let sums = Digest::of(&manifest.to_bytes());
+    for (path, bytes) in files() {
+        write(&layout::bundle_file(&sums, path), bytes);
+    }
+    write(&layout::bundle_file(&sums, layout::SHA256SUMS), &manifest.to_bytes());
+    let bundle =
+        Bundle { sums, files: files().count() as u64, items: (size, root), summary: summary() };
+    for (path, bytes) in log.append(&bundle) {
+        write(&path, &bytes);
+    }
+}
+
+/// One control, and it is satisfied.
+pub fn summary() -> Vec<Summary> {
+    let framework = "cis-kubernetes@1.12";
+    vec![summary_of(framework, StatusCounts { satisfied: 1, ..StatusCounts::default() })]
+}
+
+/// One satisfied control, and findings of the usual length.
+fn items(origin: &str, seq: u64, findings: usize) -> (Vec<u8>, u64, Digest) {
+    let salter = DisclosureSecret::new([7; 32]).salter(origin, seq);
+    let mut out = ItemWriter::default();
+    let id = "control/cis-kubernetes@1.12/1";
+    let control = json!({
+        "framework": "cis-kubernetes@1.12", "id": id, "salt": salter.salt(id),
+        "status": "satisfied", "type": "control",
+    });
+    out.push(id, &control).unwrap();
+    for number in 1..=findings {
+        let id = format!("finding/{number:07}");
+        let finding = json!({
+            "check": format!("trivy:KSV-{:04}", number % 100), "id": id,
+            "input": "inputs/trivy/0001-a.json",
+            "locator": format!("/Resources/{number}/Results/0/Misconfigurations/3"),
+            "message": "Container 'api' of Deployment 'api' should set 'securityContext.runAsNonRoot' to true",
+            "outcome": "fail", "rawCheck": "AVD-KSV-0012",
+            "resource": {"kind": "Deployment", "name": format!("api-{number}"), "namespace": "payments"},
+            "rule": "", "salt": salter.salt(&id), "severity": "medium", "type": "finding",
+        });
+        out.push(&id, &finding).unwrap();
+    }
+    let written = out.finish();
+    (written.bytes, written.size, written.root)
+}
+
+fn controls() -> Vec<u8> {
+    let counts = json!({
+        "manual": 0, "notApplicable": 0, "notAssessed": 0, "notSatisfied": 0, "satisfied": 1,
+        "supported": 0, "waived": 0,
+    });
+    let frameworks = json!({"cis-kubernetes@1.12": {"controls": [], "counts": counts}});
+    canonical::to_vec(&json!({ "frameworks": frameworks })).unwrap()
+}
+
+/// Bytes that differ everywhere.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes
 }

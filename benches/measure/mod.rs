@@ -65,16 +65,17 @@ pub fn program_in(
     arguments: &[&str],
     codes: &[i32],
 ) -> (Taken, f64) {
+    let mut command = Command::new(program);
+    watched(command.args(arguments).arg("--no-progress").current_dir(folder), codes)
+}
+
+/// Runs any program, which ends with one of these codes; what it takes, and the high-water mark of its resident
+/// memory in MiB.
+#[allow(dead_code, reason = "not every benchmark runs programs")]
+pub fn watched(command: &mut Command, codes: &[i32]) -> (Taken, f64) {
     let mut peak = 0.0_f64;
     let taken = measure(13, || {
-        let mut child = Command::new(program)
-            .args(arguments)
-            .arg("--no-progress")
-            .current_dir(folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
         let status = format!("/proc/{}/status", child.id());
         let ended = loop {
             if let Some(line) = fs::read_to_string(&status)
@@ -90,7 +91,7 @@ pub fn program_in(
             }
             std::thread::sleep(Duration::from_millis(2));
         };
-        assert!(codes.contains(&ended.code().unwrap()), "{arguments:?}: {ended}");
+        assert!(codes.contains(&ended.code().unwrap()), "{command:?}: {ended}");
     });
     (taken, peak)
 }

@@ -73,9 +73,10 @@ impl Place {
     /// For errors of reading.
     pub(super) fn unreadable(&self, error: ReadFailure) -> Failure {
         let help = error.help;
+        let is_named = error.path == self.archive;
         let error = anyhow::Error::from(error);
-        let error = error.context(format!("could not read the archive {}", self.archive));
-        not_finished(error).help(help)
+        let context = || format!("could not read the archive {}", self.archive);
+        not_finished(if is_named { error } else { error.context(context()) }).help(help)
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     grace: u64,
 
-    /// So many days before its end, a waiver, an attestation or the keyring is told of
+    /// How many days before the end of a waiver, an attestation or the keyring to warn
     #[arg(long, value_name = "DAYS", default_value_t = crate::alert::SOON_DAYS)]
     soon: u32,
 

@@ -42,7 +42,7 @@ pub struct Webhook {
     pub address: Address,
     /// Of whom.
     pub format: Format,
-    /// Of what it is told.
+    /// Which notices it gets.
     pub on: Vec<Kind>,
     /// Where a person reads on; `{cluster}` and `{bundle}` are put in. May be empty.
     pub link: String,

@@ -29,6 +29,7 @@ use crate::framework::builtin::FindError;
 use crate::notify::trace::Trace;
 use crate::notify::{Ended, trace};
 use crate::population::ClusterIdentity;
+use crate::remote::random_share;
 use crate::render::RenderError;
 use crate::render::build::BuildError;
 use crate::run::RunError;
@@ -448,12 +449,7 @@ impl Attempt<'_> {
 /// Longer after each place that was lost, and for each writer another time, so that those who met once do not
 /// meet again.
 fn pause_after(attempt: u32) -> Duration {
-    let mut random = [0; 2];
-    let share = match getrandom::fill(&mut random) {
-        Ok(()) => f64::from(u16::from_ne_bytes(random)) / f64::from(u16::MAX),
-        Err(_) => 0.5,
-    };
-    (LOST_PAUSE * attempt.min(8)).mul_f64(share)
+    (LOST_PAUSE * attempt.min(8)).mul_f64(random_share())
 }
 
 /// Removes the payloads that the tombstone just sealed allows to remove. What cannot be removed is no

@@ -258,7 +258,20 @@ where
                 (Some(code), Some(message)) => format!("{code}: {message}"),
                 (Some(text), None) | (None, Some(text)) => text.to_owned(),
                 (None, None) if answer.raw().status().is_success() => {
-                    format!("not an answer of {service}: {}", deepest(error))
+                    let content_type = answer.raw().headers().get("content-type");
+                    match (deepest(error), content_type) {
+                        // The parser prints what it parsed, which says nothing to people.
+                        (cause, Some(content_type)) if cause.contains("XML") => {
+                            format!(
+                                "not an answer of {service}, but `{}`",
+                                content_type.escape_debug()
+                            )
+                        }
+                        (cause, None) if cause.contains("XML") => {
+                            format!("not an answer of {service}")
+                        }
+                        (cause, _) => format!("not an answer of {service}: {cause}"),
+                    }
                 }
                 (None, None) => format!("HTTP status {}", answer.raw().status()),
             }

@@ -34,6 +34,15 @@ const LONGEST: usize = 1 << 20;
 /// The one TLS stack.
 pub(crate) const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
 
+/// At random between 0 and 1, so that those who were refused together do not come back together.
+pub(crate) fn random_share() -> f64 {
+    let mut bytes = [0; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.5,
+    }
+}
+
 /// Posts something and gives the answer's body.
 ///
 /// # Errors

@@ -1,9 +1,13 @@
 //! What people see when a store fails and goes on failing: the program ends in time, says what is wrong with the
-//! store, calls nothing forged, and what it says that it has sealed is there.
+//! store, calls nothing forged, and what it says that it has sealed is there. The table in `docs/stores.md` is what
+//! this test saw; `AFFIDAVIT_WRITE_OUTAGES=1` writes it.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::proxy::{Fault, Proxy};
@@ -127,6 +131,7 @@ fn a_store_that_goes_on_failing_is_named_and_nothing_is_forged() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let next = std::sync::atomic::AtomicUsize::new(0);
+    let rows = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
@@ -134,11 +139,21 @@ fn a_store_that_goes_on_failing_is_named_and_nothing_is_forged() {
                 loop {
                     let number = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                     let Some(&fault) = FAULTS.get(number) else { break };
-                    one(number, fault, folder, &weed, &proxy);
+                    let row = one(number, fault, folder, &weed, &proxy);
+                    rows.lock().unwrap().insert(number, row);
                 }
             });
         }
     });
+    if std::env::var_os("AFFIDAVIT_WRITE_OUTAGES").is_some() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stores.md");
+        let text = fs::read_to_string(&page).unwrap();
+        let (before, rest) = text.split_once("| fault |").unwrap();
+        let (_, after) = rest.split_once("\n\n").unwrap();
+        let rows: Vec<String> = rows.into_inner().unwrap().into_values().collect();
+        let head = "| fault | verify | watch | run | run, from its 15th request on |\n| --- | --- | --- | --- | --- |";
+        fs::write(&page, format!("{before}{head}\n{}\n\n{after}", rows.join("\n"))).unwrap();
+    }
 }
 
 fn fail_from(proxy: &Proxy, begins: usize, fault: Fault) {
@@ -150,7 +165,10 @@ fn fail_from(proxy: &Proxy, begins: usize, fault: Fault) {
 }
 
 /// A first bundle, a run and readers while the store fails, and the next run.
-fn one(number: usize, fault: Fault, folder: &Path, weed: &Weed, proxy: &Proxy) {
+///
+/// Returns the row of the table.
+fn one(number: usize, fault: Fault, folder: &Path, weed: &Weed, proxy: &Proxy) -> String {
+    let mut row = format!("| {} |", in_words(fault));
     let place = Place::new(folder, &number.to_string(), weed, proxy);
     done(&place.run("direct.yaml", 20));
     for command in ["verify", "watch"] {
@@ -159,6 +177,9 @@ fn one(number: usize, fault: Fault, folder: &Path, weed: &Weed, proxy: &Proxy) {
             let start = Instant::now();
             let output = place.read(command, &proxy.endpoint, 20);
             check(&format!("{command}, {fault:?} from {begins}"), start, &output, &[0, 3]);
+            if begins == 0 {
+                write!(row, " {} |", outcome(&output)).unwrap();
+            }
         }
     }
     // From the first request on, and in the midst of what is sealed.
@@ -168,6 +189,7 @@ fn one(number: usize, fault: Fault, folder: &Path, weed: &Weed, proxy: &Proxy) {
         let output = place.run("through.yaml", day);
         let what = format!("run, {fault:?} from {begins}");
         check(&what, start, &output, &[0, 3]);
+        write!(row, " {} |", outcome(&output)).unwrap();
         let verdict = place.read("verify", &weed.endpoint, day);
         let verdict_told = told(&verdict);
         if output.status.success() {
@@ -188,4 +210,42 @@ fn one(number: usize, fault: Fault, folder: &Path, weed: &Weed, proxy: &Proxy) {
     done(&place.run("direct.yaml", 23));
     let verdict = told(&place.read("verify", &weed.endpoint, 23));
     assert!(verdict.contains("verdict   VERIFIED"), "{fault:?}: {verdict}");
+    row
+}
+
+/// The code of the exit, and what the program says is wrong with the store.
+fn outcome(output: &Output) -> String {
+    let code = output.status.code().unwrap();
+    let told = told(output);
+    let lines = || told.lines().map(str::trim);
+    let reason = lines()
+        .find_map(|line| line.strip_prefix("error: "))
+        .or_else(|| {
+            lines().find(|line| {
+                line.starts_with("FILE_UNREADABLE") || line.contains(": could not be read")
+            })
+        })
+        .or_else(|| lines().find_map(|line| line.strip_prefix("verdict ")))
+        .unwrap_or_default();
+    // Without the names that another run would not have.
+    let reason = reason.split_once("`: ").map_or(reason, |(_, reason)| reason);
+    let reason = reason.split(" (").next().unwrap_or_default();
+    let reason = reason.split(", for ").next().unwrap_or_default();
+    let reason = reason.trim_end_matches(": made up").replace('|', ",");
+    if code == 0 { "0".to_owned() } else { format!("{code}: {reason}") }
+}
+
+fn in_words(fault: Fault) -> String {
+    match fault {
+        Fault::Stall => "no answer".to_owned(),
+        Fault::LoginPage => "a login page with 200".to_owned(),
+        Fault::Lose => "writes are answered and lost".to_owned(),
+        Fault::Truncate => "answers break off".to_owned(),
+        Fault::DropRequest => "connections end before the request arrives".to_owned(),
+        Fault::DropReply => "requests are done and their answers lost".to_owned(),
+        Fault::Refuse(status, code) => format!("{status} {code}"),
+        Fault::EndlessListing => "a listing without an end".to_owned(),
+        Fault::DoubledListing => "a listing with one object twice".to_owned(),
+        other => format!("{other:?}"),
+    }
 }

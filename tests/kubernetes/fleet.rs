@@ -115,7 +115,7 @@ fn an_indexed_job_reads_the_clusters_and_a_job_after_it_rolls_them_up() {
     let place = ["--endpoint", &weed.endpoint, "--path-style", "--root", "keys/root.fingerprint"];
     let verify = ["verify", "s3://evidence/all-stores", "--replay"];
     let said = done(&with_keys(&fleet, &[&verify[..], &place].concat()));
-    assert!(said.contains("1 bundles assessed again: same items"), "{said}");
+    assert!(said.contains("1 bundle assessed again: same items"), "{said}");
     let show = ["fleet", "show", "s3://evidence/all-stores", "--output", "json"];
     let output = with_keys(&fleet, &[&show[..], &place].concat());
     let shown: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -224,15 +224,17 @@ impl S3 {
         let reason = format!("{} ({})", fault.reason, self.whole_name());
         ReadFailure { path: path.to_owned(), reason, help: fault.help }
     }
+
+    fn unlisted(&self, fault: &Fault) -> ReadFailure {
+        let reason = format!("listing it failed: {} ({})", fault.reason, self.place);
+        ReadFailure { path: self.describe(), reason, help: fault.help }
+    }
 }
 
 impl Archive for S3 {
     fn list(&self) -> Result<Vec<Entry>, ReadFailure> {
         let listed = self.runtime.block_on(self.entries());
-        listed.map_err(|fault| {
-            let reason = format!("its listing: {}", fault.reason);
-            self.unread(&self.describe(), &Fault { reason, ..fault })
-        })
+        listed.map_err(|fault| self.unlisted(&fault))
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure> {

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::fault::Fault;
+use crate::remote::random_share;
 
 /// The first pause; each is up to double the one before.
 const FIRST: Duration = Duration::from_millis(200);
@@ -99,8 +100,8 @@ impl Patience {
             if !fault.is_passing {
                 return Err(fault);
             }
-            // Between the half and the whole, so that those who were refused together do not come back together.
-            let jittered = pause.mul_f64(0.5 + fraction() / 2.0);
+            // Between the half and the whole.
+            let jittered = pause.mul_f64(0.5 + random_share() / 2.0);
             let Some(left) = self.spend(start.elapsed() + jittered) else {
                 let count = given_up.map_or(0, |last| last.count) + 1;
                 let fault = waited(fault, failing_since.unwrap_or(start));
@@ -137,15 +138,6 @@ fn waited(fault: Fault, since: Instant) -> Fault {
         return fault;
     }
     Fault { reason: format!("{}, for {waited} s", fault.reason), ..fault }
-}
-
-/// At random between 0 and 1.
-fn fraction() -> f64 {
-    let mut bytes = [0; 4];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
-        Err(_) => 0.5,
-    }
 }
 
 #[cfg(test)]

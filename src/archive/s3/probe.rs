@@ -1,16 +1,24 @@
 //! Tries what a run relies on, before anything is entrusted to the store.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_s3::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+};
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat, SdkBody};
+use hyper::body::{Body, Bytes, Frame, SizeHint};
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::fault::Fault;
 use super::write::Protection;
@@ -20,14 +28,17 @@ use crate::archive::{Former, LockProbe, Put, StoreError};
 /// How many write one name at once.
 const WRITERS: usize = 16;
 
-/// How often they do: a store that looks first and writes then is not caught each time.
-const ROUNDS: RangeInclusive<usize> = 4..=24;
+/// The most rounds of them: a store that looks first and writes then is not caught each time.
+const ROUNDS: usize = 8;
 
-/// After the fewest of these, no round begins later than this: some stores let racing writers wait for each other.
-const ROUNDS_TIME: Duration = Duration::from_secs(4);
+/// No round but the first begins later than this: some stores let racing writers wait for each other.
+const ROUNDS_TIME: Duration = Duration::from_secs(3);
 
 /// How long each of their objects is: the longer, the more of the time in which such a store goes wrong.
 const LENGTH: usize = 16 << 10;
+
+/// The longest that a writer waits for the others before it sends its last byte: a store may serve one at a time.
+const HELD: Duration = Duration::from_secs(1);
 
 /// So long the lock of a probe holds, in seconds.
 const LOCK_SECONDS: i64 = 5;
@@ -74,11 +85,11 @@ impl S3 {
         self.first_contact().await?;
         let mut winner = None;
         let start = Instant::now();
-        for round in 1..=*ROUNDS.end() {
-            if round > *ROUNDS.start() && start.elapsed() > ROUNDS_TIME {
+        for _ in 0..ROUNDS {
+            winner = Some(self.race(probes).await?);
+            if start.elapsed() > ROUNDS_TIME {
                 break;
             }
-            winner = Some(self.race(probes).await?);
         }
         let Some((path, bytes)) = winner else { return Ok(()) };
         let (late, version) = self.write(&path, b"late", &Protection::default()).await?;
@@ -93,10 +104,12 @@ impl S3 {
     async fn race(&self, probes: &mut Vec<Probe>) -> Result<(String, Vec<u8>), StoreError> {
         let path = probe_path()?;
         let mut writers = JoinSet::new();
+        let gate = Arc::new(Gate::default());
         for writer in 0..WRITERS {
             let mut bytes = format!("written by {writer}").into_bytes();
             bytes.resize(LENGTH, b' ');
-            let put = self.put(&path, &bytes).if_none_match("*");
+            let put = self.put(&path, &bytes).if_none_match("*").customize();
+            let put = put.interceptor(LastByteTogether(gate.clone()));
             writers.spawn(async move { (put.send().await.map_err(Fault::from), bytes) });
         }
         let mut winners = Vec::new();
@@ -147,7 +160,7 @@ impl S3 {
             Ok(_) => Ok(()),
             // Who may write need not be allowed to list; the writes tell.
             Err(fault) if fault.is(403) => Ok(()),
-            Err(fault) => Err(self.unread(PROBE, &fault).into()),
+            Err(fault) => Err(self.unlisted(&fault).into()),
         }
     }
 
@@ -263,6 +276,100 @@ fn probe_path() -> Result<String, StoreError> {
         help: "this machine has no source of random bytes",
     })?;
     Ok(format!("{PROBE}{:032x}", u128::from_be_bytes(unique)))
+}
+
+/// Opens when all writers of a round have sent all but their last byte.
+struct Gate {
+    arrived: AtomicUsize,
+    /// Without permits; closed when the gate opens.
+    closed: Semaphore,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { arrived: AtomicUsize::new(0), closed: Semaphore::new(0) }
+    }
+}
+
+impl Gate {
+    async fn pass(&self) {
+        if self.arrived.fetch_add(1, Ordering::SeqCst) + 1 >= WRITERS {
+            self.closed.close();
+        }
+        // Whoever has waited long enough goes on alone.
+        drop(timeout(HELD, self.closed.acquire()).await);
+    }
+}
+
+/// Holds back the last byte of a body until the other writers have come as far. Connections, signatures and slow
+/// bodies take unlike times; a store that looks first and writes then is caught when the last bytes come together.
+struct LastByteTogether(Arc<Gate>);
+
+impl std::fmt::Debug for LastByteTogether {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("LastByteTogether")
+    }
+}
+
+impl Intercept for LastByteTogether {
+    fn name(&self) -> &'static str {
+        "last byte together"
+    }
+
+    // After the signature, which is over the same bytes.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.request_mut().body_mut();
+        let Some(bytes) = body.bytes() else { return Ok(()) };
+        let mut first = Bytes::copy_from_slice(bytes);
+        let last = first.split_off(first.len().saturating_sub(1));
+        let gate = self.0.clone();
+        let held = HeldBody {
+            first: Some(first),
+            gate: Box::pin(async move { gate.pass().await }),
+            last: Some(last),
+        };
+        *body = SdkBody::from_body_1_x(held);
+        Ok(())
+    }
+}
+
+/// A body that stops before its last byte until the gate opens.
+struct HeldBody {
+    first: Option<Bytes>,
+    gate: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    last: Option<Bytes>,
+}
+
+impl Body for HeldBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if self.last.is_some() && self.gate.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.last.take().map(|last| Ok(Frame::data(last))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.last.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        SizeHint::with_exact((length(&self.first) + length(&self.last)) as u64)
+    }
 }
 
 /// Takes down the `Date` of an answer, whatever the answer is.

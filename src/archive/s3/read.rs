@@ -31,7 +31,7 @@ const MAX_EMPTY_PAGES: usize = 50;
 const MAX_LISTING: Duration = Duration::from_mins(30);
 
 /// How many times an object is asked for that was listed and is not there: some stores list before they have.
-const ASKED_AGAIN: u32 = 3;
+const ASKED: u32 = 3;
 
 /// Small objects that are written once and read in order (statements, envelopes, checkpoints), fetched
 /// before they are asked for: a log of years is as many round trips as it has objects otherwise.
@@ -87,25 +87,32 @@ impl S3 {
             self.ahead.lock().unwrap_or_else(PoisonError::into_inner).listed.contains(path);
         self.runtime.block_on(async {
             let mut pause = Duration::from_millis(100);
-            for _ in 0..if is_listed { ASKED_AGAIN } else { 1 } {
+            for tried in 1.. {
                 match self.get(path, limit).await {
                     Ok(Some(read)) => return Ok(read),
-                    Ok(None) => tokio::time::sleep(pause).await,
+                    Ok(None) if is_listed && tried < ASKED => tokio::time::sleep(pause).await,
+                    Ok(None) => break,
                     Err(fault) => return Err(self.unread(path, &fault)),
                 }
                 pause *= 2;
             }
-            let reason = if is_listed {
-                "NoSuchKey: the store lists it and does not have it"
+            let (reason, help) = if is_listed {
+                (
+                    "NoSuchKey: the store lists it and does not have it",
+                    "run again; if it stays like this, check the store's own log and its lifecycle rules",
+                )
             } else {
-                "NoSuchKey: it is not there"
+                (
+                    "NoSuchKey: it is not there",
+                    "check the bucket, the prefix and the endpoint: this archive has no such object",
+                )
             };
-            Err(self.unread(path, &Fault::unproven(reason)))
+            Err(self.unread(path, &Fault { help, ..Fault::unproven(reason) }))
         })
     }
 
     /// Takes what was fetched ahead, and has the next ones fetched. `None` for what was not, or came to
-    /// nothing: it is then fetched as everything else, and its fault is told.
+    /// nothing: it is then fetched as everything else, and fails with a reason.
     pub(super) fn fetched_ahead(&self, path: &str) -> Option<Vec<u8>> {
         let (form, number): (fn(u64) -> String, u64) = match layout::place(path) {
             Place::Statement(number) => (layout::statement, number),

@@ -311,7 +311,7 @@ impl S3 {
             .checksum_mode(ChecksumMode::Enabled)
             .send()
             .await;
-        // What went wrong with HEAD is told by GET: an answer to HEAD has no body to tell it in.
+        // An answer to HEAD has no body that could say what went wrong: GET says it.
         if let Ok(head) = head {
             if head
                 .content_length

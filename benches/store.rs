@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use measure::chain::{LogWriter, noise, write_bundle, written};
 use measure::{Taken, median, watched};
+use tempfile::TempDir;
 
 const OBJECTS: usize = 19_000;
 const ROUNDS: usize = 3;
@@ -66,6 +67,8 @@ struct Place {
     endpoint: String,
     rclone: PathBuf,
     server: Child,
+    /// What the server holds, on the disk: several times what the rounds copy.
+    _data: TempDir,
 }
 
 impl Place {
@@ -77,13 +80,13 @@ impl Place {
         let rclone = cache.join("stores/rclone/bin/rclone");
         assert!(rclone.exists(), "{} is missing: tests/stores/run rclone", rclone.display());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let endpoint = format!("http://127.0.0.1:{port}");
         let script = format!(
-            "cache='{}'; . tests/stores/servers/seaweedfs.sh; install && serve {port} '{}'",
+            "cache='{}'; seaweedfs_volumes=400; . tests/stores/servers/seaweedfs.sh; install && serve {port} '{}'",
             cache.display(),
-            folder.join("server").display()
+            data.path().display()
         );
-        fs::create_dir(folder.join("server")).unwrap();
         let server = Command::new("bash")
             .args(["-c", &script])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -91,7 +94,7 @@ impl Place {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let place = Self { folder: folder.to_owned(), endpoint, rclone, server };
+        let place = Self { folder: folder.to_owned(), endpoint, rclone, server, _data: data };
         for _ in 0..100 {
             let mut made = place.command(Path::new("aws"), &["s3", "mb", "s3://evidence"]);
             if made.stderr(Stdio::null()).status().unwrap().success() {

@@ -13,7 +13,7 @@ use crate::evidence::keyring::CheckedKeyring;
 use crate::member::State;
 use crate::sealed::{Bundle, SealedError};
 use crate::validity::{Day, ends_within};
-use crate::verify::{Archive, FailureCode, Level, Verdict};
+use crate::verify::{Archive, FailureCode, Verdict};
 
 /// So many days before its end, a decision or a key is told of.
 pub const SOON_DAYS: u32 = 30;
@@ -208,11 +208,13 @@ impl Standing {
         if let Some(late) = errors().find(|finding| finding.code == FailureCode::StaleHead) {
             self.add(Kind::Stale, 1, format!("Expected {}; {}.", late.expected, late.found));
         }
-        let others = || errors().filter(|finding| finding.code != FailureCode::StaleHead);
+        // That the keyring has expired is an alert of its own.
+        let of_time = [FailureCode::StaleHead, FailureCode::StaleKeyring];
+        let others = || errors().filter(|finding| !of_time.contains(&finding.code));
         if let Some(first) = others().next() {
             let count = others().count() as u64;
             // Errors come first: then this one is none.
-            let (kind, text) = if first.level == Level::Unread {
+            let (kind, text) = if first.code == FailureCode::FileUnreadable {
                 let text = format!("{} could not be read: {}.", first.object, first.found);
                 (Kind::Unreadable, text)
             } else {

@@ -193,7 +193,7 @@ pub fn export_paths(
     }
     let belongs = |path: &String| match layout::place(path) {
         Place::BundleFile(sums, _) => bundles.contains(&sums),
-        Place::Export | Place::Unknown => false,
+        Place::Export | Place::Unknown | Place::Unrelated => false,
         _ => true,
     };
     let paths = archive.list()?.into_iter().filter(|entry| entry.is_file).map(|entry| entry.path);

@@ -212,7 +212,7 @@ fn store(lines: &mut Lines, config: &Config, now: Timestamp, roots: Option<Vec<K
         Ok(()) => {
             let place = store.place();
             let at = if place.is_empty() { place } else { format!(" ({place})") };
-            lines.ok("archive", format!("{}{at} takes a name once only", store.describe()));
+            lines.ok("archive", format!("{}{at} lets one writer of a name win", store.describe()));
         }
         Err(error) => {
             lines.add("archive", Health::Failing, error.to_string(), error.help());
@@ -275,7 +275,8 @@ fn clock(lines: &mut Lines, whose: &str, ahead: i64) {
 }
 
 fn chain(lines: &mut Lines, store: &dyn Store, roots: Vec<KeyId>, now: Timestamp) {
-    let policy = Policy { deep: false, ..Policy::new(roots.into_iter().collect(), now) };
+    let policy =
+        Policy { deep: false, live: true, ..Policy::new(roots.into_iter().collect(), now) };
     let verdict = match verify::verify(store, &policy) {
         Ok(verdict) => verdict,
         Err(error) => {
@@ -288,20 +289,30 @@ fn chain(lines: &mut Lines, store: &dyn Store, roots: Vec<KeyId>, now: Timestamp
         former(lines, store);
         return;
     }
+    if let Ok(Former::Removed(count)) = store.former() {
+        let error = StoreError::Removed { store: store.describe(), count };
+        lines.add("chain", Health::Failing, error.to_string(), error.help());
+    }
     let errors = verdict.findings.iter().filter(|finding| finding.is_fault());
     let mut faults: BTreeMap<&str, String> = BTreeMap::new();
     for finding in errors {
         faults.entry(finding.code.name()).or_insert_with(|| finding.object.clone());
     }
     if faults.is_empty() {
-        lines.ok("chain", format!("{size} bundles verify"));
+        lines.ok(
+            "chain",
+            if size == 1 {
+                "1 bundle verifies".to_owned()
+            } else {
+                format!("{size} bundles verify")
+            },
+        );
     }
     for (code, object) in faults {
         let health = match code {
             // What the next run puts right.
-            "STALE_HEAD" | "HEAD_ROLLED_BACK" | "UNSIGNED_CLAIM" | "CHECKPOINT_MISSING" => {
-                Health::Warning
-            }
+            "STALE_HEAD" | "STALE_KEYRING" | "HEAD_ROLLED_BACK" | "UNSIGNED_CLAIM"
+            | "CHECKPOINT_MISSING" => Health::Warning,
             _ => Health::Failing,
         };
         lines.add("chain", health, format!("{code} at {object}"), "`affidavit verify` says more");

@@ -39,6 +39,58 @@ pub enum Paint {
     Bold,
 }
 
+/// Back to the terminal's own.
+const RESET: &str = "\u{1b}[0m";
+
+/// All that a line may hold of a terminal's codes.
+const COLORS: [&str; 6] = [
+    RESET,
+    Paint::Green.code(),
+    Paint::Red.code(),
+    Paint::Yellow.code(),
+    Paint::Dim.code(),
+    Paint::Bold.code(),
+];
+
+impl Paint {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Green => "\u{1b}[32m",
+            Self::Red => "\u{1b}[31m",
+            Self::Yellow => "\u{1b}[33m",
+            Self::Dim => "\u{1b}[2m",
+            Self::Bold => "\u{1b}[1m",
+        }
+    }
+}
+
+/// Does a terminal obey it, or does it change how the text around it reads? Control characters, line and paragraph
+/// separators, direction marks, and what has no width.
+fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{17b4}'
+                | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 /// A failure with what to do about it.
 #[derive(Debug)]
 pub struct Failure {
@@ -73,19 +125,43 @@ impl Output {
     /// Text in a colour, if colours are wanted.
     #[must_use]
     pub fn paint(&self, paint: Paint, text: &str) -> String {
-        let code = match paint {
-            Paint::Green => "32",
-            Paint::Red => "31",
-            Paint::Yellow => "33",
-            Paint::Dim => "2",
-            Paint::Bold => "1",
-        };
-        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.color { format!("{}{text}{RESET}", paint.code()) } else { text.to_owned() }
     }
 
-    /// A line of the result. A reader that went away is no error.
+    /// A line of the result. Whatever is in it, it stays one line, and a terminal shows it as it is written. A reader
+    /// that went away is no error.
     pub fn line(&self, text: impl AsRef<str>) {
+        self.document(self.visible(text.as_ref()));
+    }
+
+    /// A text of our own, of several lines, as it is.
+    pub fn document(&self, text: impl AsRef<str>) {
         drop(writeln!(std::io::stdout().lock(), "{}", text.as_ref()));
+    }
+
+    /// With everything escaped that could be taken for something else; our own colours stay.
+    fn visible(&self, text: &str) -> String {
+        let mut visible = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(next) = rest.chars().next() {
+            let color = COLORS.iter().find(|color| self.color && rest.starts_with(**color));
+            let length = match color {
+                Some(color) => {
+                    visible.push_str(color);
+                    color.len()
+                }
+                None if is_deceptive(next) => {
+                    visible.extend(next.escape_default());
+                    next.len_utf8()
+                }
+                None => {
+                    visible.push(next);
+                    next.len_utf8()
+                }
+            };
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        visible
     }
 
     /// The result as it is.
@@ -98,21 +174,23 @@ impl Output {
 
     /// The result as JSON.
     pub fn json<T: Serialize>(&self, value: &T) {
-        let text = serde_json::to_string_pretty(value).unwrap_or_default();
-        self.line(text);
+        self.document(serde_json::to_string_pretty(value).unwrap_or_default());
     }
 
     /// A line for the person who waits.
     pub fn note(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            drop(writeln!(std::io::stderr().lock(), "{}", text.as_ref()));
+            drop(writeln!(std::io::stderr().lock(), "{}", self.visible(text.as_ref())));
         }
     }
 
     /// A failure, with its causes and what to do about it.
     pub fn failure(&self, failure: &Failure) {
         let mut stderr = std::io::stderr().lock();
-        drop(writeln!(stderr, "error: {:#}", failure.error));
+        // A cause may quote lines of a file: they do not begin a line of ours.
+        let error = format!("{:#}", failure.error);
+        let lines: Vec<String> = error.lines().map(|line| self.visible(line)).collect();
+        drop(writeln!(stderr, "error: {}", lines.join("\n  ")));
         if !failure.help.is_empty() {
             drop(writeln!(stderr, "help: {}", failure.help));
         }
@@ -159,4 +237,30 @@ pub fn table(rows: &[Vec<String>]) -> Vec<String> {
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_is_obeyed_or_hidden() {
+        let plain = Output { format: Format::Text, quiet: false, color: false };
+        for (hostile, shown) in [
+            ("a\u{1b}[2Jb", "a\\u{1b}[2Jb"),
+            ("x\nverdict   VERIFIED", "x\\nverdict   VERIFIED"),
+            ("a\rb\tc\u{7f}\u{9b}d", "a\\rb\\tc\\u{7f}\\u{9b}d"),
+            ("gpj.\u{202e}exe", "gpj.\\u{202e}exe"),
+            ("ad\u{200b}min\u{feff}\u{2028}", "ad\\u{200b}min\\u{feff}\\u{2028}"),
+            ("größer, 日本語 ✓", "größer, 日本語 ✓"),
+            ("C:\\x", "C:\\x"),
+        ] {
+            assert_eq!(plain.visible(hostile), shown);
+        }
+        // Colours of ours, and nothing else that begins like them.
+        let colored = Output { color: true, ..plain };
+        let text = colored.paint(Paint::Red, "ERROR");
+        assert_eq!(colored.visible(&text), text);
+        assert_eq!(colored.visible("\u{1b}[31;1m"), "\\u{1b}[31;1m");
+    }
 }

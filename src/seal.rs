@@ -4,6 +4,7 @@
 //! a key never signs two statements for one place. Whatever step a run is cut off at, the next one
 //! finishes or repeats it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use crate::archive::{Former, Put, Store, StoreError};
-use crate::evidence::checkpoint::Checkpoint;
+use crate::evidence::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::evidence::digest::Digest;
 use crate::evidence::envelope::{Envelope, EnvelopeSignature, STATEMENT_TYPE, pae};
 use crate::evidence::instant;
@@ -26,7 +27,7 @@ use crate::evidence::tlog_proof::TlogProof;
 use crate::parallel;
 use crate::sign::{SignError, Signer};
 use crate::verify::pin::Pin;
-use crate::verify::{self, FailureCode, Policy, ReadFailure};
+use crate::verify::{self, Archive, Entry, FailureCode, Policy, ReadFailure};
 
 /// Instructions for an auditor without our program.
 const VERIFY_MD: &str = include_str!("verify.md");
@@ -57,6 +58,16 @@ pub enum SealError {
         code: FailureCode,
         /// Where.
         object: String,
+    },
+    /// The program has made what its own verifier refuses; it is not sealed.
+    #[error("what was prepared would not verify: {code} at {object}{detail}")]
+    Refused {
+        /// What.
+        code: FailureCode,
+        /// Where.
+        object: String,
+        /// Expected and found, as the end of a sentence; may be empty.
+        detail: String,
     },
     /// The key may not sign at this place.
     #[error("key {key} may not sign statement {seq}: {reason}")]
@@ -135,7 +146,9 @@ impl SealError {
             Self::Taken { .. } => {
                 "something else writes to this archive: run `affidavit verify` on it"
             }
-            Self::Statement(_) | Self::Path { .. } => "this is a fault of the program: report it",
+            Self::Statement(_) | Self::Path { .. } | Self::Refused { .. } => {
+                "this is a fault of the program, and nothing was sealed: report it with this message"
+            }
         }
     }
 }
@@ -207,14 +220,48 @@ pub enum Sealed {
     Lost,
 }
 
+/// A bundle about to be sealed, with what stands before it, as an archive.
+struct Drafted<'a> {
+    files: BTreeMap<String, Cow<'a, [u8]>>,
+    /// Inputs were hashed when they were read, and are not held.
+    inputs: BTreeMap<String, Digest>,
+}
+
+impl Archive for Drafted<'_> {
+    fn list(&self) -> Result<Vec<Entry>, ReadFailure> {
+        let paths = self.files.keys().chain(self.inputs.keys());
+        Ok(paths.map(|path| Entry { path: path.clone(), is_file: true }).collect())
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, ReadFailure> {
+        let bytes =
+            self.files.get(path).ok_or_else(|| ReadFailure::new(path, "not in the draft"))?;
+        Ok(bytes.to_vec())
+    }
+
+    fn digest(&self, path: &str) -> Result<(Digest, u64), ReadFailure> {
+        match self.inputs.get(path) {
+            Some(digest) => Ok((*digest, 0)),
+            None => self.read(path).map(|bytes| (Digest::of(&bytes), bytes.len() as u64)),
+        }
+    }
+}
+
 /// Writes to one chain.
 pub struct Sealer<'a> {
     store: &'a dyn Store,
     signer: &'a dyn Signer,
     keyring: &'a CheckedKeyring,
+    former: Former,
 }
 
 impl<'a> Sealer<'a> {
+    /// Does the store not say whether a chain was here before and was removed?
+    #[must_use]
+    pub fn is_past_unknown(&self) -> bool {
+        self.former == Former::Unknown
+    }
+
     /// Prepares a chain for writing: probes the store, publishes the keyrings, verifies what is
     /// there and finishes what a cut-off run left.
     ///
@@ -236,31 +283,29 @@ impl<'a> Sealer<'a> {
             });
         }
         store.probe()?;
+        let former = store.former()?;
+        if let Former::Removed(count) = former {
+            return Err(StoreError::Removed { store: store.describe(), count }.into());
+        }
         for (version, bytes) in (1..).zip(keyrings) {
             put(store, &layout::keyring(version), bytes)?;
         }
-        let sealer = Self { store, signer, keyring };
+        let sealer = Self { store, signer, keyring, former };
         // What auditors trust is the first version, whoever holds the root keys by now.
         let first = keyrings.first().and_then(|bytes| Envelope::parse(bytes).ok());
         let trusted = first.map(|envelope| envelope.payload_id());
-        let size = sealer.refuse_broken(trusted, now)?;
-        if size == 0
-            && let Former::Removed(count) = store.former()?
-        {
-            return Err(StoreError::Removed { store: store.describe(), count }.into());
-        }
+        sealer.refuse_broken(trusted, now)?;
         Ok(sealer)
     }
 
     /// Nothing is added to an archive that does not verify, apart from what a cut-off run leaves.
-    /// Gives how many statements there are.
-    fn refuse_broken(&self, trusted: Option<KeyId>, now: Timestamp) -> Result<u64, SealError> {
+    fn refuse_broken(&self, trusted: Option<KeyId>, now: Timestamp) -> Result<(), SealError> {
         let policy = Policy { deep: false, ..Policy::new(trusted.into_iter().collect(), now) };
         let verdict = verify::verify(self.store, &policy)?;
         let statements = verdict.checked.statements;
         let newest = statements.saturating_sub(1);
         let left_over = |finding: &verify::Finding| match finding.code {
-            FailureCode::StaleHead | FailureCode::HeadRolledBack => true,
+            FailureCode::HeadRolledBack => true,
             FailureCode::UnsignedClaim => finding.object == layout::statement(newest),
             FailureCode::CheckpointMissing => finding.object == layout::checkpoint(statements),
             FailureCode::GenesisInvalid => statements == 0,
@@ -276,7 +321,7 @@ impl<'a> Sealer<'a> {
             Some(fault) => {
                 Err(SealError::NotVerified { code: fault.code, object: fault.object.clone() })
             }
-            None => Ok(statements),
+            None => Ok(()),
         }
     }
 
@@ -357,7 +402,8 @@ impl<'a> Sealer<'a> {
                 newest: newest.statement.predicate.time.created.clone(),
             });
         }
-        let (_, bytes) = statement.into_fitting_bytes()?;
+        let (statement, bytes) = statement.into_fitting_bytes()?;
+        self.refuse_invalid(seq, &statement, &bytes, (&sums_bytes, sums), payload, input_digests)?;
 
         put(self.store, layout::VERIFY_MD, VERIFY_MD.as_bytes()).or_else(ignore_other)?;
         // Each write waits for the disk or the network, so several are under way.
@@ -377,6 +423,7 @@ impl<'a> Sealer<'a> {
         )?;
         // The list comes last: a folder with a list is a whole bundle.
         put(self.store, &layout::bundle_file(&sums, layout::SHA256SUMS), &sums_bytes)?;
+        self.demand_written(&sums, &sums_bytes, payload, input_digests)?;
 
         if self.store.put_new(&layout::statement(seq), &bytes)? == Put::Other {
             let files = payload.keys().chain(input_digests.keys());
@@ -385,6 +432,86 @@ impl<'a> Sealer<'a> {
         }
         let pin = self.finish(seq, &bytes, &log.tree)?;
         Ok(Sealed::Done { seq, statement: Digest::of(&bytes), sums, pin })
+    }
+
+    /// Nothing is claimed of which a part is not there, whatever was answered when it was written.
+    fn demand_written(
+        &self,
+        sums: &Digest,
+        sums_bytes: &[u8],
+        payload: &Payload,
+        input_digests: &BTreeMap<String, Digest>,
+    ) -> Result<(), SealError> {
+        let inside = |path: &str| layout::bundle_file(sums, path);
+        let mut files = vec![(inside(layout::SHA256SUMS), Some(sums_bytes.len() as u64))];
+        files.extend(payload.iter().map(|(path, bytes)| (inside(path), Some(bytes.len() as u64))));
+        files.extend(input_digests.keys().map(|path| (inside(path), None)));
+        match self.store.first_lacking(&inside(""), &files)? {
+            None => Ok(()),
+            Some(path) => Err(SealError::NotKept { path }),
+        }
+    }
+
+    /// Writes the mutable head, and makes sure that it is there, or a newer one.
+    fn publish_head(&self, note: &[u8], size: u64) -> Result<(), SealError> {
+        for _ in 0..2 {
+            self.store.put_head(note)?;
+            let there = self.store.read(layout::HEAD)?;
+            let is_newer =
+                || SignedCheckpoint::parse(&there).is_ok_and(|note| note.checkpoint.size > size);
+            if there == note || is_newer() {
+                return Ok(());
+            }
+        }
+        Err(SealError::NotKept { path: layout::HEAD.to_owned() })
+    }
+
+    /// Nothing is written that our own verifier would refuse.
+    fn refuse_invalid(
+        &self,
+        seq: u64,
+        statement: &Statement,
+        bytes: &[u8],
+        (sums_bytes, sums): (&[u8], Digest),
+        payload: &Payload,
+        input_digests: &BTreeMap<String, Digest>,
+    ) -> Result<(), SealError> {
+        let mut files = BTreeMap::new();
+        for version in 1..=self.keyring.keyring.version {
+            let path = layout::keyring(version);
+            files.insert(path.clone(), Cow::Owned(self.store.read(&path)?));
+        }
+        if let Some(before) = seq.checked_sub(1) {
+            let path = layout::statement(before);
+            files.insert(path.clone(), Cow::Owned(self.store.read(&path)?));
+        }
+        files.insert(layout::statement(seq), Cow::Borrowed(bytes));
+        files.insert(layout::bundle_file(&sums, layout::SHA256SUMS), Cow::Borrowed(sums_bytes));
+        for (path, bytes) in payload {
+            files.insert(layout::bundle_file(&sums, path), Cow::Borrowed(bytes));
+        }
+        let inputs = input_digests
+            .iter()
+            .map(|(path, digest)| (layout::bundle_file(&sums, path), *digest))
+            .collect();
+        let now = instant::parse(&statement.predicate.time.created).unwrap_or_default();
+        let roots = files
+            .get(&layout::keyring(1))
+            .and_then(|bytes| Envelope::parse(bytes).ok())
+            .map(|envelope| envelope.payload_id());
+        let policy = Policy::new(roots.into_iter().collect(), now);
+        match verify::verify_draft(&Drafted { files, inputs }, seq, &policy)? {
+            None => Ok(()),
+            Some(finding) => {
+                let mut detail = String::new();
+                for (name, text) in [("expected", finding.expected), ("found", finding.found)] {
+                    if !text.is_empty() {
+                        detail.push_str(&format!(", {name} {text}"));
+                    }
+                }
+                Err(SealError::Refused { code: finding.code, object: finding.object, detail })
+            }
+        }
     }
 
     /// Removes the payloads of the bundles before a number, as the newest statement says. Each bundle's
@@ -487,7 +614,8 @@ impl<'a> Sealer<'a> {
         let proof = TlogProof { index: seq, hashes: before.proof_of_next(), note: note.clone() };
         put(self.store, &layout::tlog_proof(seq), &proof.to_bytes()).or_else(ignore_other)?;
         put(self.store, &layout::checkpoint(pin.size), &note)?;
-        self.store.put_head(&note)?;
+        self.read_back(&layout::checkpoint(pin.size), &note)?;
+        self.publish_head(&note, pin.size)?;
         Ok(pin)
     }
 

@@ -68,7 +68,7 @@ pub enum PolicyError {
         field: &'static str,
     },
     /// The same id twice.
-    #[error("`{id}` stands twice")]
+    #[error("`{id}` is there twice")]
     Duplicate {
         /// Which id.
         id: String,

@@ -60,7 +60,7 @@ sources: [{{ name: c, scanner: fleet, max_age: 1d, parts: {{ folder: p, max_age:
     assert_eq!(clusters[1].archive.region.as_deref(), Some("r"));
     assert_eq!(config.sources[0].expect_files, 2);
     for (part, replacement, said) in [
-        ("name: us", "name: eu", "`eu` stands twice"),
+        ("name: us", "name: eu", "`eu` is listed twice"),
         ("name: us", "name: ../us", "letters, digits"),
         (root.as_str(), "abc", "no fingerprint"),
         ("scanner: fleet", "scanner: trivy", "`scanner: fleet`"),

@@ -53,7 +53,7 @@ fn a_healthy_chain_is_left_as_it_is() {
     let before = files(folder.path());
     let (code, lines) = examined(folder.path(), "2026-11-20T12:00:00Z");
     assert_eq!((code, files(folder.path())), (0, before));
-    has(&lines, "chain: 1 bundles verify");
+    has(&lines, "chain: 1 bundle verifies");
     let text = done(&affidavit(folder.path(), &["doctor", "--now", NOW, "--strict"]));
     assert!(text.lines().all(|line| line.starts_with("ok ")), "{text}");
 }

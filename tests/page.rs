@@ -33,7 +33,7 @@ fn the_page_knows_every_code_with_its_level_and_sentence() {
     for code in FailureCode::ALL {
         let level = match code.level() {
             Level::Error => "error",
-            Level::Unread => "unread",
+            Level::Inconclusive => "inconclusive",
             Level::Warning => "warning",
             Level::Info => "info",
         };

@@ -400,7 +400,7 @@ fn tar_archives_are_read_as_they_stand() {
     let expected = [
         "PATH_UNSAFE ../VERIFY.md",
         "PATH_UNSAFE /VERIFY.md",
-        "FILE_EXTRA <img src=x onerror=alert(1)>",
+        "FILE_UNRELATED <img src=x onerror=alert(1)>",
         "PATH_UNSAFE bad\u{fffd}",
         "PATH_COLLISION checkpoint",
         "NOT_REGULAR_FILE hard",
@@ -664,7 +664,7 @@ fn cosignatures_pin_the_head_when_their_quorum_is_met() {
     check(
         &[("3.a", by_a())],
         "quorum none",
-        &["FILE_EXTRA cosignatures/3.a", "HEAD_UNPINNED checkpoint"],
+        &["FILE_UNRELATED cosignatures/3.a", "HEAD_UNPINNED checkpoint"],
     );
 }
 

@@ -391,6 +391,12 @@ fn the_recipe_with_stock_tools_succeeds() {
     assert!(success, "{output}");
     assert_eq!(output.matches("Signature Verified Successfully").count(), 2, "{output}");
     assert!(output.contains(&crate::small_chain::root().to_string()), "{output}");
+    // Whoever has followed it has not changed the archive.
+    let findings = crate::small_chain::verdict(&archive).findings;
+    assert!(
+        findings.iter().all(|finding| finding.code == FailureCode::HeadUnpinned),
+        "{findings:?}"
+    );
     // The positive control's opposite: the recipe notices a change.
     let items = files(&archive).into_iter().rfind(|path| path.ends_with("items.jsonl")).unwrap();
     let all: Vec<_> = files(&archive).into_iter().filter(|p| p.ends_with("items.jsonl")).collect();

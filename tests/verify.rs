@@ -5,7 +5,7 @@ use std::path::Path;
 
 use affidavit::archive::Directory;
 use affidavit::evidence::layout;
-use affidavit::verify::{FailureCode, Level, Policy};
+use affidavit::verify::{FailureCode, Finding, Level, Policy};
 
 use crate::small_chain::{at, copy, errors, files, policy, small_chain, verdict, verify_with};
 
@@ -115,9 +115,20 @@ fn a_deleted_file_is_named() {
 fn what_does_not_belong_is_named() {
     let (_folder, archive) = copy();
     let bundle = files(&archive).iter().find(|path| path.ends_with("items.jsonl")).unwrap().clone();
-    for path in ["stray.txt", "log/17.json", &bundle.replace("items.jsonl", "inputs/extra.json")] {
+    for path in ["keyring/x", "log/17.json", &bundle.replace("items.jsonl", "inputs/extra.json")] {
         fs::write(archive.join(path), "x").unwrap();
         assert_eq!(errors(&verdict(&archive)), [format!("FILE_EXTRA {path}")]);
+        fs::remove_file(archive.join(path)).unwrap();
+    }
+    // Beside the archive's own files, and what file managers leave everywhere, is no fault.
+    for path in ["stray.txt", "notes/x", "log/.DS_Store", &bundle.replace("items.jsonl", "._x")] {
+        fs::create_dir_all(archive.join(path).parent().unwrap()).unwrap();
+        fs::write(archive.join(path), "x").unwrap();
+        let verdict = verdict(&archive);
+        assert_eq!(errors(&verdict), [""; 0]);
+        let unrelated = |finding: &&Finding| finding.code == FailureCode::FileUnrelated;
+        let named: Vec<_> = verdict.findings.iter().filter(unrelated).map(|f| &f.object).collect();
+        assert_eq!(named, [path]);
         fs::remove_file(archive.join(path)).unwrap();
     }
     let link = archive.join("log/link.json");
@@ -223,8 +234,12 @@ fn a_pin_of_another_history_is_named() {
 fn without_the_right_root_nothing_is_verified() {
     let (_folder, archive) = copy();
     let none = Policy { roots: std::collections::BTreeSet::new(), ..policy() };
+    // By its own keys everything holds, and nothing shows whose they are.
+    let own = verify_with(&archive, &none);
+    assert_eq!(errors(&own), ["ROOT_NOT_GIVEN keyring/0000000001.dsse.json"]);
+    assert!(!own.has(Level::Error));
+    assert_eq!(own.checked.not_checked, 0);
     let untrusted = ["KEYRING_UNTRUSTED_ROOT keyring/0000000001.dsse.json"];
-    assert_eq!(errors(&verify_with(&archive, &none)), untrusted);
     let other = affidavit::evidence::key::KeyId::from_hex(&"ab".repeat(32)).unwrap();
     let wrong = Policy { roots: [other].into(), ..policy() };
     assert_eq!(errors(&verify_with(&archive, &wrong)), untrusted);
@@ -234,11 +249,18 @@ fn without_the_right_root_nothing_is_verified() {
 fn time_is_looked_at() {
     let (_folder, archive) = copy();
     let late = Policy { now: at("2026-11-25T03:00:00Z"), ..policy() };
-    assert_eq!(errors(&verify_with(&archive, &late)), ["STALE_HEAD log/0000000002.json"]);
+    let late = || late.clone();
+    // Evidence that was handed over ends where it ends; an archive in use must not.
+    let stale = "STALE_HEAD log/0000000002.json";
+    assert_eq!(errors(&verify_with(&archive, &late())), [""; 0]);
+    assert!(verify_with(&archive, &late()).has(Level::Warning));
+    let live = Policy { live: true, ..late() };
+    assert_eq!(errors(&verify_with(&archive, &live)), [stale]);
     let expired = Policy { now: at("2028-01-01T00:00:00Z"), ..policy() };
+    assert_eq!(errors(&verify_with(&archive, &expired)), [""; 0]);
     assert_eq!(
-        errors(&verify_with(&archive, &expired)),
-        ["KEYRING_EXPIRED keyring/0000000001.dsse.json", "STALE_HEAD log/0000000002.json"]
+        errors(&verify_with(&archive, &Policy { live: true, ..expired })),
+        ["STALE_KEYRING keyring/0000000001.dsse.json", stale]
     );
     let early = Policy { now: at("2026-11-21T12:00:00Z"), ..policy() };
     assert_eq!(errors(&verify_with(&archive, &early)), ["TIME_IN_FUTURE log/0000000002.json"]);

@@ -112,13 +112,30 @@ impl Location {
     #[must_use]
     pub fn options(&self) -> String {
         let mut options = Vec::new();
-        let mut add = |name: &str, value: Option<&String>| {
-            options.extend(value.map(|value| format!("--{name} {value}")));
+        let mut add = |name: &str, value: Option<String>| {
+            options.extend(value.map(|value| format!("--{name} {}", for_shell(&value))));
         };
-        add("endpoint", self.endpoint.as_ref());
-        add("region", self.region.as_ref());
+        let endpoint = self.endpoint.clone();
+        // Whoever reads it elsewhere has not the environment of this machine.
+        #[cfg(feature = "aws")]
+        let endpoint = endpoint.or_else(|| {
+            self.uri.starts_with("s3://").then(crate::remote::aws::s3_endpoint_setting).flatten()
+        });
+        add("endpoint", endpoint);
+        add("region", self.region.clone());
         options.extend(self.path_style.then(|| "--path-style".to_owned()));
         options.join(" ")
+    }
+}
+
+/// A word as a shell takes it.
+#[must_use]
+pub fn for_shell(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -210,6 +227,19 @@ pub trait Store: Archive + Sync {
     /// # Errors
     /// [`StoreError`].
     fn put_head(&self, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Which of these files below a folder is not there, or has another length than this? Asked after they were
+    /// written, of a store that may answer for what it does not keep.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn first_lacking(
+        &self,
+        _folder: &str,
+        _files: &[(String, Option<u64>)],
+    ) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
 
     /// Removes an object, all its versions if the store keeps several; one that is not there is no
     /// error. Only for payloads whose retention is over and sealed to be so.
@@ -336,7 +366,9 @@ pub enum StoreError {
         missing: &'static str,
     },
     /// A chain was here, and somebody removed it.
-    #[error("{store} held a chain before: {count} objects of its log are hidden by delete markers")]
+    #[error(
+        "{count} objects of the log in {store} are hidden by delete markers: somebody removed a part of the chain, or all of it"
+    )]
     Removed {
         /// The store.
         store: String,
@@ -364,6 +396,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Is what was given at fault, and not the world?
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::Settings(_) => true,
+            Self::Uri { .. } | Self::WithoutS3 { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn help(&self) -> &'static str {

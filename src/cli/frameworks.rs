@@ -139,8 +139,11 @@ fn show_control(control: &Control, context: &Context) {
         ("what to do", &control.remediation),
         ("still needed", &control.remaining_evidence),
     ];
-    for (name, text) in texts.iter().filter(|(_, text)| !text.is_empty()) {
-        output.line(format!("  {name:<12} {text}"));
+    for (name, text) in texts {
+        let names = std::iter::once(name).chain(std::iter::repeat(""));
+        for (name, line) in names.zip(text.lines()) {
+            output.line(format!("  {name:<12} {line}"));
+        }
     }
     for mapping in &control.mappings {
         output.line("");

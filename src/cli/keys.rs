@@ -170,7 +170,7 @@ fn generate(file: &Path, context: &Context) -> Result<Exit, Failure> {
     }
     output.line(format!("private key  {}", file.display()));
     output.line(format!("fingerprint  {}", public.id()));
-    output.line(public.to_pem().trim_end());
+    output.document(public.to_pem().trim_end());
     if passphrase.is_none() {
         output.note("The private key is not encrypted; AFFIDAVIT_KEY_PASSPHRASE would do that.");
     }
@@ -332,12 +332,7 @@ fn head(config: &Config, context: &Context) -> Result<Pin, Failure> {
     let trusted = first.into_iter().collect();
     let policy = Policy { deep: false, ..Policy::new(trusted, context.now) };
     let verdict = verify::verify(&*store, &policy).map_err(not_finished)?;
-    let expected = [verify::FailureCode::StaleHead, verify::FailureCode::KeyringExpired];
-    let fault = verdict
-        .findings
-        .iter()
-        .find(|finding| finding.is_fault() && !expected.contains(&finding.code));
-    if let Some(fault) = fault {
+    if let Some(fault) = verdict.first_fault() {
         let text = format!("the archive does not verify: {} {}", fault.code, fault.object);
         return Err(not_finished(anyhow!(text)).help(
             "root keys vouch for the archive; for a revocation give the last good log with --last-good",

@@ -23,6 +23,7 @@ mod keys;
 #[cfg(feature = "pipeline")]
 mod policy;
 #[cfg(feature = "pipeline")]
+mod recognise;
 mod remediate;
 #[cfg(feature = "pipeline")]
 mod report;

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 
 pub(super) fn page(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let Some(file) = &arguments.file else {
-        context.output.line(PAGE.trim_end());
+        context.output.document(PAGE.trim_end());
         return Ok(Exit::Done);
     };
     std::fs::write(file, PAGE)

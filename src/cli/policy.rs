@@ -71,7 +71,7 @@ pub(super) fn policy(command: &Command, context: &Context) -> Result<Exit, Failu
         context.output.line(format!("{} policies in {}", documents.len(), folder.display()));
     } else {
         for (_, text) in &documents {
-            context.output.line(text.trim_end());
+            context.output.document(text.trim_end());
         }
     }
     if !left_out.is_empty() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Context;
+use crate::archive::for_shell;
 use crate::assessment::Status;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -141,6 +142,11 @@ pub(super) fn print_text(outcome: &RunOutcome, output: Output) {
     if let Some(reason) = &outcome.without_timestamp {
         output.line(format!("          its signature has no timestamp: {reason}"));
     }
+    if outcome.past_unknown {
+        output.note(
+            "warning: this begins the chain, and the store does not say whether one was removed here (s3:ListBucketVersions)",
+        );
+    }
     match (&outcome.not_pruned, outcome.pruned) {
         (Some(reason), _) => {
             output.line(format!("pruned    not all that is past retention: {reason}"));
@@ -157,7 +163,7 @@ pub(super) fn print_text(outcome: &RunOutcome, output: Output) {
         output.note("Keep the head outside the archive: it pins everything up to here.");
     }
     let roots: Vec<String> = outcome.roots.iter().map(|root| format!("--root {root}")).collect();
-    let place = [&outcome.archive, &outcome.archive_options].map(String::as_str).join(" ");
+    let place = format!("{} {}", for_shell(&outcome.archive), outcome.archive_options);
     output.note(format!("Verify: affidavit verify {} {}", place.trim_end(), roots.join(" ")));
 }
 
@@ -207,5 +213,6 @@ pub(super) fn json(outcome: &RunOutcome) -> serde_json::Value {
         "reportWithoutTimestamp": outcome.without_timestamp,
         "pruned": outcome.pruned,
         "notPruned": outcome.not_pruned,
+        "pastUnknown": outcome.past_unknown,
     })
 }

@@ -7,16 +7,15 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 
 use super::Context;
+use super::recognise::{self, refuse_other};
 use crate::archive::{self, Location};
-use crate::evidence::envelope::Envelope;
 use crate::evidence::key::{KeyId, PublicKey};
-use crate::evidence::layout;
 use crate::evidence::timestamp::Authorities;
 use crate::exit::Exit;
 use crate::output::Failure;
 use crate::sealed::SealedError;
 use crate::verify::pin::Pin;
-use crate::verify::{self, Archive, FailureCode, Level, Policy, ReadFailure, WitnessPolicy};
+use crate::verify::{self, Archive, FailureCode, Policy, ReadFailure, WitnessPolicy};
 
 /// Where an archive lies.
 #[derive(clap::Args)]
@@ -36,8 +35,8 @@ pub(super) struct Place {
     #[arg(long)]
     region: Option<String>,
 
-    /// How long a bucket that is busy or does not answer is waited for in all
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// How long a bucket that is busy or does not answer is waited for in all: 60s, 5m
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = patience)]
     patience: u64,
 }
 
@@ -53,6 +52,15 @@ pub(super) struct Trust {
     pin: Vec<PathBuf>,
 }
 
+/// With a unit, or in seconds.
+fn patience(text: &str) -> Result<u64, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("", 1)];
+    let seconds = units.iter().find_map(|(unit, factor)| {
+        text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*factor)
+    });
+    seconds.ok_or_else(|| "it must be a number with s, m or h, like 90s".to_owned())
+}
+
 impl Place {
     pub(super) fn location(&self) -> Location {
         Location {
@@ -66,8 +74,15 @@ impl Place {
     }
 
     pub(super) fn open(&self, context: &Context) -> Result<Box<dyn Archive>, Failure> {
-        archive::open_to_read(&self.location(), context.now)
-            .map_err(|error| Failure { help: error.help(), ..not_finished(error) })
+        archive::open_to_read(&self.location(), context.now).map_err(|error| {
+            let other = recognise::other_file(Path::new(&self.archive));
+            other.unwrap_or_else(|| {
+                let help = error.help();
+                let failure =
+                    if error.is_usage() { usage(error.into()) } else { not_finished(error) };
+                Failure { help, ..failure }
+            })
+        })
     }
 
     /// For errors of reading.
@@ -91,6 +106,20 @@ impl Trust {
     }
 }
 
+impl Trust {
+    /// For commands whose answer means nothing without a root.
+    pub(super) fn policy_with_root(&self, context: &Context) -> Result<Policy, Failure> {
+        if self.root.is_empty() {
+            let error = anyhow!(
+                "--root is missing: anybody can make an archive that agrees with its own keys"
+            );
+            return Err(usage(error)
+                .help("give the fingerprint of the root key, which `affidavit init` printed"));
+        }
+        self.policy(context)
+    }
+}
+
 /// Opens an archive whose chain verifies. Without a root that the caller trusts, it must agree with
 /// its own first keyring, which is said: that proves nothing of its origin.
 pub(super) fn open_verified(
@@ -99,22 +128,17 @@ pub(super) fn open_verified(
     context: &Context,
 ) -> Result<Box<dyn Archive>, Failure> {
     let archive = place.open(context)?;
-    let mut policy = Policy { deep: false, ..trust.policy(context)? };
+    let policy = Policy { deep: false, ..trust.policy(context)? };
+    let verdict = verify::verify(&*archive, &policy).map_err(|error| place.unreadable(error))?;
+    refuse_other(place, &*archive, &verdict, &policy)?;
     if policy.roots.is_empty() {
-        let path = layout::keyring(1);
-        let bytes = archive.read(&path).map_err(|error| place.unreadable(error))?;
-        let envelope = Envelope::parse(&bytes).context(path).map_err(not_finished)?;
-        policy.roots.insert(envelope.payload_id());
         context.output.note("Without --root nothing shows whose archive this is.");
     }
-    let verdict = verify::verify(&*archive, &policy).map_err(|error| place.unreadable(error))?;
-    // What was sealed stays readable, however long ago that was.
-    let is_fault =
-        |finding: &&verify::Finding| finding.is_fault() && finding.code != FailureCode::StaleHead;
-    match verdict.findings.iter().find(is_fault) {
+    let mut faults = verdict.findings.iter().filter(|finding| finding.is_fault());
+    match faults.find(|finding| finding.code != FailureCode::RootNotGiven) {
         None => Ok(archive),
         Some(finding) => {
-            if finding.level == Level::Unread {
+            if finding.code == FailureCode::FileUnreadable {
                 return Err(place.unreadable(ReadFailure::new(&*finding.object, &*finding.found)));
             }
             let text = format!("the archive does not verify: {} {}", finding.code, finding.object);

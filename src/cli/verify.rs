@@ -1,15 +1,20 @@
 //! `affidavit verify ARCHIVE`
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::Context;
+use super::recognise::refuse_other;
 use super::trust::{Place, Trust, read_authorities, read_witnesses};
 use crate::exit::Exit;
 use crate::output::{Failure, Output, Paint};
 use crate::verify::pin::Pin;
-use crate::verify::{self, Level, Policy, Verdict};
+use crate::verify::{self, FailureCode, Finding, Level, Policy, Verdict};
+
+/// How many findings of one code are shown to people.
+const SHOWN: usize = 10;
 
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -40,6 +45,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     replay: bool,
 
+    /// Demand that the archive is up to date: no run that was due is missing, and its keyring has not expired
+    #[arg(long)]
+    live: bool,
+
     /// Exit with 7 when there are warnings
     #[arg(long)]
     strict: bool,
@@ -51,6 +60,7 @@ pub(super) fn verify(arguments: &Arguments, context: &Context) -> Result<Exit, F
     let policy = Policy {
         authorities,
         deep: !arguments.chain,
+        live: arguments.live,
         replay: arguments.replay,
         witnesses,
         ..arguments.trust.policy(context)?
@@ -58,6 +68,7 @@ pub(super) fn verify(arguments: &Arguments, context: &Context) -> Result<Exit, F
     let archive = arguments.place.open(context)?;
     let verdict =
         verify::verify(&*archive, &policy).map_err(|error| arguments.place.unreadable(error))?;
+    refuse_other(&arguments.place, &*archive, &verdict, &policy)?;
     let exit = exit_of(&verdict, arguments.strict);
     if context.output.is_json() {
         print_json(&verdict, exit, context);
@@ -70,7 +81,7 @@ pub(super) fn verify(arguments: &Arguments, context: &Context) -> Result<Exit, F
 pub(super) fn exit_of(verdict: &Verdict, strict: bool) -> Exit {
     if verdict.has(Level::Error) {
         Exit::NotVerified
-    } else if verdict.has(Level::Unread) {
+    } else if verdict.has(Level::Inconclusive) {
         Exit::NotFinished
     } else if strict && verdict.has(Level::Warning) {
         Exit::Warnings
@@ -104,10 +115,16 @@ fn head(verdict: &Verdict) -> Option<Pin> {
 
 /// What was found, for people.
 pub(super) fn print_findings(verdict: &Verdict, output: Output) {
+    let mut told: BTreeMap<FailureCode, usize> = BTreeMap::new();
     for finding in &verdict.findings {
+        let before = told.entry(finding.code).or_default();
+        *before += 1;
+        if *before > SHOWN {
+            continue;
+        }
         let (word, paint) = match finding.level {
             Level::Error => ("ERROR", Paint::Red),
-            Level::Unread => ("UNREAD", Paint::Yellow),
+            Level::Inconclusive => ("INCONCLUSIVE", Paint::Yellow),
             Level::Warning => ("WARNING", Paint::Yellow),
             Level::Info => ("INFO", Paint::Dim),
         };
@@ -121,6 +138,9 @@ pub(super) fn print_findings(verdict: &Verdict, output: Output) {
             output.line(format!("      found:    {}", finding.found));
         }
     }
+    for (code, count) in told.into_iter().filter(|(_, count)| *count > SHOWN) {
+        output.line(format!("… and {} more of {code}; `--output json` lists all", count - SHOWN));
+    }
     if !verdict.findings.is_empty() {
         output.line("");
     }
@@ -130,14 +150,22 @@ pub(super) fn print_findings(verdict: &Verdict, output: Output) {
 pub(super) fn print_verdict(verdict: &Verdict, exit: Exit, output: Output) {
     let of =
         |level| verdict.findings.iter().filter(|finding| finding.level == level).count() as u64;
-    let (errors, unread, warnings) = (of(Level::Error), of(Level::Unread), of(Level::Warning));
+    let (errors, warnings) = (of(Level::Error), of(Level::Warning));
+    let is_unread = |finding: &&Finding| finding.code == FailureCode::FileUnreadable;
+    let unread = verdict.findings.iter().filter(is_unread).count() as u64;
     let text = match exit {
         Exit::NotVerified => {
             output.paint(Paint::Red, &format!("NOT VERIFIED: {}", count(errors, "fault")))
         }
         Exit::NotFinished => {
-            let text = format!("INCONCLUSIVE: {} could not be read", count(unread, "file"));
-            output.paint(Paint::Yellow, &text)
+            let mut reasons = Vec::new();
+            if unread > 0 {
+                reasons.push(format!("{} could not be read", count(unread, "file")));
+            }
+            if verdict.findings.iter().any(|finding| finding.code == FailureCode::RootNotGiven) {
+                reasons.push("no root fingerprint was given (--root)".to_owned());
+            }
+            output.paint(Paint::Yellow, &format!("INCONCLUSIVE: {}", reasons.join(", and ")))
         }
         _ if warnings > 0 => {
             output.paint(Paint::Yellow, &format!("VERIFIED, with {}", count(warnings, "warning")))

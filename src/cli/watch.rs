@@ -55,8 +55,12 @@ pub(super) fn watch(arguments: &Arguments, context: &Context) -> Result<Exit, Fa
         Some(path) => config::load_notify(path).map_err(|error| usage(error.into()))?,
         None => Notify::default(),
     };
-    let mut policy =
-        Policy { deep: false, grace_seconds: arguments.grace, ..arguments.trust.policy(context)? };
+    let mut policy = Policy {
+        deep: false,
+        live: true,
+        grace_seconds: arguments.grace,
+        ..arguments.trust.policy_with_root(context)?
+    };
     if let Some(pin) = arguments.state.as_deref().map(seen).transpose()?.flatten() {
         policy.pins.push(pin);
     }

@@ -426,6 +426,10 @@ impl Written {
                 if matches!(error, ScheduleError::Zone(_)) { "time_zone" } else { "schedule" };
             (field.to_owned(), error.to_string())
         })?;
+        let mut listed = BTreeSet::new();
+        if let Some(twice) = self.frameworks.iter().find(|text| !listed.insert(text.as_str())) {
+            return fault("frameworks", format!("`{twice}` is listed twice"));
+        }
         let frameworks = self
             .frameworks
             .iter()
@@ -439,7 +443,7 @@ impl Written {
         let mut sources = Vec::new();
         for source in self.sources {
             if !names.insert(source.name.clone()) {
-                return fault("sources", format!("`{}` stands twice", source.name));
+                return fault("sources", format!("`{}` is listed twice", source.name));
             }
             sources.push(source.mean(folder, &archive)?);
         }

@@ -217,7 +217,7 @@ fn members(
     for member in written {
         let cluster = member.mean(&folder, own)?;
         if clusters.contains_key(&cluster.name) {
-            return Err(("clusters".into(), format!("`{}` stands twice", cluster.name)));
+            return Err(("clusters".into(), format!("`{}` is listed twice", cluster.name)));
         }
         clusters.insert(cluster.name.clone(), cluster);
     }

@@ -99,8 +99,35 @@ pub enum Place {
     Export,
     /// Declared untrusted: `VERIFY.md` and `receipts/`.
     Untrusted,
-    /// Nothing that belongs in an archive.
+    /// In a folder of the archive, and nothing that belongs there.
     Unknown,
+    /// Beside the archive's own files, or what a file manager leaves in every folder: no part of it.
+    Unrelated,
+}
+
+/// Files that file managers and systems leave in folders that somebody opens or copies.
+const LITTER_FILES: [&str; 7] =
+    [".DS_Store", ".directory", ".localized", "Icon\r", "Thumbs.db", "desktop.ini", "ehthumbs.db"];
+
+/// Folders of the same kind.
+const LITTER_FOLDERS: [&str; 9] = [
+    "$RECYCLE.BIN",
+    ".AppleDouble",
+    ".Spotlight-V100",
+    ".TemporaryItems",
+    ".Trashes",
+    ".fseventsd",
+    "@eaDir",
+    "System Volume Information",
+    "__MACOSX",
+];
+
+/// Does a file manager or a system leave this? No file of an archive has such a name.
+fn is_litter(path: &str) -> bool {
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    LITTER_FILES.contains(&name)
+        || name.starts_with("._")
+        || folders.split('/').any(|folder| LITTER_FOLDERS.contains(&folder))
 }
 
 /// Tells what a path is.
@@ -111,12 +138,15 @@ pub fn place(path: &str) -> Place {
             .then(|| text.parse().ok())
             .flatten()
     };
+    if is_litter(path) {
+        return Place::Unrelated;
+    }
     let Some((folder, name)) = path.split_once('/') else {
         return match path {
             HEAD => Place::Head,
             EXPORT => Place::Export,
             VERIFY_MD => Place::Untrusted,
-            _ => Place::Unknown,
+            _ => Place::Unrelated,
         };
     };
     let found = match folder {
@@ -137,7 +167,8 @@ pub fn place(path: &str) -> Place {
         "receipts" => Some(Place::Untrusted),
         _ => None,
     };
-    found.unwrap_or(Place::Unknown)
+    let is_own = matches!(folder, "log" | "checkpoints" | "keyring");
+    found.unwrap_or(if is_own { Place::Unknown } else { Place::Unrelated })
 }
 
 /// Why a path inside a bundle is not allowed; `None` when it is.
@@ -199,8 +230,14 @@ mod tests {
         assert_eq!(place(&cosignature(42, "w.example/1")), Place::Cosignature(42));
         assert_eq!(place(&timestamp(42)), Place::Timestamp(42));
         assert_eq!(place(EXPORT), Place::Export);
-        for unknown in ["log/41.json", "x", "bundles/abc/x", "log/00000000411.json", "log/"] {
+        for unknown in ["log/41.json", "log/00000000411.json", "log/", "keyring/x", "checkpoints/1"]
+        {
             assert_eq!(place(unknown), Place::Unknown, "{unknown}");
+        }
+        let litter = bundle_file(&digest, "inputs/.DS_Store");
+        for unrelated in ["x", "bundles/abc/x", "log/._0000000041.json", "__MACOSX/log/x", &litter]
+        {
+            assert_eq!(place(unrelated), Place::Unrelated, "{unrelated}");
         }
     }
 

@@ -160,6 +160,9 @@ impl RunFailure {
         if let Self::Sign(error) = self {
             return error.is_configuration();
         }
+        if let Self::Store(error) | Self::Seal(SealError::Store(error)) = self {
+            return error.is_usage();
+        }
         matches!(
             self,
             Self::Framework(_)
@@ -208,6 +211,8 @@ pub struct RunOutcome {
     pub roots: Vec<KeyId>,
     /// Why the report's signature has no timestamp though one was wanted.
     pub without_timestamp: Option<String>,
+    /// Was a chain begun in a store that does not say whether one was removed there?
+    pub past_unknown: bool,
     /// Bundles whose payloads were removed after their retention.
     pub pruned: u64,
     /// Why payloads that should go could not be removed.
@@ -438,6 +443,7 @@ impl Attempt<'_> {
                 outcome.bundle = format!("bundles/{sums}");
                 outcome.pin = Some(pin);
                 outcome.without_timestamp = draft.without_timestamp;
+                outcome.past_unknown = seq == 0 && sealer.is_past_unknown();
                 prune(config, sealer, &log, place.pruned.as_ref(), &mut outcome);
                 return Ok(outcome);
             }
@@ -642,6 +648,7 @@ fn outcome(config: &Config, evaluation: &Evaluation, keys: &Keys, store: &dyn St
         incomplete: evaluation.is_incomplete(),
         roots: keys.roots.clone(),
         without_timestamp: None,
+        past_unknown: false,
         pruned: 0,
         not_pruned: None,
     }

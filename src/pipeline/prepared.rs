@@ -111,7 +111,12 @@ impl Prepared {
                 framework = framework.rolled_up(fleet::control_check);
             }
             let path = format!("mapping/{}-{}.json", framework.id, framework.version);
-            rules.insert(path.clone(), canonical::to_vec(&framework).map_err(ItemError::from)?);
+            let bytes = canonical::to_vec(&framework).map_err(ItemError::from)?;
+            // Once by its version and once without one, which is the same.
+            if rules.insert(path.clone(), bytes).is_some() {
+                let reason = format!("`{}` is listed twice", framework.key());
+                return Err(RunFailure::File { path: "frameworks".into(), reason });
+            }
             frameworks.push(path);
         }
         let mut policy = |kind: &str, files: &[PathBuf]| -> Result<Vec<String>, RunFailure> {

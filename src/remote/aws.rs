@@ -10,6 +10,9 @@ use aws_config::profile::{self, ProfileSet};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future::ProvideCredentials as ProvidedCredentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
@@ -30,6 +33,9 @@ use super::{TLS, causes, certificates, deepest};
 /// take it too.
 const REGION: &str = "us-east-1";
 
+/// Longest part of credentials, in bytes: a session token has some hundreds to a few thousand.
+const MAX_SECRET: usize = 32 << 10;
+
 /// What is wrong with the settings by which AWS is reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AwsSettingsError {
@@ -48,6 +54,14 @@ pub enum AwsSettingsError {
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// A value holds what no request can.
+    #[error("{setting}: {reason}")]
+    Value {
+        /// Where it stands.
+        setting: &'static str,
+        /// Why.
+        reason: &'static str,
     },
     /// The endpoint is no address of a service.
     #[error("endpoint `{endpoint}`: {reason}")]
@@ -69,6 +83,7 @@ impl AwsSettingsError {
             }
             Self::SharedFiles(_) => "`aws configure list` reads the same files",
             Self::CaBundle { .. } => "name a file of PEM certificates that can be read",
+            Self::Value { .. } => "correct it: a line end or a blank may have come with it",
             Self::Endpoint { .. } => {
                 "give http://HOST or https://HOST, with a port and a path if it has them"
             }
@@ -88,6 +103,7 @@ pub(crate) async fn configuration(
 ) -> Result<SdkConfig, AwsSettingsError> {
     let endpoint = endpoint.map(normal_endpoint).transpose()?;
     let profiles = profiles().await?;
+    check_settings(region, &profiles)?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client(&profiles)?)
         .retry_config(RetryConfig::standard())
@@ -104,11 +120,44 @@ pub(crate) async fn configuration(
     if config.region().is_none() {
         config = config.into_builder().region(Region::new(REGION)).build();
     }
+    if let Some(inner) = config.credentials_provider() {
+        let checked = SharedCredentialsProvider::new(CheckedCredentials(inner));
+        config = config.into_builder().credentials_provider(checked).build();
+    }
     if endpoint.is_some() {
         // They would choose among AWS's endpoints, and this one is chosen.
         config = config.into_builder().use_fips(false).use_dual_stack(false).build();
     }
     Ok(config)
+}
+
+/// Credentials that a request can carry: what a process or a service gives may be anything.
+#[derive(Debug)]
+struct CheckedCredentials(SharedCredentialsProvider);
+
+impl ProvideCredentials for CheckedCredentials {
+    fn provide_credentials<'a>(&'a self) -> ProvidedCredentials<'a>
+    where
+        Self: 'a,
+    {
+        ProvidedCredentials::new(async {
+            let credentials = self.0.provide_credentials().await?;
+            let texts = [
+                Some(credentials.access_key_id()),
+                Some(credentials.secret_access_key()),
+                credentials.session_token(),
+            ];
+            let is_sound = |text: &str| {
+                text.len() <= MAX_SECRET && text.bytes().all(|byte| byte.is_ascii_graphic())
+            };
+            if texts.into_iter().flatten().all(is_sound) {
+                Ok(credentials)
+            } else {
+                let reason = "the credentials hold a blank, a line end, or what is no ASCII";
+                Err(CredentialsError::invalid_configuration(reason))
+            }
+        })
+    }
 }
 
 /// The profiles of the shared files; the selected one is among them, unless there is none at all.
@@ -123,6 +172,68 @@ async fn profiles() -> Result<ProfileSet, AwsSettingsError> {
         return Err(AwsSettingsError::UnknownProfile(chosen.to_owned()));
     }
     Ok(profiles)
+}
+
+/// Settings that would otherwise be found out in the midst of a request, or end the process.
+fn check_settings(region: Option<&str>, profiles: &ProfileSet) -> Result<(), AwsSettingsError> {
+    let of_environment = |name: &'static str| Some((name, env::var_os(name)?.into_string()));
+    let of_profile = |key: &str, name: &'static str| {
+        profiles.get(key).map(|value| (name, Ok::<_, std::ffi::OsString>(value.to_owned())))
+    };
+    let given = region.map(|region| ("the region", Ok(region.to_owned())));
+    let regions = [
+        given,
+        of_environment("AWS_REGION"),
+        of_environment("AWS_DEFAULT_REGION"),
+        of_profile("region", "region of the profile"),
+    ];
+    for (setting, value) in regions.into_iter().flatten() {
+        let is_region = |value: &str| {
+            value.len() <= 64
+                && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        if !value.is_ok_and(|value| is_region(&value)) {
+            let reason = "a region consists of letters, digits and hyphens";
+            return Err(AwsSettingsError::Value { setting, reason });
+        }
+    }
+    let keys = [
+        of_environment("AWS_ACCESS_KEY_ID"),
+        of_environment("AWS_SECRET_ACCESS_KEY"),
+        of_environment("AWS_SESSION_TOKEN"),
+        of_profile("aws_access_key_id", "aws_access_key_id of the profile"),
+        of_profile("aws_secret_access_key", "aws_secret_access_key of the profile"),
+        of_profile("aws_session_token", "aws_session_token of the profile"),
+    ];
+    for (setting, value) in keys.into_iter().flatten() {
+        if !value.is_ok_and(|value| value.bytes().all(|byte| byte.is_ascii_graphic())) {
+            let reason = "it holds a blank, a line end, or what is no ASCII";
+            return Err(AwsSettingsError::Value { setting, reason });
+        }
+    }
+    let endpoints = [
+        of_environment("AWS_ENDPOINT_URL"),
+        of_environment("AWS_ENDPOINT_URL_S3"),
+        of_environment("AWS_ENDPOINT_URL_STS"),
+        of_environment("AWS_ENDPOINT_URL_KMS"),
+        of_environment("AWS_ENDPOINT_URL_SSO"),
+        of_environment("AWS_ENDPOINT_URL_SSO_OIDC"),
+        of_profile("endpoint_url", "endpoint_url of the profile"),
+    ];
+    for (setting, value) in endpoints.into_iter().flatten() {
+        let Ok(value) = value else {
+            return Err(AwsSettingsError::Value { setting, reason: "not UTF-8" });
+        };
+        if !value.is_empty() {
+            normal_endpoint(&value).map_err(|error| match error {
+                AwsSettingsError::Endpoint { reason, .. } => {
+                    AwsSettingsError::Value { setting, reason }
+                }
+                other => other,
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// The endpoint that the environment names for S3, or for all services: it needs the same care as one that the
@@ -149,7 +260,9 @@ fn region_setting(profiles: &ProfileSet) -> Option<String> {
 fn normal_endpoint(endpoint: &str) -> Result<String, AwsSettingsError> {
     let fault =
         |shown: &str, reason| AwsSettingsError::Endpoint { endpoint: shown.to_owned(), reason };
-    let mut url = Url::parse(endpoint).map_err(|_| fault(endpoint, "not a URL"))?;
+    // What is no URL may still hold a password.
+    let shown = endpoint.rsplit_once('@').map_or(endpoint, |(_, rest)| rest);
+    let mut url = Url::parse(endpoint).map_err(|_| fault(shown, "not a URL"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(fault(
             url.host_str().unwrap_or_default(),
@@ -157,10 +270,10 @@ fn normal_endpoint(endpoint: &str) -> Result<String, AwsSettingsError> {
         ));
     }
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(fault(endpoint, "not an http or https URL"));
+        return Err(fault(shown, "not an http or https URL"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(fault(endpoint, "a query does not belong here"));
+        return Err(fault(url.host_str().unwrap_or_default(), "a query does not belong here"));
     }
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());
@@ -301,8 +414,12 @@ pub(crate) fn is_lost(failure: &DispatchFailure) -> bool {
     failure.is_io() || failure.is_timeout() || failure.as_other().is_some()
 }
 
-/// What a `credential_process` printed may be a secret: how it ended is enough.
+/// What a `credential_process` printed may be a secret: how it ended is enough. So may what a request for
+/// credentials holds, which some errors print whole.
 fn without_secrets(reason: &str) -> String {
+    let reason = reason
+        .find("Request {")
+        .map_or(reason, |at| reason.get(..at).unwrap_or_default().trim_end_matches(['`', ' ']));
     let of_process = "external process";
     match reason.find(of_process) {
         None => reason.to_owned(),
@@ -348,6 +465,9 @@ mod tests {
             ("http://me:secret@minio", "endpoint `minio`: user and password"),
             ("http://minio/?x=1", "a query"),
             ("http://", "not a URL"),
+            ("u:secret@host:7101", "not an http or https URL"),
+            ("http://u:secret@ho st/", "not a URL"),
+            ("http://u:secret@:7101", "not a URL"),
         ] {
             let error = normal_endpoint(given).unwrap_err().to_string();
             assert!(error.contains(said) && !error.contains("secret"), "{given}: {error}");
@@ -383,5 +503,8 @@ mod tests {
         assert!(said.contains("exited with code exit status: 1 (run"), "{said}");
         assert!(!said.contains("SECRET") && !without_secrets(no_json).contains("SECRET"));
         assert_eq!(without_secrets("no providers"), "no providers");
+        let dump = "failed to apply endpoint `x` to request `Request { body: SdkBody { WebIdentityToken=SECRET } }`";
+        let said = without_secrets(dump);
+        assert!(said.ends_with("to request") && !said.contains("SECRET"), "{said}");
     }
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::keyring::Keyrings;
 use super::log::Log;
 use super::verdict::PinnedAt;
-use super::{FailureCode, Level, Verification};
+use super::{FailureCode, Verification};
 use crate::evidence::checkpoint::Checkpoint;
 
 impl Verification<'_> {
@@ -25,7 +25,7 @@ impl Verification<'_> {
         self.check_cosignatures(keyrings, log);
         self.check_timestamps(log);
         self.check_pins(log);
-        self.check_freshness(log);
+        self.check_freshness(keyring, log);
         self.verdict.head = log.root(log.size()).map(|root| Checkpoint {
             origin: self.verdict.origin.clone(),
             size: log.size(),
@@ -243,7 +243,7 @@ impl Verification<'_> {
             return;
         }
         // Nothing was read that names the chain.
-        if self.verdict.origin.is_empty() && self.verdict.has(Level::Unread) {
+        if self.verdict.origin.is_empty() && self.verdict.has_unread() {
             self.verdict.checked.not_checked += self.policy.pins.len() as u64;
             return;
         }
@@ -269,14 +269,21 @@ impl Verification<'_> {
         }
     }
 
-    /// Has the run that the newest bundle says is due next not left a bundle?
-    fn check_freshness(&mut self, log: &Log) {
+    /// What has come to its end: the keyring, before the newest bundle or since; and the archive, before a run that
+    /// the newest bundle says is due next.
+    fn check_freshness(&mut self, keyring: Option<&CheckedKeyring>, log: &Log) {
         // A displaced statement at the end is a fault of its own and makes nothing older.
         let dated =
             log.entries.values().filter_map(|entry| Some((entry, entry.statement.as_ref()?)));
         let newest = dated.max_by_key(|(_, statement)| &statement.predicate.time.period_end);
+        self.check_expiry(keyring, newest.map(|(_, statement)| &*statement.predicate.time.created));
         let Some((entry, statement)) = newest else { return };
         if log.is_unread_after(entry.seq) {
+            return;
+        }
+        // Whoever gave the head of the whole log says where the archive ends.
+        let is_closed = self.verdict.pinned.as_ref().is_some_and(|pinned| pinned.size == pinned.of);
+        if is_closed && !self.policy.live {
             return;
         }
         let time = &statement.predicate.time;
@@ -287,7 +294,25 @@ impl Verification<'_> {
             self.verdict
                 .report(FailureCode::StaleHead, layout::statement(entry.seq))
                 .expected(format!("a bundle of the run that was due {}", schedule.next))
-                .found(format!("the newest ends {}", time.period_end));
+                .found(format!("it ends {}", time.period_end));
         }
+    }
+
+    fn check_expiry(&mut self, keyring: Option<&CheckedKeyring>, newest: Option<&str>) {
+        let Some(keyring) = keyring else { return };
+        let Some(expires) = instant::parse(&keyring.keyring.expires) else { return };
+        // A date in the future is a fault of its own, and says nothing of the keyring.
+        let made = newest
+            .and_then(instant::parse)
+            .filter(|made| expires < *made && *made <= self.policy.now);
+        let (code, at) = match made {
+            Some(made) => (FailureCode::KeyringExpired, made),
+            None if expires < self.policy.now => (FailureCode::StaleKeyring, self.policy.now),
+            None => return,
+        };
+        self.verdict
+            .report(code, layout::keyring(keyring.keyring.version))
+            .expected(format!("valid at {}", instant::format(at)))
+            .found(format!("expired {}", instant::format(expires)));
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use crate::evidence::canonical::CanonicalError;
 use crate::evidence::envelope::{Envelope, KEYRING_TYPE};
-use crate::evidence::instant;
 use crate::evidence::key::{KeyError, KeyId};
 use crate::evidence::keyring::{CheckedKeyring, KeyringError, NotAuthorised};
 use crate::evidence::layout;
@@ -53,17 +52,7 @@ impl Verification<'_> {
             };
             accepted.push(next);
         }
-        let last = accepted.last()?;
-        if let Some(expires) = instant::parse(&last.keyring.expires)
-            && expires < self.policy.now
-        {
-            let path = layout::keyring(last.keyring.version);
-            self.verdict
-                .report(FailureCode::KeyringExpired, path)
-                .expected(format!("valid at {}", instant::format(self.policy.now)))
-                .found(format!("expired {}", instant::format(expires)));
-        }
-        Some(Keyrings(accepted))
+        (!accepted.is_empty()).then_some(Keyrings(accepted))
     }
 
     fn check_keyring(
@@ -99,6 +88,10 @@ impl Verification<'_> {
         };
         self.verdict.checked.signatures += envelope.signatures.len() as u64;
         let authorised = match before {
+            // By its own keys, which is said below.
+            None if self.policy.roots.is_empty() => {
+                keyring.authorised_by_roots(&envelope, &[keyring.id()].into())
+            }
             None => keyring.authorised_by_roots(&envelope, &self.policy.roots),
             Some(before) => keyring.authorised_by(&envelope, before),
         };
@@ -113,6 +106,9 @@ impl Verification<'_> {
                 .found(keyring.keyring.version);
             return None;
         }
+        if before.is_none() && self.policy.roots.is_empty() {
+            self.verdict.report(FailureCode::RootNotGiven, path).found(ids(&keyring.root_ids()));
+        }
         Some(keyring)
     }
 
@@ -122,11 +118,7 @@ impl Verification<'_> {
                 (FailureCode::KeyringThresholdNotMet, expected, found)
             }
             NotAuthorised::UntrustedRoot => {
-                let ids = |ids: &BTreeSet<KeyId>| {
-                    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-                };
                 let yours = ids(&self.policy.roots);
-                let yours = if yours.is_empty() { "none was given".to_owned() } else { yours };
                 (FailureCode::KeyringUntrustedRoot, yours, ids(&keyring.root_ids()))
             }
             NotAuthorised::Gap { expected, found } => {
@@ -146,6 +138,10 @@ impl Verification<'_> {
         };
         self.verdict.report(code, path).expected(expected).found(found);
     }
+}
+
+fn ids(ids: &BTreeSet<KeyId>) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn code_of(error: &KeyringError) -> FailureCode {

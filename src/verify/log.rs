@@ -77,6 +77,21 @@ impl Verification<'_> {
         log
     }
 
+    /// A statement beside the one before it, and its bundle.
+    pub(super) fn check_draft(&mut self, seq: u64, keyrings: Option<&Keyrings>) {
+        let mut log = Log::default();
+        for seq in seq.checked_sub(1).into_iter().chain([seq]) {
+            if let Some(entry) = self.check_statement(seq, keyrings) {
+                log.entries.insert(seq, entry);
+            }
+        }
+        self.check_places(&mut log);
+        self.check_chain(&mut log, keyrings);
+        self.check_times(&log);
+        log.entries.retain(|place, _| *place == seq);
+        self.check_bundles(&log);
+    }
+
     pub(super) fn check_log(&mut self, keyrings: Option<&Keyrings>) -> Log {
         let places: BTreeSet<u64> = self.statements.union(&self.envelopes).copied().collect();
         let mut log = Log::default();

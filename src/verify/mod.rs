@@ -102,6 +102,9 @@ pub struct Policy {
     pub witnesses: Option<WitnessPolicy>,
     /// Whose timestamps are believed.
     pub authorities: Option<Authorities>,
+    /// Is the archive in use, so that a run that was due and left no bundle is a fault? Evidence that was handed over
+    /// ends where it ends.
+    pub live: bool,
     /// Seconds after which a bundle that was due is late.
     pub grace_seconds: u64,
 }
@@ -121,6 +124,7 @@ impl Policy {
             replay: false,
             witnesses: None,
             authorities: None,
+            live: false,
             grace_seconds: GRACE_SECONDS,
         }
     }
@@ -158,6 +162,25 @@ pub fn verify(archive: &dyn Archive, policy: &Policy) -> Result<Verdict, ReadFai
     Ok(verification.into_verdict())
 }
 
+/// Verifies a bundle that is about to be sealed at a place, by the same steps: its statement beside the one before
+/// it, and all its files. Gives what keeps it from being verified once it is signed.
+///
+/// # Errors
+/// [`ReadFailure`] when the archive cannot be listed at all.
+pub fn verify_draft(
+    archive: &dyn Archive,
+    seq: u64,
+    policy: &Policy,
+) -> Result<Option<Finding>, ReadFailure> {
+    let mut verification = Verification::new(archive, policy);
+    verification.index(archive.list()?);
+    let keyrings = verification.check_keyrings();
+    verification.check_draft(seq, keyrings.as_ref());
+    let mut findings = verification.into_verdict().findings.into_iter();
+    // It is signed when it has won its place.
+    Ok(findings.find(|finding| finding.is_fault() && finding.code != FailureCode::UnsignedClaim))
+}
+
 impl<'a> Verification<'a> {
     fn new(archive: &'a dyn Archive, policy: &'a Policy) -> Self {
         Self {
@@ -178,6 +201,12 @@ impl<'a> Verification<'a> {
 
     fn into_verdict(self) -> Verdict {
         let mut verdict = self.verdict;
+        if self.policy.live {
+            let of_time = [FailureCode::StaleHead, FailureCode::StaleKeyring];
+            for finding in verdict.findings.iter_mut().filter(|f| of_time.contains(&f.code)) {
+                finding.level = Level::Error;
+            }
+        }
         // A stable sort: errors first, and among equals the order of the steps.
         verdict.findings.sort_by_key(|finding| finding.level);
         verdict
@@ -221,6 +250,7 @@ impl<'a> Verification<'a> {
                     }
                 }
                 Place::Unknown => drop(self.verdict.report(FailureCode::FileExtra, path)),
+                Place::Unrelated => drop(self.verdict.report(FailureCode::FileUnrelated, path)),
             }
         }
     }

@@ -14,8 +14,8 @@ use crate::evidence::instant;
 pub enum Level {
     /// Not verified.
     Error,
-    /// Neither verified nor refuted: it could not be read.
-    Unread,
+    /// Neither verified nor refuted: it could not be read, or nothing was given to judge it by.
+    Inconclusive,
     /// Verified, but something could not be known.
     Warning,
     /// Worth knowing.
@@ -60,7 +60,8 @@ codes! {
     FileModified = "FILE_MODIFIED", Error, "The file has other bytes than the ones that were sealed.";
     FileMissing = "FILE_MISSING", Error, "A file that was sealed is not there.";
     FileExtra = "FILE_EXTRA", Error, "A file is there that was not sealed.";
-    FileUnreadable = "FILE_UNREADABLE", Unread, "The file could not be read.";
+    FileUnrelated = "FILE_UNRELATED", Warning, "A file lies here that is no part of the archive: no signature covers it, and it was not opened.";
+    FileUnreadable = "FILE_UNREADABLE", Inconclusive, "The file could not be read.";
     PathUnsafe = "PATH_UNSAFE", Error, "The path could reach outside the archive or reads differently elsewhere.";
     PathCollision = "PATH_COLLISION", Error, "Two paths are one on some systems.";
     NotRegularFile = "NOT_REGULAR_FILE", Error, "A link, device or pipe stands where a file must be.";
@@ -118,15 +119,17 @@ codes! {
     QuorumNotMet = "QUORUM_NOT_MET", Error, "Too few of the witnesses that you asked for have signed.";
     TimestampInvalid = "TIMESTAMP_INVALID", Error, "The timestamp does not hold for this log, or is of no authority that you trust.";
     TimestampContradicts = "TIMESTAMP_CONTRADICTS", Error, "The timestamp is older than what it is over.";
-    StaleHead = "STALE_HEAD", Error, "The newest bundle is older than the schedule allows.";
+    StaleHead = "STALE_HEAD", Warning, "The archive ends before a run that was due by its schedule: it says nothing about the time after that.";
     // Keys
     KeyringMissing = "KEYRING_MISSING", Error, "The archive has no keyring.";
     KeyringMalformed = "KEYRING_MALFORMED", Error, "The keyring is not in its form.";
+    RootNotGiven = "ROOT_NOT_GIVEN", Inconclusive, "No root fingerprint was given: the archive was checked against its own keys, and anybody can make such keys. Ask its owner for the fingerprint, by another way than the archive.";
     KeyringUntrustedRoot = "KEYRING_UNTRUSTED_ROOT", Error, "The archive's root keys are not the ones that you trust.";
     KeyringThresholdNotMet = "KEYRING_THRESHOLD_NOT_MET", Error, "Too few root keys signed the keyring.";
     KeyringVersionGap = "KEYRING_VERSION_GAP", Error, "A keyring version is missing or does not follow the one before it.";
     KeyringRolledBack = "KEYRING_ROLLED_BACK", Error, "The archive lacks a keyring that its statements name.";
-    KeyringExpired = "KEYRING_EXPIRED", Error, "The keyring has expired.";
+    KeyringExpired = "KEYRING_EXPIRED", Error, "The keyring had expired when the newest bundle was made.";
+    StaleKeyring = "STALE_KEYRING", Warning, "The keyring has expired since the newest bundle: a newer one may say more about its keys.";
     HandoverMissing = "HANDOVER_MISSING", Error, "The key that was replaced did not sign its replacement.";
     KeyUnknown = "KEY_UNKNOWN", Error, "The keyring does not know the key.";
     KeySwapped = "KEY_SWAPPED", Error, "The key is not the one that its id names.";
@@ -268,6 +271,12 @@ impl Verdict {
         self.findings.iter().find(|finding| finding.is_fault())
     }
 
+    /// Could something not be read?
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        self.findings.iter().any(|finding| finding.code == FailureCode::FileUnreadable)
+    }
+
     /// Is there a finding of this level?
     #[must_use]
     pub fn has(&self, level: Level) -> bool {
@@ -289,10 +298,10 @@ impl Verdict {
 }
 
 impl Finding {
-    /// Does it keep the archive from being verified: is it an error, or could something not be read?
+    /// Does it keep the archive from being verified: is it an error, or inconclusive?
     #[must_use]
     pub fn is_fault(&self) -> bool {
-        matches!(self.level, Level::Error | Level::Unread)
+        matches!(self.level, Level::Error | Level::Inconclusive)
     }
 
     pub(super) fn expected(&mut self, text: impl fmt::Display) -> &mut Self {

@@ -9,7 +9,7 @@ use crate::evidence::layout::{self, Place};
 use super::keyring::Keyrings;
 use super::log::{CLOCK_SKEW_SECONDS, Log};
 use super::verdict::{PinnedAt, Witnessed};
-use super::{FailureCode, Level, Verification};
+use super::{FailureCode, Verification};
 
 /// Which logs are known and whose cosignatures are asked for.
 #[derive(Clone, Debug)]
@@ -219,7 +219,7 @@ impl Verification<'_> {
         let met = signed.iter().rev().find_map(|(size, by)| Some((*size, policy.met_at(by)?)));
         let Some((size, at)) = met else {
             // Those who are missing may be in what was not read.
-            if self.verdict.has(Level::Unread) {
+            if self.verdict.has_unread() {
                 self.verdict.checked.not_checked += 1;
                 return;
             }

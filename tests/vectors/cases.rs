@@ -293,6 +293,13 @@ pub(super) fn cases() -> Vec<Made> {
 fn valid(cases: &mut Cases) {
     cases.add("valid/three-bundles", &[], "An archive of three bundles, pinned.", three(), &[]);
     cases.add(
+        "valid/without-root",
+        &[32],
+        "No root was given, so that nothing shows whose archive it is: neither valid nor refuted.",
+        Subject { roots: Vec::new(), ..three() },
+        &["ROOT_NOT_GIVEN keyring/0000000001.dsse.json"],
+    );
+    cases.add(
         "valid/replayed",
         &[],
         "The same, assessed again.",
@@ -571,11 +578,30 @@ fn files(cases: &mut Cases) {
         &[&format!("FILE_EXTRA {stray}")],
     );
     cases.add(
-        "invalid/file-extra-outside",
+        "invalid/file-extra-in-log",
         &[5],
-        "A file that belongs nowhere.",
+        "A file in a folder of the archive, where nothing of that name belongs.",
+        three().set("log/notes.txt", "x"),
+        &["FILE_EXTRA log/notes.txt"],
+    );
+    cases.add(
+        "valid/file-beside",
+        &[5],
+        "Somebody keeps notes beside the archive's own files.",
         three().set("notes.txt", "x"),
-        &["FILE_EXTRA notes.txt"],
+        &["FILE_UNRELATED notes.txt"],
+    );
+    let (litter, resources) = (subject.inside(1, "inputs/.DS_Store"), "log/._0000000001.json");
+    cases.add(
+        "valid/file-manager-litter",
+        &[5],
+        "File managers have left their files, also inside a sealed bundle.",
+        three().set(&litter, "x").set(resources, "x").set("Thumbs.db", "x"),
+        &[
+            "FILE_UNRELATED Thumbs.db",
+            &format!("FILE_UNRELATED {litter}"),
+            &format!("FILE_UNRELATED {resources}"),
+        ],
     );
     let (one, two) = (subject.files[&items].clone(), subject.files[&input].clone());
     cases.add(
@@ -1563,15 +1589,24 @@ fn heads(cases: &mut Cases) {
         &["TAIL_TRUNCATED log/0000000002.json"],
     );
     let mut two = Forge::new();
-    (0..2).for_each(|_| two.bundle());
+    two.bundle();
+    let one = two.pin();
+    two.bundle();
     let stale =
-        Subject { now: "2026-11-25T03:00:00Z".to_owned(), pin: Some(two.pin()), ..tail(true) };
+        |pin| Subject { now: "2026-11-25T03:00:00Z".to_owned(), pin: Some(pin), ..tail(true) };
     cases.add(
-        "invalid/stale-head",
+        "valid/stale-head",
         &[24],
-        "An old archive was put back; nothing but its age tells.",
-        stale,
+        "An archive that ends before a run that was due: it was handed over, or an old one was put back.",
+        stale(one),
         &["STALE_HEAD log/0000000001.json"],
+    );
+    cases.add(
+        "valid/stale-head-closed",
+        &[24],
+        "The same with a pin of the whole log, which says where the archive ends.",
+        stale(two.pin()),
+        &[],
     );
     let old = three().files[&layout::checkpoint(1)].clone();
     cases.add(
@@ -1877,21 +1912,27 @@ fn keys(cases: &mut Cases) {
         three().set(second, statement),
         &[&format!("WRONG_PAYLOAD_TYPE {second}")],
     );
-    let expired = Subject {
-        now: "2027-12-01T00:00:00Z".to_owned(),
-        ..Subject::of(&{
-            let mut forge = Forge::new();
-            forge.cron = None;
-            forge.bundle();
-            forge
-        })
+    // It expires between the first bundle and the second.
+    let expiring = |bundles: usize| {
+        let mut forge = Forge::new();
+        let expires = "2026-11-20T12:00:00Z".to_owned();
+        forge.publish(Keyring { expires, ..forge.keyring.clone() }, &[ROOT]);
+        (0..bundles).for_each(|_| forge.bundle());
+        Subject { now: "2026-11-21T02:30:00Z".to_owned(), ..Subject::of(&forge) }
     };
     cases.add(
         "invalid/keyring-expired",
         &[33],
-        "The keyring has expired.",
-        expired,
+        "A bundle was made with a keyring that had expired.",
+        expiring(2),
         &[&format!("KEYRING_EXPIRED {first}")],
+    );
+    cases.add(
+        "valid/keyring-expired-since",
+        &[33],
+        "The keyring has expired since the newest bundle was made.",
+        expiring(1),
+        &[&format!("STALE_KEYRING {first}")],
     );
     let rolled_back = made(&|forge| {
         let keyring = forge.rotated(NEXT_LOG);
@@ -2251,6 +2292,16 @@ fn disclosures(cases: &mut Cases) {
         &["DISCLOSURE_MALFORMED disclosure"],
     );
     let untrusted = Subject { roots: vec![public(STRANGER).id()], ..three() };
+    let nobody = Subject { roots: Vec::new(), ..three() };
+    cases.add_bytes(
+        "valid/disclosure-without-root",
+        &[32],
+        "No root was given, so that nothing shows whose disclosure it is: neither valid nor refuted.",
+        nobody,
+        "disclosure.json",
+        honest.clone(),
+        &["ROOT_NOT_GIVEN keyring/0000000001.dsse.json"],
+    );
     cases.add_bytes(
         "invalid/disclosure-of-untrusted-root",
         &[32],

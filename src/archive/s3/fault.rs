@@ -19,6 +19,8 @@ pub(super) struct Fault {
     pub is_passing: bool,
     /// Was there no answer of a store at all, so that the address may be wrong?
     pub is_unreached: bool,
+    /// Is it an answer that something else than the store may have given, so that it is asked once more?
+    pub is_foreign: bool,
     /// What to do about it.
     pub help: &'static str,
 }
@@ -54,7 +56,7 @@ const ADVICE: &[(&[&str], &str)] = &[
             "301",
             "307",
         ],
-        "set archive.region to the bucket's region",
+        "set archive.region (--region) to the bucket's region",
     ),
     (
         &["BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"],
@@ -80,6 +82,7 @@ const ADVICE: &[(&[&str], &str)] = &[
             "InvalidAccessKeyId",
             "InvalidClientTokenId",
             "InvalidToken",
+            "InvalidTokenId",
             "SignatureDoesNotMatch",
             "UnrecognizedClientException",
         ],
@@ -100,10 +103,13 @@ const ADVICE: &[(&[&str], &str)] = &[
         ],
         "check archive.encryption.key, and that these credentials may use it",
     ),
-    (&["MethodNotAllowed", "405"], "this is not the address of an S3 API: check archive.endpoint"),
+    (
+        &["MethodNotAllowed", "405"],
+        "this is not the address of an S3 API: check archive.endpoint (--endpoint)",
+    ),
     (
         &["NoSuchBucket"],
-        "make the bucket, or correct archive.uri, archive.endpoint and archive.region",
+        "make the bucket, or correct its name, archive.endpoint (--endpoint) and archive.region (--region)",
     ),
     (
         &["NotImplemented", "501", "UnsupportedArgument"],
@@ -112,6 +118,10 @@ const ADVICE: &[(&[&str], &str)] = &[
     (
         &["ObjectLockConfigurationNotFoundError", "InvalidRequest", "InvalidBucketState"],
         "if archive.object_lock or legal_hold is set, make the bucket with Object Lock",
+    ),
+    (
+        &["InvalidBucketName"],
+        "correct the bucket's name, or the path of archive.endpoint (--endpoint)",
     ),
     (&["RequestTimeTooSkewed"], "synchronise the clock (NTP)"),
     (
@@ -131,7 +141,8 @@ const ADVICE: &[(&[&str], &str)] = &[
 ];
 
 /// When nothing better is known.
-const DEFAULT_HELP: &str = "check archive.endpoint, the credentials, and the store's own log";
+const DEFAULT_HELP: &str =
+    "check archive.endpoint (--endpoint), the credentials, and the store's own log";
 
 impl Fault {
     /// One that the answer itself is, though it says that all went well.
@@ -142,7 +153,8 @@ impl Fault {
             reason: reason.to_owned(),
             is_passing: false,
             is_unreached: false,
-            help: "something else than the store answers under its address (a proxy, a login page): check archive.endpoint",
+            is_foreign: false,
+            help: "something else than the store answers under its address (a proxy, a login page): check archive.endpoint (--endpoint)",
         }
     }
 
@@ -187,17 +199,17 @@ impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E>> for Fault {
                 "name the store's certificate authority in AWS_CA_BUNDLE"
             }
             SdkError::DispatchFailure(_) if said.contains("lookup") || said.contains("resolve") => {
-                "check the host name; if the store has no name for each bucket, set archive.path_style: true"
+                "check the host name and this machine's DNS; a store that has no name for each bucket needs archive.path_style: true (--path-style)"
             }
             SdkError::DispatchFailure(failure) if !aws::is_lost(failure) => {
                 "give credentials as AWS tools take them: environment, profile, web identity, container or instance"
             }
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
-                "check archive.endpoint, the network and the proxies"
+                "check archive.endpoint (--endpoint), the network and the proxies"
             }
             _ => advice(code.as_deref(), status),
         };
-        Self { status, code, reason, is_passing, is_unreached, help }
+        Self { status, code, reason, is_passing, is_unreached, is_foreign: false, help }
     }
 }
 

@@ -22,7 +22,7 @@ mod probe;
 mod read;
 mod write;
 
-use std::sync::atomic::AtomicBool;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,8 +58,11 @@ const MAX_READ: u64 = 1 << 30;
 /// Time to connect.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Time for one attempt, without the time to send a body.
+/// Longest time for one attempt, without the time to send a body.
 const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// However little patience was asked for, an attempt has so long.
+const SHORTEST_ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Slowest upload that is waited for, in bytes per second.
 const SLOWEST: u64 = 128 << 10;
@@ -69,6 +72,8 @@ pub struct S3 {
     runtime: Arc<Runtime>,
     client: Client,
     patience: Arc<Patience>,
+    /// The time for one attempt, without the time to send a body.
+    attempt: Duration,
     bucket: String,
     /// Empty, or ends in `/`.
     prefix: String,
@@ -78,8 +83,8 @@ pub struct S3 {
     legal_hold: bool,
     encryption: Option<Encryption>,
     checksums: Checksums,
-    /// Has an object been seen with the protection that was asked for?
-    is_protecting: AtomicBool,
+    /// Kinds of objects of which one has been seen with the protection that was asked for.
+    protected: Mutex<HashSet<String>>,
     ahead: Mutex<Ahead>,
 }
 
@@ -118,6 +123,7 @@ impl S3 {
         Ok(Self {
             runtime: Arc::new(runtime),
             client,
+            attempt: attempt(location),
             patience: Arc::new(Patience::new(
                 location.patience.unwrap_or(PATIENCE),
                 super::tell_waiting,
@@ -129,7 +135,7 @@ impl S3 {
             legal_hold: location.legal_hold,
             encryption: location.encryption.clone(),
             checksums: location.checksums,
-            is_protecting: AtomicBool::new(false),
+            protected: Mutex::default(),
             ahead: Mutex::default(),
         })
     }
@@ -145,6 +151,7 @@ impl S3 {
         Ok(Self {
             runtime: Arc::clone(&self.runtime),
             client: self.client.clone(),
+            attempt: self.attempt,
             patience: Arc::clone(&self.patience),
             bucket,
             prefix,
@@ -153,7 +160,7 @@ impl S3 {
             legal_hold: false,
             encryption: None,
             checksums: self.checksums,
-            is_protecting: AtomicBool::new(false),
+            protected: Mutex::default(),
             ahead: Mutex::default(),
         })
     }
@@ -262,6 +269,14 @@ impl Store for S3 {
         })
     }
 
+    fn first_lacking(
+        &self,
+        folder: &str,
+        files: &[(String, Option<u64>)],
+    ) -> Result<Option<String>, StoreError> {
+        self.runtime.block_on(self.first_lacking(folder, files))
+    }
+
     fn remove(&self, path: &str) -> Result<(), StoreError> {
         self.runtime.block_on(self.remove_versions(path)).map_err(|fault| {
             let reason = format!("{} ({})", fault.reason, self.whole_name());
@@ -298,8 +313,13 @@ impl Store for S3 {
     }
 }
 
-fn timeouts(length: u64) -> TimeoutConfig {
-    let attempt = ATTEMPT + Duration::from_secs(length / SLOWEST);
+/// How long one attempt may take at this place.
+fn attempt(location: &Location) -> Duration {
+    location.patience.unwrap_or(PATIENCE).clamp(SHORTEST_ATTEMPT, ATTEMPT)
+}
+
+fn timeouts(attempt: Duration, length: u64) -> TimeoutConfig {
+    let attempt = attempt + Duration::from_secs(length / SLOWEST);
     TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(attempt)
@@ -311,7 +331,8 @@ fn timeouts(length: u64) -> TimeoutConfig {
 async fn client(location: &Location) -> Result<(Client, String), AwsSettingsError> {
     let endpoint = location.endpoint.clone().or_else(aws::s3_endpoint_setting);
     let region = location.region.as_deref();
-    let shared = aws::configuration(region, endpoint.as_deref(), timeouts(0)).await?;
+    let shared =
+        aws::configuration(region, endpoint.as_deref(), timeouts(attempt(location), 0)).await?;
     let region = shared.region().map(ToString::to_string).unwrap_or_default();
     let place = endpoint.unwrap_or_else(|| format!("AWS S3 in {region}"));
     let config = ConfigBuilder::from(&shared)
@@ -335,7 +356,7 @@ fn split(uri: &str) -> Result<(String, String), &'static str> {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
         if bucket.len() < 3 || bucket.len() > 255 || !bucket.bytes().all(allowed) {
-            return Err("no valid name of a bucket");
+            return Err("not a valid bucket name");
         }
         (bucket, prefix)
     };

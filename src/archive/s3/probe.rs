@@ -21,7 +21,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::fault::Fault;
-use super::write::Protection;
+use super::read::{Bounded, MAX_TOKEN};
+use super::write::{Protection, usable};
 use super::{PROBE, S3};
 use crate::archive::{Former, LockProbe, Put, StoreError};
 
@@ -34,11 +35,17 @@ const ROUNDS: usize = 8;
 /// No round but the first begins later than this: some stores let racing writers wait for each other.
 const ROUNDS_TIME: Duration = Duration::from_secs(3);
 
+/// Most pages of versions that are looked through for delete markers, of up to a thousand each.
+const MAX_VERSION_PAGES: usize = 1_000;
+
 /// How long each of their objects is: the longer, the more of the time in which such a store goes wrong.
 const LENGTH: usize = 16 << 10;
 
 /// The longest that a writer waits for the others before it sends its last byte: a store may serve one at a time.
 const HELD: Duration = Duration::from_secs(1);
+
+/// The longest that is waited until probes are removed.
+const REMOVAL: Duration = Duration::from_secs(10);
 
 /// So long the lock of a probe holds, in seconds.
 const LOCK_SECONDS: i64 = 5;
@@ -76,7 +83,8 @@ impl S3 {
             let delete = delete.set_version_id(version);
             removals.spawn(async move { drop(delete.send().await) });
         }
-        removals.join_all().await;
+        // What is left stays below `.probe/`, where nobody looks.
+        drop(timeout(REMOVAL, removals.join_all()).await);
         checked
     }
 
@@ -106,8 +114,7 @@ impl S3 {
         let mut writers = JoinSet::new();
         let gate = Arc::new(Gate::default());
         for writer in 0..WRITERS {
-            let mut bytes = format!("written by {writer}").into_bytes();
-            bytes.resize(LENGTH, b' ');
+            let bytes = body_of(writer);
             let put = self.put(&path, &bytes).if_none_match("*").customize();
             let put = put.interceptor(LastByteTogether(gate.clone()));
             writers.spawn(async move { (put.send().await.map_err(Fault::from), bytes) });
@@ -116,7 +123,7 @@ impl S3 {
         let mut refused = None;
         while let Some(done) = writers.join_next().await {
             match done {
-                Ok((Ok(answer), bytes)) => winners.push((answer.version_id, bytes)),
+                Ok((Ok(answer), bytes)) => winners.push((usable(answer.version_id), bytes)),
                 Ok((Err(fault), _)) if fault.is(412) || fault.is(409) || fault.is_passing => {
                     refused.get_or_insert(fault);
                 }
@@ -130,8 +137,16 @@ impl S3 {
                 Some(true) => Ok((path, bytes.clone())),
                 _ => Err(self.not_conditional(&path, "what the only winner wrote is not there")),
             },
-            // All stood in each other's way, or the store was busy: what one writer gets decides.
+            // All stood in each other's way, the store was busy, or the winner's answer was lost: what is there decides, or
+            // what one writer gets.
             [] => {
+                for writer in 0..WRITERS {
+                    let bytes = body_of(writer);
+                    if self.stored(&path, &bytes).await? == Some(true) {
+                        probes.push((path.clone(), None));
+                        return Ok((path, bytes));
+                    }
+                }
                 let bytes = b"written alone".to_vec();
                 match self.write(&path, &bytes, &Protection::default()).await? {
                     (Put::Created | Put::Same, version) => {
@@ -236,32 +251,59 @@ impl S3 {
 
     /// What was there before and was removed, in a bucket that keeps versions.
     pub(super) async fn look_for_former(&self) -> Result<Former, StoreError> {
-        let list = async || {
-            let list = self.client.list_object_versions().bucket(&self.bucket);
-            match list.prefix(self.key("log/")).max_keys(1000).send().await.map_err(Fault::from) {
-                Ok(page) => Ok(Some(page)),
-                // Stores that do not know this request answer another one.
-                Err(fault) if fault.is_unreached && fault.status == Some(200) => Ok(None),
-                Err(fault) => Err(fault),
+        let mut hidden = 0;
+        // Nothing below these is ever removed by a run.
+        for folder in ["log/", "checkpoints/"] {
+            let mut after: (Option<String>, Option<String>) = (None, None);
+            for _ in 0..MAX_VERSION_PAGES {
+                let list = async || {
+                    let list = self.client.list_object_versions().bucket(&self.bucket);
+                    let list = list.prefix(self.key(folder));
+                    let list =
+                        list.set_key_marker(after.0.clone()).set_version_id_marker(after.1.clone());
+                    match list.customize().interceptor(Bounded).send().await.map_err(Fault::from) {
+                        Ok(page) => Ok(Some(page)),
+                        // Stores that do not know this request answer another one.
+                        Err(fault) if fault.is_unreached && fault.status == Some(200) => Ok(None),
+                        Err(fault) => Err(fault),
+                    }
+                };
+                let page = match self.patience.send(list).await {
+                    Ok(Some(page)) => page,
+                    Ok(None) => return Ok(Former::Unknown),
+                    Err(fault)
+                        if [400, 403, 404, 405, 501].iter().any(|status| fault.is(*status)) =>
+                    {
+                        return Ok(Former::Unknown);
+                    }
+                    Err(fault) => return Err(self.unread(folder, &fault).into()),
+                };
+                let markers = page.delete_markers.unwrap_or_default();
+                hidden += markers.iter().filter(|marker| marker.is_latest() == Some(true)).count();
+                let next = (page.next_key_marker, page.next_version_id_marker);
+                let is_long = |marker: &Option<String>| {
+                    marker.as_ref().is_some_and(|marker| marker.len() > MAX_TOKEN)
+                };
+                if page.is_truncated != Some(true)
+                    || next.0.is_none()
+                    || next == after
+                    || is_long(&next.0)
+                    || is_long(&next.1)
+                {
+                    break;
+                }
+                after = next;
             }
-        };
-        let page = match self.patience.send(list).await {
-            Ok(Some(page)) => page,
-            Ok(None) => return Ok(Former::Unknown),
-            Err(fault) if fault.is(403) || fault.is(501) || fault.is(405) => {
-                return Ok(Former::Unknown);
-            }
-            Err(fault) => return Err(self.unread("log/", &fault).into()),
-        };
-        let versions = page.versions.unwrap_or_default();
-        let markers = page.delete_markers.unwrap_or_default();
-        let hidden = |key: Option<&str>| {
-            markers.iter().any(|marker| marker.key() == key && marker.is_latest() == Some(true))
-        };
-        let removed = versions.iter().filter(|version| hidden(version.key())).count();
-        let alone = markers.iter().filter(|marker| marker.is_latest() == Some(true)).count();
-        Ok(if removed.max(alone) == 0 { Former::None } else { Former::Removed(removed.max(alone)) })
+        }
+        Ok(if hidden == 0 { Former::None } else { Former::Removed(hidden) })
     }
+}
+
+/// What one of the racing writers writes.
+fn body_of(writer: usize) -> Vec<u8> {
+    let mut bytes = format!("written by {writer}").into_bytes();
+    bytes.resize(LENGTH, b' ');
+    bytes
 }
 
 /// An object of a probe, and its version.

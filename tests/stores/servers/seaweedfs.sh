@@ -28,7 +28,7 @@ END
   others=$(seaweedfs_ports)
   read -r master volume filer <<<"$others"
   exec "$cache/weed/bin/weed" server -dir=data -ip=127.0.0.1 -ip.bind=127.0.0.1 \
-    -master.telemetry=false -volume.max=50 -master.volumeSizeLimitMB=64 \
+    -master.telemetry=false -volume.max="${seaweedfs_volumes:-50}" -master.volumeSizeLimitMB=64 \
     -filer -s3 -s3.config=s3.json -s3.port.iceberg=0 -s3.port.lance=0 \
     -master.port="$master" -volume.port="$volume" -filer.port="$filer" \
     -s3.port="$1" -s3.port.grpc="$(seaweedfs_ports | cut -d' ' -f1)"

@@ -1,0 +1,119 @@
+//! What lies at a place that holds no archive, and where one seems to lie.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use super::trust::{Place, usage};
+use crate::evidence::layout;
+use crate::output::Failure;
+use crate::verify::{Archive, Level, Policy, Verdict};
+
+const HELP: &str = "give the folder that holds `log/`, `keyring/` and `bundles/`, a .tar or .zip of it, or s3://bucket/prefix";
+
+/// How many of the places where an archive seems to lie are named.
+const NAMED: usize = 3;
+
+/// How many folders above a place are looked at.
+const ABOVE: usize = 4;
+
+/// Refuses a place at which nothing of an archive was found, unless somebody knows that one was there.
+pub(super) fn refuse_other(
+    place: &Place,
+    archive: &dyn Archive,
+    verdict: &Verdict,
+    policy: &Policy,
+) -> Result<(), Failure> {
+    let checked = verdict.checked;
+    let is_something = checked.statements + checked.keyrings + checked.checkpoints > 0
+        || verdict.has(Level::Inconclusive)
+        || !policy.pins.is_empty();
+    if is_something {
+        return Ok(());
+    }
+    let paths: Vec<String> = archive
+        .list()
+        .map_err(|error| place.unreadable(error))?
+        .into_iter()
+        .map(|entry| entry.path)
+        .collect();
+    let is_own = |path: &String| {
+        !matches!(layout::place(path), layout::Place::Unrelated | layout::Place::Untrusted)
+    };
+    if paths.iter().any(is_own) {
+        return Ok(());
+    }
+    let given = &place.archive;
+    let holds = match paths.len() {
+        0 => "it is empty".to_owned(),
+        1 => "it holds one other file".to_owned(),
+        more => format!("it holds {more} other files"),
+    };
+    let elsewhere = elsewhere(given, &paths);
+    Err(usage(anyhow!("there is no archive in `{given}`: {holds}{elsewhere}")).help(HELP))
+}
+
+/// Where an archive seems to lie, as the end of a sentence; may be empty.
+fn elsewhere(given: &str, paths: &[String]) -> String {
+    let marks = [layout::statement(0), layout::keyring(1)];
+    let below: BTreeSet<&str> = paths
+        .iter()
+        .flat_map(|path| marks.iter().filter_map(move |mark| path.strip_suffix(mark.as_str())))
+        .map(|folder| folder.trim_end_matches('/'))
+        .filter(|folder| !folder.is_empty())
+        .collect();
+    if !below.is_empty() {
+        let is_packed = Path::new(given).is_file();
+        let named = |folder: &&str| {
+            if is_packed {
+                format!("`{folder}/`")
+            } else {
+                format!("`{}/{folder}`", given.trim_end_matches('/'))
+            }
+        };
+        let mut list = below.iter().take(NAMED).map(named).collect::<Vec<_>>().join(", ");
+        if below.len() > NAMED {
+            list.push_str(&format!(" and {} more", below.len() - NAMED));
+        }
+        return if is_packed {
+            format!("; an archive seems to lie in its folder {list}: unpack it first")
+        } else {
+            format!("; an archive seems to lie in {list}")
+        };
+    }
+    match above(Path::new(given)) {
+        Some(folder) => format!("; it belongs to the archive in `{}`", folder.display()),
+        None => String::new(),
+    }
+}
+
+/// The folder above a place that holds an archive.
+fn above(given: &Path) -> Option<PathBuf> {
+    let path = given.canonicalize().ok()?;
+    let is_archive =
+        |folder: &&Path| folder.join("keyring").is_dir() && folder.join("log").is_dir();
+    path.ancestors().skip(1).take(ABOVE).find(is_archive).map(Path::to_owned)
+}
+
+/// What a file is that is no packed archive, by its first bytes; `None` when nothing is known.
+pub(super) fn other_file(path: &Path) -> Option<Failure> {
+    let mut start = [0; 8];
+    let mut file = std::fs::File::open(path).ok()?;
+    let length = file.read(&mut start).ok()?;
+    let start = start.get(..length)?;
+    let (what, help) = if start.starts_with(b"%PDF") {
+        (
+            "a PDF, not an archive",
+            "verify the archive that it comes from, or compare it with that: affidavit report ARCHIVE --check FILE",
+        )
+    } else if start.starts_with(&[0x1f, 0x8b]) {
+        ("compressed (gzip)", "unpack it first")
+    } else if start.starts_with(b"{") {
+        ("JSON, not an archive", "if it is a disclosure: affidavit verify-proof FILE")
+    } else {
+        return None;
+    };
+    Some(usage(anyhow!("`{}` is {what}", path.display())).help(help))
+}

@@ -207,7 +207,9 @@ fn small(place: &Place, objects: usize) {
             place.rclone("store:evidence/chain", rclone),
             place.aws("s3://evidence/chain", aws),
         ];
-        copies.iter().for_each(|copy| fs::remove_dir_all(copy).unwrap());
+        for copy in copies {
+            fs::remove_dir_all(copy).unwrap();
+        }
         taken
     });
     fs::remove_dir_all(archive).unwrap();
@@ -263,7 +265,9 @@ fn large(place: &Place) {
             place.rclone("store:evidence/rclone-1", rclone),
             place.aws("s3://evidence/aws-1", aws),
         ];
-        copies.iter().for_each(|copy| fs::remove_dir_all(copy).unwrap());
+        for copy in copies {
+            fs::remove_dir_all(copy).unwrap();
+        }
         taken
     });
 }

@@ -53,6 +53,8 @@ pub enum Standing {
     Stale,
     /// It holds no findings.
     Empty,
+    /// None of its findings bears on a control of the run.
+    Unmapped,
     /// Some of it could not be read.
     Unreadable,
     /// Nothing of it is there.
@@ -68,6 +70,7 @@ impl Standing {
             Self::Incomplete => "incomplete",
             Self::Stale => "stale",
             Self::Empty => "empty",
+            Self::Unmapped => "unmapped",
             Self::Unreadable => "unreadable",
             Self::Missing => "missing",
         }
@@ -80,7 +83,7 @@ impl Standing {
             Self::Ok => None,
             Self::Incomplete => Some(Reason::PartialCoverage),
             Self::Stale => Some(Reason::Stale),
-            Self::Empty | Self::Missing => Some(Reason::NoEvidence),
+            Self::Empty | Self::Unmapped | Self::Missing => Some(Reason::NoEvidence),
             Self::Unreadable => Some(Reason::Unreadable),
         }
     }

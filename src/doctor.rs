@@ -85,7 +85,11 @@ pub fn examine(config: &Config, now: Timestamp, progress: &dyn Progress) -> Vec<
 
 fn configuration(lines: &mut Lines, config: &Config) {
     let frameworks: Vec<&str> = config.frameworks.iter().map(|(id, _)| id.as_str()).collect();
-    let text = format!("{} sources, {}", config.sources.len(), frameworks.join(", "));
+    let sources = match config.sources.len() {
+        1 => "1 source".to_owned(),
+        more => format!("{more} sources"),
+    };
+    let text = format!("{sources}, {}", frameworks.join(", "));
     lines.ok("configuration", text);
     if config.cluster_uid.is_empty()
         && config
@@ -289,9 +293,18 @@ fn chain(lines: &mut Lines, store: &dyn Store, roots: Vec<KeyId>, now: Timestamp
         former(lines, store);
         return;
     }
-    if let Ok(Former::Removed(count)) = store.former() {
-        let error = StoreError::Removed { store: store.describe(), count };
-        lines.add("chain", Health::Failing, error.to_string(), error.help());
+    match store.former() {
+        Ok(Former::Removed(count)) => {
+            let error = StoreError::Removed { store: store.describe(), count };
+            lines.add("chain", Health::Failing, error.to_string(), error.help());
+        }
+        Ok(Former::Unknown) => lines.add(
+            "chain",
+            Health::Warning,
+            "the store does not say whether objects of the log are hidden",
+            "allow s3:ListBucketVersions, if the bucket keeps versions",
+        ),
+        _ => {}
     }
     let errors = verdict.findings.iter().filter(|finding| finding.is_fault());
     let mut faults: BTreeMap<&str, String> = BTreeMap::new();
@@ -353,6 +366,10 @@ fn sources(lines: &mut Lines, config: &Config, now: Timestamp, progress: &dyn Pr
             let help = "look after it, or a run seals this gap";
             lines.add(&subject, Health::Warning, format!("{standing}: {detail}"), help);
         }
+    }
+    for notice in rehearsal.notices {
+        let help = "correct it, or take it out of the file";
+        lines.add("decisions", Health::Warning, notice, help);
     }
     for cluster in rehearsal.clusters {
         clock(lines, "the cluster", cluster.clock_ahead_seconds);

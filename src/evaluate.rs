@@ -10,11 +10,12 @@ use jiff::Timestamp;
 use crate::assess::{ControlResult, Evidence, SourceStanding, Sourced, Standing, yields};
 use crate::assessment::{OutcomeCounts, Status, StatusCounts};
 use crate::attestation::{Attestation, AttestationFile};
+use crate::decisions::{self, Known};
 use crate::evidence::digest::Digest;
 use crate::evidence::instant;
 use crate::evidence::items::{ItemError, ItemWriter, Segment, WrittenItems};
 use crate::finding::{CheckId, CheckInfo, Finding, Outcome, ResourceRef};
-use crate::framework::Framework;
+use crate::framework::{Framework, Mapping};
 use crate::member::{self, Member, Newest};
 use crate::parallel;
 use crate::population::{ClusterIdentity, Population};
@@ -142,12 +143,18 @@ where
     let files = (0..)
         .zip(&run.sources)
         .flat_map(|(index, source)| source.files.iter().map(move |file| (index, source, file)));
+    let mapped: HashSet<&CheckId> = frameworks
+        .iter()
+        .flat_map(|framework| &framework.controls)
+        .flat_map(|control| &control.mappings)
+        .flat_map(|mapping| mapping.all_checks().map(|(check, _)| check))
+        .collect();
     parallel::map_in_order(
         files.map(|(index, source, file)| Ok((index, source, file, load(&file.path)?))),
         |(.., bytes)| bytes.as_ref().len(),
         INPUT_BUDGET,
         |(index, source, file, bytes)| {
-            (index, read_input(source, file, at, &run.cluster.uid, bytes.as_ref()))
+            (index, read_input(source, file, at, &run.cluster.uid, &mapped, bytes.as_ref()))
         },
         |(index, read)| {
             collected.add_input(index, read);
@@ -201,7 +208,8 @@ struct Collected {
 
 impl Collected {
     fn add_input(&mut self, source: u32, read: ReadInput) {
-        let usable = matches!(read.standing, Standing::Ok | Standing::Incomplete);
+        let usable =
+            matches!(read.standing, Standing::Ok | Standing::Incomplete | Standing::Unmapped);
         let input = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
         let sourced = |finding| Sourced { finding, source, input, usable };
         self.findings.extend(read.findings.into_iter().map(sourced));
@@ -272,6 +280,7 @@ fn read_input(
     file: &File,
     at: Timestamp,
     cluster_uid: &str,
+    mapped: &HashSet<&CheckId>,
     bytes: &[u8],
 ) -> ReadInput {
     let mut item = InputItem {
@@ -347,12 +356,20 @@ fn read_input(
         }
     }
     let stale = date(&mut item, file, parsed.taken_at, source.max_age_seconds, at);
+    let is_unmapped = !parsed.findings.is_empty()
+        && !parsed.findings.iter().any(|finding| mapped.contains(&finding.check));
+    // In an edition that is known it would answer: what it is about has no answer now.
+    if is_unmapped {
+        item.notes.push(unmapped_text(item.findings, &item.rule_sets.join(", ")));
+    }
     let standing = if !item.error.is_empty() {
         Standing::Unreadable
     } else if parsed.findings.is_empty() {
         Standing::Empty
     } else if stale {
         Standing::Stale
+    } else if is_unmapped {
+        Standing::Unmapped
     } else if weakened {
         Standing::Incomplete
     } else {
@@ -422,6 +439,12 @@ pub fn duration_text(seconds: i64) -> String {
     }
 }
 
+/// `of` names the rule sets; may be empty.
+fn unmapped_text(findings: u64, of: &str) -> String {
+    let of = if of.is_empty() { String::new() } else { format!(" ({of})") };
+    format!("none of its {findings} findings bears on a control of this run{of}")
+}
+
 fn source_standing(source: &Source, inputs: &[InputItem]) -> (Standing, String) {
     let of = |standing: Standing| -> Vec<&InputItem> {
         inputs.iter().filter(|input| input.standing == standing.as_str()).collect()
@@ -449,6 +472,13 @@ fn source_standing(source: &Source, inputs: &[InputItem]) -> (Standing, String) 
         let why = first.notes.last().map_or("its age is not known", String::as_str);
         return (Standing::Stale, format!("{}: {why}", names(&stale)));
     }
+    if of(Standing::Unmapped).len() == inputs.len() {
+        let findings: u64 = inputs.iter().map(|input| input.findings).sum();
+        let sets: BTreeSet<&str> =
+            inputs.iter().flat_map(|input| &input.rule_sets).map(String::as_str).collect();
+        let of = sets.into_iter().collect::<Vec<_>>().join(", ");
+        return (Standing::Unmapped, unmapped_text(findings, &of));
+    }
     if !shortfalls.is_empty() {
         return (Standing::Incomplete, shortfalls);
     }
@@ -456,9 +486,10 @@ fn source_standing(source: &Source, inputs: &[InputItem]) -> (Standing, String) 
         let text = format!("{} of {} expected files were found", inputs.len(), source.expect_files);
         return (Standing::Incomplete, text);
     }
-    let incomplete: Vec<_> = of(Standing::Incomplete).into_iter().chain(empty).collect();
+    let incomplete: Vec<_> =
+        of(Standing::Unmapped).into_iter().chain(of(Standing::Incomplete)).chain(empty).collect();
     if !incomplete.is_empty() {
-        let what = incomplete.first().and_then(|input| input.notes.first());
+        let what = incomplete.first().and_then(|input| input.notes.last());
         let why = what.map_or("it holds no findings", String::as_str);
         return (Standing::Incomplete, format!("{}: {why}", names(&incomplete)));
     }
@@ -543,6 +574,41 @@ impl Evaluation {
     #[must_use]
     pub fn findings(&self) -> usize {
         self.findings.len()
+    }
+
+    /// Waivers and attestations that have no effect, and why, in sentences.
+    #[must_use]
+    pub fn idle_decisions(&self) -> Vec<String> {
+        let in_force: Vec<u32> = (0..)
+            .zip(&self.waivers)
+            .filter(|(_, waiver)| waiver.state(self.at) == State::InForce)
+            .map(|(index, _)| index)
+            .collect();
+        let used = self
+            .frameworks
+            .iter()
+            .flat_map(|(_, results)| results)
+            .flat_map(|result| &result.failing)
+            .filter_map(|(_, waiver)| in_force.get(waiver.as_ref().copied()? as usize).copied())
+            .collect();
+        let mut known = Known::default();
+        for (framework, _) in &self.frameworks {
+            let key = framework.key();
+            for control in &framework.controls {
+                known.controls.insert(format!("{key}/{}", control.id));
+                let checks = control.mappings.iter().flat_map(Mapping::all_checks);
+                known.checks.extend(checks.map(|(check, _)| check.to_string()));
+            }
+        }
+        if !self.waivers.is_empty() {
+            for Sourced { finding, .. } in &self.findings {
+                known.checks.insert(finding.check.to_string());
+                known.resources.insert(finding.resource.to_string());
+            }
+        }
+        let mut idle = decisions::idle_waivers(&self.waivers, &used, &known, self.at);
+        idle.extend(decisions::idle_attestations(&self.attestations, &known, self.at));
+        idle
     }
 
     /// Is anything declared missing, or did anything break? Then the exit code says so.

@@ -32,6 +32,7 @@ pub mod record;
 pub mod evaluate;
 pub mod evidence;
 pub mod verify;
+pub mod decisions;
 pub mod disclose;
 pub mod sealed;
 pub mod diff;

@@ -140,7 +140,7 @@ impl Output {
     }
 
     /// With everything escaped that could be taken for something else; our own colours stay.
-    fn visible(&self, text: &str) -> String {
+    fn visible(self, text: &str) -> String {
         let mut visible = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(next) = rest.chars().next() {

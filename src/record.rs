@@ -274,7 +274,7 @@ pub struct InputItem {
     pub sha256: Digest,
     /// Name of its source.
     pub source: String,
-    /// `ok`, `incomplete`, `stale`, `empty` or `unreadable`.
+    /// `ok`, `incomplete`, `stale`, `empty`, `unmapped` or `unreadable`.
     pub standing: String,
     /// What it is about, as configured; may be empty.
     pub subject: String,
@@ -420,7 +420,7 @@ pub struct SourceItem {
     pub salt: String,
     /// Prefix of its check ids.
     pub scanner: String,
-    /// `ok`, `incomplete`, `stale`, `empty`, `unreadable` or `missing`.
+    /// `ok`, `incomplete`, `stale`, `empty`, `unmapped`, `unreadable` or `missing`.
     pub standing: String,
     /// `source`.
     #[serde(rename = "type")]

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -506,7 +507,7 @@ impl<'a> Sealer<'a> {
                 let mut detail = String::new();
                 for (name, text) in [("expected", finding.expected), ("found", finding.found)] {
                     if !text.is_empty() {
-                        detail.push_str(&format!(", {name} {text}"));
+                        let _ = write!(detail, ", {name} {text}");
                     }
                 }
                 Err(SealError::Refused { code: finding.code, object: finding.object, detail })

@@ -30,12 +30,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "record",
         &["assessment", "attestation", "evidence", "finding", "framework", "member", "population"],
     ),
+    ("decisions", &["attestation", "pattern", "validity", "waiver"]),
     (
         "evaluate",
         &[
             "assess",
             "assessment",
             "attestation",
+            "decisions",
             "evidence",
             "finding",
             "framework",

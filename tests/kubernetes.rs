@@ -570,7 +570,8 @@ fn run_in(folder: &Path, arguments: &[&str]) -> Vec<u8> {
 /// A folder with keys and a configuration for these sources.
 fn workplace(cluster: &Cluster, sources: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    run_in(folder.path(), &["init", "."]);
+    let names = ["--origin", "evidence.example.com/workplace", "--cluster", "workplace"];
+    run_in(folder.path(), &[&["init", "."], &names[..]].concat());
     let path = folder.path().join("affidavit.yaml");
     let configured = std::fs::read_to_string(&path).unwrap();
     let before = configured.split("\nsources:").next().unwrap();

@@ -83,7 +83,7 @@ fn an_archive_that_is_broken_empty_or_gone_is_told() {
 
     fs::remove_dir_all(folder.path().join("archive")).unwrap();
     let gone = error(&watch(folder.path(), "2026-11-20T02:30:00Z", &[]), 3);
-    assert!(gone.contains("could not read the archive"), "{gone}");
+    assert!(gone.contains("could not read `archive`"), "{gone}");
     // Whoever is named is told before the command ends.
     fs::write(folder.path().join("notify.yaml"), "textfile: gone.prom\n").unwrap();
     error(&watch(folder.path(), "2026-11-20T02:30:00Z", &["--notify", "notify.yaml"]), 3);

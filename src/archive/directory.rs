@@ -104,7 +104,8 @@ impl Archive for Directory {
         let mut entries = Vec::new();
         let mut pending = VecDeque::from([(String::new(), self.root.clone())]);
         while let Some((prefix, folder)) = pending.pop_front() {
-            let shown = if prefix.is_empty() { "." } else { &prefix };
+            let root = self.root.to_string_lossy();
+            let shown = if prefix.is_empty() { &*root } else { &prefix };
             let listing = match fs::read_dir(&folder) {
                 Ok(listing) => listing,
                 // Another writer has just removed what it had written for a place that it lost.

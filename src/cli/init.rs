@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::Context;
+use crate::archive::for_shell;
+use crate::config::{EXAMPLE_CLUSTER, EXAMPLE_ORIGIN};
 use crate::evidence::checkpoint::valid_origin;
 use crate::evidence::key::PublicKey;
 use crate::exit::Exit;
@@ -15,6 +17,38 @@ use crate::sign::{self, Secrets, SignError};
 /// The configuration that is written; a test reads it.
 const TEMPLATE: &str = include_str!("affidavit.yaml");
 
+/// Decisions of people, as they are written; not one of them holds before somebody writes it.
+const WAIVERS: &str = "\
+# Approved exceptions. A waiver never makes a control satisfied: the finding stays a failure and is shown as waived.
+# Uncomment one, and name this file under `waivers` in affidavit.yaml.
+waivers: []
+#  - id: W-1
+#    scope: { checks: ['trivy:KSV-0017'], resources: ['payments/*'] }
+#    reason: Why the risk is accepted.
+#    approver: Who accepted it
+#    ticket: Where the decision is recorded
+#    expires: 2027-06-30
+";
+
+/// The same for what people say of controls that no check can decide.
+const ATTESTATIONS: &str = "\
+# What people say of controls that no check can decide. An attestation never outweighs a failing check.
+# Uncomment one, and name this file under `attestations` in affidavit.yaml.
+attestations: []
+#  - id: A-1
+#    controls: ['pci-dss@4.0.1/9.1.1']
+#    outcome: implemented   # or alternative, not-implemented, not-applicable
+#    by: Name of who says it
+#    role: In which role
+#    statement: What is in place, in their words.
+#    date: 2026-11-01
+#    until: 2027-10-31
+";
+
+/// What must not leave the machine with the rest of the folder.
+const GITIGNORE: &str =
+    "# Private keys and the secret of disclosures: never commit them.\n*.pem\n*.secret\n";
+
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Where to write
@@ -22,11 +56,11 @@ pub(super) struct Arguments {
     folder: PathBuf,
 
     /// Name of the chain of evidence, like a host and a path: `evidence.example.com/prod`
-    #[arg(long, default_value = "evidence.example.com/my-cluster")]
+    #[arg(long, default_value = EXAMPLE_ORIGIN)]
     origin: String,
 
     /// Name of the cluster
-    #[arg(long, default_value = "my-cluster")]
+    #[arg(long, default_value = EXAMPLE_CLUSTER)]
     cluster: String,
 
     /// How many root keys to make
@@ -88,13 +122,23 @@ pub(super) fn init(arguments: &Arguments, context: &Context) -> Result<Exit, Fai
         .map_err(|error| Failure::new(Exit::NotFinished, error).help("choose an empty folder"))?;
     if !arguments.keys_only {
         let mut text = TEMPLATE
-            .replace("evidence.example.com/my-cluster", &arguments.origin)
+            .replace(EXAMPLE_ORIGIN, &arguments.origin)
             .replace("name: my-cluster", &format!("name: {}", quoted(&arguments.cluster)));
         if let Some(uri) = &arguments.signer {
             text = text.replace("signer: keys/log.pem", &format!("signer: {}", quoted(uri)));
         }
-        write_config(&config, &text).map_err(|error| Failure::new(Exit::NotFinished, error))?;
+        let failed = |error: std::io::Error| Failure::new(Exit::NotFinished, error);
+        write_new(&config, &text).map_err(failed)?;
+        for (name, text) in [("waivers.yaml", WAIVERS), ("attestations.yaml", ATTESTATIONS)] {
+            // Decisions that are there already are people's own.
+            match write_new(&arguments.folder.join(name), text) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                written => written.map_err(failed)?,
+            }
+        }
     }
+    write_new(&keys.join(".gitignore"), GITIGNORE)
+        .map_err(|error| Failure::new(Exit::NotFinished, error))?;
     let output = &context.output;
     let fingerprints: Vec<String> = written.fingerprints.iter().map(ToString::to_string).collect();
     if output.is_json() {
@@ -120,6 +164,19 @@ pub(super) fn init(arguments: &Arguments, context: &Context) -> Result<Exit, Fai
     if secrets.passphrase.is_none() {
         output.note("The private keys are not encrypted; AFFIDAVIT_KEY_PASSPHRASE would do that.");
     }
+    if !arguments.keys_only {
+        output.note("");
+        output.note("Next:");
+        if arguments.cluster == EXAMPLE_CLUSTER || arguments.origin == EXAMPLE_ORIGIN {
+            output.note(
+                "  begin again in an empty folder with --origin and --cluster: a run refuses the example names that were written now",
+            );
+        }
+        output.note("  put reports of your scanners where `sources` looks for them");
+        let name = for_shell(&config.display().to_string());
+        output.note(format!("  affidavit run --config {name} --dry-run   # what would be sealed"));
+        output.note(format!("  affidavit run --config {name}"));
+    }
     Ok(Exit::Done)
 }
 
@@ -135,7 +192,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn write_config(path: &Path, text: &str) -> std::io::Result<()> {
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes())
 }

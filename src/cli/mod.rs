@@ -39,7 +39,9 @@ mod verify_proof;
 #[cfg(feature = "pipeline")]
 mod watch;
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use jiff::Timestamp;
 
 use crate::archive;
@@ -159,7 +161,11 @@ struct Context {
 /// Reads the command line, runs the subcommand, and says how it ended.
 #[must_use]
 pub fn main() -> Exit {
-    let arguments = match Arguments::try_parse() {
+    let parsed = Arguments::command().try_get_matches().and_then(|matches| {
+        refuse_uris(&matches)?;
+        Arguments::from_arg_matches(&matches)
+    });
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
             drop(error.print());
@@ -179,6 +185,30 @@ pub fn main() -> Exit {
         output.failure(&failure);
         failure.exit
     })
+}
+
+/// A URI where a path belongs would become a folder of that name, or be looked for and not found.
+fn refuse_uris(matches: &ArgMatches) -> Result<(), clap::Error> {
+    for id in matches.ids() {
+        let paths = matches.try_get_many::<PathBuf>(id.as_str()).ok().flatten();
+        let uri = paths.into_iter().flatten().find(|path| {
+            path.to_str().is_some_and(|text| {
+                text.split_once(":/").is_some_and(|(scheme, _)| {
+                    scheme.len() > 1
+                        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+                        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+                })
+            })
+        });
+        if let Some(uri) = uri {
+            let text = format!(
+                "`{}` is no path: this takes a file or folder on this machine\n",
+                uri.display()
+            );
+            return Err(clap::Error::raw(clap::error::ErrorKind::ValueValidation, text));
+        }
+    }
+    matches.subcommand().map_or(Ok(()), |(_, matches)| refuse_uris(matches))
 }
 
 fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {

@@ -1,6 +1,7 @@
 //! What lies at a place that holds no archive, and where one seems to lie.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -57,10 +58,11 @@ pub(super) fn refuse_other(
 
 /// Where an archive seems to lie, as the end of a sentence; may be empty.
 fn elsewhere(given: &str, paths: &[String]) -> String {
-    let marks = [layout::statement(0), layout::keyring(1)];
+    // Keyrings lie beside keys too, before there is an archive.
+    let mark = layout::statement(0);
     let below: BTreeSet<&str> = paths
         .iter()
-        .flat_map(|path| marks.iter().filter_map(move |mark| path.strip_suffix(mark.as_str())))
+        .filter_map(|path| path.strip_suffix(mark.as_str()))
         .map(|folder| folder.trim_end_matches('/'))
         .filter(|folder| !folder.is_empty())
         .collect();
@@ -75,7 +77,7 @@ fn elsewhere(given: &str, paths: &[String]) -> String {
         };
         let mut list = below.iter().take(NAMED).map(named).collect::<Vec<_>>().join(", ");
         if below.len() > NAMED {
-            list.push_str(&format!(" and {} more", below.len() - NAMED));
+            let _ = write!(list, " and {} more", below.len() - NAMED);
         }
         return if is_packed {
             format!("; an archive seems to lie in its folder {list}: unpack it first")

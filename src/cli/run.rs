@@ -7,11 +7,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Context;
 use crate::archive::for_shell;
-use crate::assessment::Status;
-use crate::config::Config;
+use crate::assessment::{Status, StatusCounts};
+use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 use crate::output::{Failure, Output, Paint, table};
-use crate::pipeline::{self, Progress, RunOutcome};
+use crate::pipeline::{self, Progress, RunFailure, RunOutcome};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -23,9 +23,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = parse_status)]
     fail_on: Vec<Status>,
 
-    /// Stop when a source is missing, empty, unreadable, stale or incomplete: nothing is sealed
+    /// Stop when a source is missing, empty, unreadable, stale, incomplete or unmapped: nothing is sealed
     #[arg(long)]
     strict: bool,
+
+    /// Do everything but seal: say what would be sealed, and which decisions would have no effect
+    #[arg(long)]
+    dry_run: bool,
 }
 
 fn parse_status(text: &str) -> Result<Status, String> {
@@ -37,6 +41,9 @@ fn parse_status(text: &str) -> Result<Status, String> {
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let config = load(&arguments.config)?;
+    if arguments.dry_run {
+        return dry_run(&config, arguments, context);
+    }
     let (outcome, exit) = once(&config, arguments, context)?;
     if context.output.is_json() {
         context.output.json(&json(&outcome));
@@ -46,10 +53,68 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     Ok(exit)
 }
 
+/// Collects and assesses as a run does, and says what came of it. Keys are not needed, and nothing is written.
+fn dry_run(config: &Config, arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
+    let display = Display::new(context.progress);
+    let rehearsal = pipeline::rehearse(config, context.now, &display);
+    display.finish();
+    let found = rehearsal.map_err(failed)?;
+    if arguments.strict
+        && let Some((name, standing, detail, _)) =
+            found.sources.iter().find(|(_, standing, ..)| standing != "ok")
+    {
+        let (name, standing, detail) = (name.clone(), standing.clone(), detail.clone());
+        return Err(failed(RunFailure::Strict { name, standing, detail }));
+    }
+    let output = context.output;
+    if output.is_json() {
+        output.json(&serde_json::json!({
+            "dryRun": true,
+            "incomplete": found.incomplete,
+            "sources": json_sources(&found.sources),
+            "frameworks": json_frameworks(&found.frameworks),
+            "notices": found.notices,
+        }));
+    } else {
+        print_found(&found.sources, &found.frameworks, &found.notices, output);
+        output.line("");
+        output.line("nothing was sealed: --dry-run");
+    }
+    Ok(exit_of(&found.frameworks, found.incomplete, arguments))
+}
+
+fn failed(error: RunFailure) -> Failure {
+    let exit = if error.is_configuration() { Exit::Usage } else { Exit::NotFinished };
+    let help = error.help();
+    Failure::new(exit, error).help(help)
+}
+
+fn exit_of(
+    frameworks: &[(String, String, StatusCounts)],
+    incomplete: bool,
+    arguments: &Arguments,
+) -> Exit {
+    let gated = frameworks
+        .iter()
+        .any(|(_, _, counts)| arguments.fail_on.iter().any(|status| counts.get(*status) > 0));
+    if gated {
+        Exit::Gate
+    } else if incomplete {
+        Exit::Incomplete
+    } else {
+        Exit::Done
+    }
+}
+
 /// Reads a configuration, for every command that has one.
 pub(super) fn load(path: &Path) -> Result<Config, Failure> {
-    Config::load(path)
-        .map_err(|error| Failure::new(Exit::Usage, error).help("`affidavit init` writes one"))
+    Config::load(path).map_err(|error| {
+        let help = match error {
+            ConfigError::Read { .. } => "`affidavit init` writes one",
+            _ => "correct the file; docs/configuration.md lists every key",
+        };
+        Failure::new(Exit::Usage, error).help(help)
+    })
 }
 
 /// Runs once; gives what it sealed and how the program is to end.
@@ -64,22 +129,8 @@ pub(super) fn once(
     for reason in &untold {
         context.output.note(format!("not told: {reason}"));
     }
-    let outcome = result.map_err(|error| {
-        let exit = if error.is_configuration() { Exit::Usage } else { Exit::NotFinished };
-        let help = error.help();
-        Failure::new(exit, error).help(help)
-    })?;
-    let gated = outcome
-        .frameworks
-        .iter()
-        .any(|(_, _, counts)| arguments.fail_on.iter().any(|status| counts.get(*status) > 0));
-    let exit = if gated {
-        Exit::Gate
-    } else if outcome.incomplete {
-        Exit::Incomplete
-    } else {
-        Exit::Done
-    };
+    let outcome = result.map_err(failed)?;
+    let exit = exit_of(&outcome.frameworks, outcome.incomplete, arguments);
     Ok((outcome, exit))
 }
 
@@ -114,9 +165,14 @@ impl Progress for Display {
     }
 }
 
-pub(super) fn print_text(outcome: &RunOutcome, output: Output) {
+fn print_found(
+    sources: &[(String, String, String, u64)],
+    frameworks: &[(String, String, StatusCounts)],
+    notices: &[String],
+    output: Output,
+) {
     let mut rows = vec![["source", "findings", "standing", ""].map(ToOwned::to_owned).to_vec()];
-    for (name, standing, detail, findings) in &outcome.sources {
+    for (name, standing, detail, findings) in sources {
         rows.push(vec![name.clone(), findings.to_string(), standing.clone(), detail.clone()]);
     }
     print_rows(&rows, output);
@@ -125,13 +181,45 @@ pub(super) fn print_text(outcome: &RunOutcome, output: Output) {
     if let Some(head) = rows.first_mut() {
         head.extend(Status::ALL.iter().rev().map(ToString::to_string));
     }
-    for (key, _, counts) in &outcome.frameworks {
+    for (key, _, counts) in frameworks {
         let assessed = format!("{} of {}", counts.assessed(), counts.applicable());
         let mut row = vec![key.clone(), assessed];
         row.extend(Status::ALL.iter().rev().map(|status| counts.get(*status).to_string()));
         rows.push(row);
     }
     print_rows(&rows, output);
+    output.line("");
+    for (_, title, counts) in frameworks {
+        output.line(in_words(title, *counts));
+    }
+    for notice in notices {
+        output.line(format!("{} {notice}", output.paint(Paint::Yellow, "notice:")));
+    }
+}
+
+/// What came of a framework, in one sentence.
+fn in_words(title: &str, counts: StatusCounts) -> String {
+    let of = |status: Status| counts.get(status);
+    let (fail, manual) = (of(Status::NotSatisfied), of(Status::Manual));
+    let open = of(Status::NotAssessed);
+    let verb = |number: usize, one: &str, more: &str| {
+        format!("{number} {}", if number == 1 { one } else { more })
+    };
+    let mut parts = vec![match fail {
+        0 => "no control fails".to_owned(),
+        _ => verb(fail, "control fails", "controls fail"),
+    }];
+    if manual > 0 {
+        parts.push(verb(manual, "waits for a person", "wait for a person"));
+    }
+    if open > 0 {
+        parts.push(verb(open, "could not be assessed", "could not be assessed"));
+    }
+    format!("{title}: {}", parts.join(", "))
+}
+
+pub(super) fn print_text(outcome: &RunOutcome, output: Output) {
+    print_found(&outcome.sources, &outcome.frameworks, &outcome.notices, output);
     output.line("");
     if outcome.already_recorded {
         output.line("already recorded: the same run is in the archive");
@@ -174,29 +262,29 @@ fn print_rows(rows: &[Vec<String>], output: Output) {
     }
 }
 
+fn json_frameworks(frameworks: &[(String, String, StatusCounts)]) -> serde_json::Value {
+    let frameworks = frameworks.iter().map(|(key, title, counts)| {
+        serde_json::json!({
+            "framework": key,
+            "title": title,
+            "counts": counts,
+            "assessed": counts.assessed(),
+            "applicable": counts.applicable(),
+        })
+    });
+    frameworks.collect()
+}
+
+fn json_sources(sources: &[(String, String, String, u64)]) -> serde_json::Value {
+    let sources = sources.iter().map(|(name, standing, detail, findings)| {
+        serde_json::json!({
+            "name": name, "standing": standing, "detail": detail, "findings": findings,
+        })
+    });
+    sources.collect()
+}
+
 pub(super) fn json(outcome: &RunOutcome) -> serde_json::Value {
-    let frameworks: Vec<_> = outcome
-        .frameworks
-        .iter()
-        .map(|(key, title, counts)| {
-            serde_json::json!({
-                "framework": key,
-                "title": title,
-                "counts": counts,
-                "assessed": counts.assessed(),
-                "applicable": counts.applicable(),
-            })
-        })
-        .collect();
-    let sources: Vec<_> = outcome
-        .sources
-        .iter()
-        .map(|(name, standing, detail, findings)| {
-            serde_json::json!({
-                "name": name, "standing": standing, "detail": detail, "findings": findings,
-            })
-        })
-        .collect();
     serde_json::json!({
         "archive": outcome.archive,
         "origin": outcome.origin,
@@ -207,8 +295,9 @@ pub(super) fn json(outcome: &RunOutcome) -> serde_json::Value {
         "alreadyRecorded": outcome.already_recorded,
         "incomplete": outcome.incomplete,
         "findings": outcome.findings,
-        "sources": sources,
-        "frameworks": frameworks,
+        "sources": json_sources(&outcome.sources),
+        "frameworks": json_frameworks(&outcome.frameworks),
+        "notices": outcome.notices,
         "rootFingerprints": outcome.roots,
         "reportWithoutTimestamp": outcome.without_timestamp,
         "pruned": outcome.pruned,

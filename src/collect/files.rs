@@ -47,7 +47,9 @@ pub(super) fn matches(patterns: &[String]) -> Result<(Vec<PathBuf>, Vec<String>)
             pattern: pattern.clone(),
             reason: error.to_string(),
         })?;
+        let mut is_matched = false;
         for path in paths {
+            is_matched = true;
             match path {
                 Ok(path) if path.is_dir() || found.contains(&path) => {}
                 Ok(path) => found.push(path),
@@ -56,8 +58,22 @@ pub(super) fn matches(patterns: &[String]) -> Result<(Vec<PathBuf>, Vec<String>)
                 }
             }
         }
+        // Whoever lists two folders means both.
+        if !is_matched {
+            shortfalls.push(format!("no file matches `{}`", without_place(pattern)));
+        }
+    }
+    if found.is_empty() {
+        // The source is missing, and says so.
+        shortfalls.retain(|text| !text.starts_with("no file matches "));
     }
     Ok((found, shortfalls))
+}
+
+/// The end of a pattern, without where the configuration lies.
+fn without_place(pattern: &str) -> String {
+    let segments: Vec<&str> = pattern.rsplit('/').take(2).collect();
+    segments.into_iter().rev().collect::<Vec<_>>().join("/")
 }
 
 fn look_at(path: &Path, max_age_seconds: i64, now: Timestamp) -> Result<FileTime, String> {

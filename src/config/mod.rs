@@ -20,6 +20,12 @@ use crate::risk::Criticality;
 use crate::scanner::fleet;
 use crate::schedule::{self, Schedule, ScheduleError};
 
+/// What `affidavit init` writes unless it is given a name.
+pub const EXAMPLE_CLUSTER: &str = "my-cluster";
+
+/// What `affidavit init` writes unless it is given an origin.
+pub const EXAMPLE_ORIGIN: &str = "evidence.example.com/my-cluster";
+
 /// Longest [`Location::patience`], in seconds.
 const MAX_PATIENCE: u64 = 6 * 3600;
 
@@ -405,6 +411,40 @@ impl Config {
 type Fault = (String, String);
 
 impl Written {
+    /// Evidence about an example is evidence about nothing.
+    fn refuse_examples(&self) -> Result<(), Fault> {
+        for (field, value, example) in [
+            ("cluster.name", &self.cluster.name, EXAMPLE_CLUSTER),
+            ("origin", &self.origin, EXAMPLE_ORIGIN),
+        ] {
+            if value == example {
+                let reason = format!(
+                    "`{example}` is only an example: `affidavit init DIR --origin ORIGIN --cluster NAME` writes a configuration and keys for yours"
+                );
+                return Err((field.to_owned(), reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_uris(&self) -> Result<(), Fault> {
+        let keys = [&self.keys.keyring, &self.keys.disclosure_secret];
+        let places = [
+            ("keys", keys.to_vec()),
+            ("waivers", self.waivers.iter().collect()),
+            ("attestations", self.attestations.iter().collect()),
+            ("known_exploited", self.known_exploited.iter().collect()),
+        ];
+        for (field, paths) in places {
+            let mut texts = paths.into_iter().filter_map(|path| path.to_str());
+            if let Some(uri) = texts.find(|text| scheme(text).is_some()) {
+                let reason = format!("`{uri}` is no path: only files on this machine are read");
+                return Err((field.to_owned(), reason));
+            }
+        }
+        Ok(())
+    }
+
     fn mean(self, folder: &Path) -> Result<Config, Fault> {
         let fault = |field: &str, reason: String| Err((field.to_owned(), reason));
         if !valid_origin(&self.origin) {
@@ -413,6 +453,8 @@ impl Written {
         if self.cluster.name.trim().is_empty() {
             return fault("cluster.name", "empty".into());
         }
+        self.refuse_examples()?;
+        self.refuse_uris()?;
         if self.sources.is_empty() {
             return fault("sources", "without a source there is no evidence".into());
         }
@@ -550,6 +592,11 @@ impl WrittenRetention {
 
 impl WrittenArchive {
     fn mean(self, folder: &Path) -> Result<(Location, Option<Retention>), Fault> {
+        if let Some(scheme) = scheme(&self.uri).filter(|_| !self.uri.starts_with("s3://")) {
+            let reason =
+                format!("`{scheme}:` is no kind of store: give a folder, or s3://bucket/prefix");
+            return Err(("archive.uri".to_owned(), reason));
+        }
         let remote = self.uri.contains("://");
         let local_fault = |field: &str, what: &str| {
             Err((format!("archive.{field}"), format!("a directory cannot be {what}")))
@@ -619,6 +666,16 @@ impl WrittenArchive {
         };
         Ok((location, retention))
     }
+}
+
+/// The scheme of what is a URI and no path: `s3://bucket`, `https:/x`.
+#[must_use]
+pub fn scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let mut bytes = scheme.bytes();
+    let is_scheme = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    (is_scheme && scheme.len() > 1 && rest.starts_with('/')).then_some(scheme)
 }
 
 /// `90s`, `15m`, `36h`, `7d` in seconds.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Fault, parse_duration};
+use super::{Fault, parse_duration, scheme};
 use crate::archive::Location;
 use crate::evidence::key::KeyId;
 use crate::scanner::{SCANNERS, fleet};
@@ -170,6 +170,10 @@ impl WrittenMember {
                 .ok_or_else(|| (at("roots"), format!("`{text}` is no fingerprint")))?;
             roots.insert(id);
         }
+        if scheme(&self.uri).is_some() && !self.uri.starts_with("s3://") {
+            let reason = "neither a folder nor s3://bucket/prefix".to_owned();
+            return Err((at("uri"), reason));
+        }
         let remote = self.uri.contains("://");
         let archive = Location {
             uri: if remote { self.uri } else { folder.join(&self.uri).display().to_string() },
@@ -244,6 +248,13 @@ impl WrittenSource {
         }
         if !scanners().contains(&self.scanner.as_str()) {
             return Err((at("scanner"), format!("one of {}", scanners().join(", "))));
+        }
+        for (field, patterns) in [("files", &self.files), ("manifests", &self.manifests)] {
+            let uri = patterns.iter().flatten().find(|pattern| scheme(pattern).is_some());
+            if let Some(uri) = uri {
+                let reason = format!("`{uri}` is no path: fetch it first, and name the files");
+                return Err((at(field), reason));
+            }
         }
         let globs = |patterns: Vec<String>| {
             patterns.iter().map(|pattern| folder.join(pattern).display().to_string()).collect()

@@ -24,8 +24,8 @@ use crate::evidence::key::KeyId;
 use crate::evidence::keyring::{CheckedKeyring, KeyringError};
 use crate::evidence::statement::{Listing, Pruned, Statement};
 use crate::evidence::{instant, layout};
-use crate::framework::builtin;
 use crate::framework::builtin::FindError;
+use crate::framework::{Framework, builtin};
 use crate::notify::trace::Trace;
 use crate::notify::{Ended, trace};
 use crate::population::ClusterIdentity;
@@ -207,6 +207,8 @@ pub struct RunOutcome {
     pub findings: usize,
     /// Was something declared missing or broken?
     pub incomplete: bool,
+    /// What a person should look at, in sentences: decisions that have no effect.
+    pub notices: Vec<String>,
     /// Fingerprints of the root keys.
     pub roots: Vec<KeyId>,
     /// Why the report's signature has no timestamp though one was wanted.
@@ -481,6 +483,12 @@ pub struct Rehearsal {
     pub sources: Vec<(String, String, String, u64)>,
     /// The clusters that were asked.
     pub clusters: Vec<ClusterIdentity>,
+    /// `(id@version, title, counts)` per framework.
+    pub frameworks: Vec<(String, String, StatusCounts)>,
+    /// Would something declared be missing or broken?
+    pub incomplete: bool,
+    /// What a person should look at, in sentences.
+    pub notices: Vec<String>,
 }
 
 /// Collects and assesses as a run does, and seals nothing.
@@ -501,6 +509,9 @@ pub fn rehearse(
     Ok(Rehearsal {
         sources: source_lines(&evaluation),
         clusters: evaluation.clusters().cloned().collect(),
+        frameworks: totals(&evaluation),
+        incomplete: evaluation.is_incomplete(),
+        notices: evaluation.idle_decisions(),
     })
 }
 
@@ -636,22 +647,26 @@ fn outcome(config: &Config, evaluation: &Evaluation, keys: &Keys, store: &dyn St
         bundle: String::new(),
         pin: None,
         already_recorded: false,
-        frameworks: evaluation
-            .frameworks
-            .iter()
-            .map(|(framework, results)| {
-                (framework.key(), framework.title.clone(), Evaluation::counts(results))
-            })
-            .collect(),
+        frameworks: totals(evaluation),
         sources: source_lines(evaluation),
         findings: evaluation.findings(),
         incomplete: evaluation.is_incomplete(),
+        notices: evaluation.idle_decisions(),
         roots: keys.roots.clone(),
         without_timestamp: None,
         past_unknown: false,
         pruned: 0,
         not_pruned: None,
     }
+}
+
+/// Id, title and counts of each framework.
+fn totals(evaluation: &Evaluation) -> Vec<(String, String, StatusCounts)> {
+    let frameworks = evaluation.frameworks.iter();
+    let total = |(framework, results): &(Framework, Vec<_>)| {
+        (framework.key(), framework.title.clone(), Evaluation::counts(results))
+    };
+    frameworks.map(total).collect()
 }
 
 /// Name, standing, detail and findings of each declared source.

@@ -368,7 +368,7 @@ where
         SdkError::ServiceError(answer) => {
             let error = answer.err();
             match (error.code(), error.message()) {
-                (Some(code), Some(message)) => format!("{code}: {message}"),
+                (Some(code), Some(message)) => without_secrets(&format!("{code}: {message}")),
                 (Some(text), None) | (None, Some(text)) => text.to_owned(),
                 (None, None) if answer.raw().status().is_success() => {
                     let content_type = answer.raw().headers().get("content-type");
@@ -420,6 +420,13 @@ fn without_secrets(reason: &str) -> String {
     let reason = reason
         .find("Request {")
         .map_or(reason, |at| reason.get(..at).unwrap_or_default().trim_end_matches(['`', ' ']));
+    let mut reason = reason.to_owned();
+    for name in ["WebIdentityToken=", "SAMLAssertion=", "SecretAccessKey", "SessionToken"] {
+        if let Some(at) = reason.find(name) {
+            reason.truncate(at);
+        }
+    }
+    let reason = reason.as_str();
     let of_process = "external process";
     match reason.find(of_process) {
         None => reason.to_owned(),

@@ -407,26 +407,39 @@ fn what_is_wrong_is_named(folder: &Path, amazon: &Amazon, in_region: &[&str]) {
     let not_pem = folder.join("names");
     let not_pem = not_pem.to_str().unwrap();
     let role = ("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/evidence");
-    for (environment, said, not_said) in [
-        (&[("AWS_PROFILE", "nobody")][..], "AWS_PROFILE names the profile `nobody`", "panicked"),
-        (&[("AWS_PROFILE", "broken")], "exited with code exit status: 1", "secret"),
+    // A token that must not be printed, whatever fails.
+    let token = folder.join("canary-token");
+    fs::write(&token, "CANARY-TOKEN").unwrap();
+    let token = token.to_str().unwrap();
+    let web = [role, ("AWS_WEB_IDENTITY_TOKEN_FILE", token)];
+    let key = ("AWS_ACCESS_KEY_ID", "writer");
+    // What was set wrongly is 2; what the world did, 3.
+    for (environment, code, said) in [
+        (&[("AWS_PROFILE", "nobody")][..], 2, "AWS_PROFILE names the profile `nobody`"),
+        (&[("AWS_PROFILE", "broken")], 3, "exited with code exit status: 1"),
+        (&[role, ("AWS_WEB_IDENTITY_TOKEN_FILE", nowhere)], 3, "AWS_WEB_IDENTITY_TOKEN_FILE="),
+        (&[("AWS_CA_BUNDLE", nowhere)], 2, "(set by AWS_CA_BUNDLE): No such file"),
+        (&[("AWS_CA_BUNDLE", not_pem)], 2, "no PEM certificate is in it"),
+        (&[], 3, "give credentials as AWS tools take them"),
+        (&[("AWS_ENDPOINT_URL_S3", "minio:9000")], 2, "endpoint `minio:9000`: not an http"),
+        (&[("AWS_ENDPOINT_URL_S3", "u:CANARY-TOKEN@minio:1")], 2, "not an http"),
+        (&[web[0], web[1], ("AWS_ENDPOINT_URL_STS", "localhost:1")], 2, "AWS_ENDPOINT_URL_STS: "),
+        (&[web[0], web[1], ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")], 3, ""),
         (
-            &[role, ("AWS_WEB_IDENTITY_TOKEN_FILE", nowhere)],
-            "AWS_WEB_IDENTITY_TOKEN_FILE=",
-            "panicked",
+            &[("AWS_ACCESS_KEY_ID", "writer\n"), ("AWS_SECRET_ACCESS_KEY", "x")],
+            2,
+            "AWS_ACCESS_KEY_ID: ",
         ),
-        (&[("AWS_CA_BUNDLE", nowhere)], "(set by AWS_CA_BUNDLE): No such file", "panicked"),
-        (&[("AWS_CA_BUNDLE", not_pem)], "no PEM certificate is in it", "panicked"),
-        (&[], "give credentials as AWS tools take them", "panicked"),
-        (
-            &[("AWS_ENDPOINT_URL_S3", "minio:9000")],
-            "endpoint `minio:9000`: not an http",
-            "panicked",
-        ),
+        (&[key, ("AWS_SECRET_ACCESS_KEY", "x\n")], 2, "AWS_SECRET_ACCESS_KEY: "),
+        (&[("AWS_SESSION_TOKEN", "a\u{e9}")], 2, "AWS_SESSION_TOKEN: "),
+        (&[("AWS_REGION", "eu-central-1\n")], 2, "AWS_REGION: "),
     ] {
         let output = amazon.run(folder, environment, in_region);
-        let told = error(&output, 3);
-        assert!(told.contains(said) && !told.contains(not_said), "{environment:?}: {told}");
+        let told = error(&output, code);
+        assert!(told.contains(said), "{environment:?}: {told}");
+        for not_said in ["panicked", "printed-secret", "other-secret", "CANARY-TOKEN"] {
+            assert!(!told.contains(not_said), "{environment:?}: {told}");
+        }
         assert!(told.contains("help: "), "{told}");
     }
     // The same for a key in KMS, before anything is sealed.

@@ -23,6 +23,7 @@ mod read;
 mod write;
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -86,6 +87,8 @@ pub struct S3 {
     /// Kinds of objects of which one has been seen with the protection that was asked for.
     protected: Mutex<HashSet<String>>,
     ahead: Mutex<Ahead>,
+    /// Are entity tags digests, as far as was seen? Where they are not, they tell nothing of what came.
+    tags_are_digests: AtomicBool,
 }
 
 impl S3 {
@@ -137,6 +140,7 @@ impl S3 {
             checksums: location.checksums,
             protected: Mutex::default(),
             ahead: Mutex::default(),
+            tags_are_digests: AtomicBool::new(true),
         })
     }
 
@@ -162,6 +166,7 @@ impl S3 {
             checksums: self.checksums,
             protected: Mutex::default(),
             ahead: Mutex::default(),
+            tags_are_digests: AtomicBool::new(true),
         })
     }
 

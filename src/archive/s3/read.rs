@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
@@ -10,11 +11,13 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_sdk_s3::types::ServerSideEncryption;
 use http_body_util::Limited;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::fault::Fault;
+use super::write::{is_digest, is_tag_of};
 use super::{ATTEMPT, PROBE, S3, SLOWEST};
 use crate::archive::StoreError;
 use crate::evidence::checkpoint::SignedCheckpoint;
@@ -66,12 +69,29 @@ pub(super) struct Ahead {
 /// Where the bytes of an object go.
 pub(super) trait Sink: Default {
     fn take(&mut self, bytes: &[u8]);
+
+    /// What was taken, where it is held.
+    fn held(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 impl Sink for Vec<u8> {
     fn take(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
+
+    fn held(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+}
+
+/// An object as it came.
+pub(super) struct Fetched<S> {
+    sink: S,
+    length: u64,
+    /// Is its entity tag the digest of other bytes? Not every store makes its tags of digests.
+    is_doubtful: bool,
 }
 
 impl Sink for Hasher {
@@ -87,10 +107,22 @@ impl S3 {
         path: &str,
         limit: u64,
     ) -> Result<Option<(S, u64)>, Fault> {
+        let fetched = self.get_whole(path, limit).await?;
+        Ok(fetched.map(|Fetched { sink, length, .. }| (sink, length)))
+    }
+
+    async fn get_whole<S: Sink>(
+        &self,
+        path: &str,
+        limit: u64,
+    ) -> Result<Option<Fetched<S>>, Fault> {
         let get = async || {
             let get = self.client.get_object().bucket(&self.bucket).key(self.key(path));
             match get.send().await.map_err(Fault::from) {
-                Ok(output) => whole(output, limit, self.attempt).await.map(Some),
+                Ok(output) => {
+                    let fetched = whole(output, limit, self.attempt).await?;
+                    Ok(Some(fetched))
+                }
                 Err(fault) if fault.code.as_deref() == Some("NoSuchKey") => Ok(None),
                 Err(fault) => Err(fault),
             }
@@ -104,21 +136,41 @@ impl S3 {
             let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
             ahead.listed.get(path).copied()
         };
+        let is_head = layout::place(path) == Place::Head;
         // The head is overwritten, and may have grown since it was listed.
-        let size = listed.flatten().filter(|_| layout::place(path) != Place::Head);
-        let limit = size.map_or(limit, |size| size.min(limit));
+        let limit = match listed.flatten() {
+            Some(size) if !is_head => size.min(limit),
+            _ => limit,
+        };
         self.runtime.block_on(async {
             let mut pause = Duration::from_millis(100);
             let mut last = None;
             for tried in 1.. {
-                let fault = match self.get(path, limit).await {
-                    Ok(Some(read @ (_, length))) if size.is_none_or(|size| size == length) => {
-                        return Ok(read);
-                    }
-                    Ok(Some((_, length))) => {
-                        let size = size.unwrap_or_default();
-                        let reason = format!("it is listed with {size} bytes, and {length} came");
-                        Fault { help: CONTRADICTS, ..Fault::unproven(&reason) }
+                let fault = match self.get_whole::<S>(path, limit).await {
+                    Ok(Some(fetched)) => {
+                        let Fetched { ref sink, length, is_doubtful } = fetched;
+                        let is_as_listed = listed.flatten().is_none_or(|size| size == length);
+                        let head = sink.held().filter(|_| is_head);
+                        let head = head.and_then(|bytes| SignedCheckpoint::parse(bytes).ok());
+                        // A head that the listing has outgrown is an older one.
+                        let is_old = head.as_ref().is_some_and(|note| self.is_outgrown(note));
+                        let is_believed = !is_doubtful || !self.tags_are_digests.load(Relaxed);
+                        if (is_as_listed || head.is_some())
+                            && ((is_believed && !is_old) || tried == ASKED)
+                        {
+                            if is_doubtful {
+                                // The same each time: it is how this store makes its tags.
+                                self.tags_are_digests.store(false, Relaxed);
+                            }
+                            return Ok((fetched.sink, length));
+                        }
+                        let reason = match listed.flatten() {
+                            Some(size) if size != length => {
+                                format!("it is listed with {size} bytes, and {length} came")
+                            }
+                            _ => "other bytes came than its entity tag is of".to_owned(),
+                        };
+                        Fault { is_foreign: true, help: CONTRADICTS, ..Fault::unproven(&reason) }
                     }
                     Ok(None) if listed.is_some() => {
                         let reason = "NoSuchKey: the store lists it and does not have it";
@@ -142,6 +194,13 @@ impl S3 {
             let fault = last.unwrap_or_else(no_object);
             Err(self.unread(path, &fault))
         })
+    }
+
+    /// Does the last listing have the checkpoint after this one?
+    fn is_outgrown(&self, note: &SignedCheckpoint) -> bool {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = note.checkpoint.size.checked_add(1).map(layout::checkpoint);
+        next.is_some_and(|next| ahead.listed.contains_key(&next))
     }
 
     /// Takes what was fetched ahead, and has the next ones fetched. `None` for what was not, or came to
@@ -321,10 +380,12 @@ async fn whole<S: Sink>(
     output: GetObjectOutput,
     limit: u64,
     attempt: Duration,
-) -> Result<(S, u64), Fault> {
-    if output.e_tag.is_none() {
-        return Err(no_object());
-    }
+) -> Result<Fetched<S>, Fault> {
+    let Some(tag) = output.e_tag else { return Err(no_object()) };
+    let is_by_kms = matches!(
+        output.server_side_encryption,
+        Some(ServerSideEncryption::AwsKms | ServerSideEncryption::AwsKmsDsse)
+    );
     let foreign =
         |what: &str| Fault { is_foreign: true, help: CONTRADICTS, ..Fault::unproven(what) };
     if output.content_range.is_some() {
@@ -338,12 +399,14 @@ async fn whole<S: Sink>(
         return Err(foreign("the answer was encoded on its way (Content-Encoding)"));
     }
     let stated = output.content_length.and_then(|length| u64::try_from(length).ok());
-    let (sink, length) = drain(output.body, limit, attempt).await?;
+    let (sink, length) = drain::<S>(output.body, limit, attempt).await?;
     if stated.is_some_and(|stated| stated != length) {
         let broken = foreign("the answer has another length than it says");
         return Err(Fault { is_passing: true, ..broken });
     }
-    Ok((sink, length))
+    let is_doubtful = !is_by_kms
+        && sink.held().is_some_and(|bytes| is_digest(&tag) && !is_tag_of(Some(&tag), bytes));
+    Ok(Fetched { sink, length, is_doubtful })
 }
 
 /// Takes in a body, which must not come slower than any store sends.
@@ -393,8 +456,9 @@ async fn fetch_small(
     size: Option<u64>,
 ) -> Option<Vec<u8>> {
     let output = client.get_object().bucket(bucket).key(key).send().await.ok()?;
-    let (bytes, length) = whole::<Vec<u8>>(output, MAX_AHEAD, ATTEMPT).await.ok()?;
-    size.is_none_or(|size| size == length).then_some(bytes)
+    let Fetched { sink, length, is_doubtful } =
+        whole::<Vec<u8>>(output, MAX_AHEAD, ATTEMPT).await.ok()?;
+    (!is_doubtful && size.is_none_or(|size| size == length)).then_some(sink)
 }
 
 /// Bounds an answer that is taken in whole before it is understood.

@@ -470,9 +470,14 @@ fn md5(bytes: &[u8]) -> [u8; 16] {
 }
 
 /// Is it the entity tag that a store gives these bytes when it writes them whole and in the clear?
-fn is_tag_of(tag: Option<&str>, bytes: &[u8]) -> bool {
+pub(super) fn is_tag_of(tag: Option<&str>, bytes: &[u8]) -> bool {
     let Some(tag) = tag.map(|tag| tag.trim_matches('"')) else { return false };
     hex(tag).is_some_and(|tag| tag == md5(bytes))
+}
+
+/// Has it the form of one?
+pub(super) fn is_digest(tag: &str) -> bool {
+    hex(tag.trim_matches('"')).is_some()
 }
 
 /// The 16 bytes that 32 hex digits stand for.

@@ -173,7 +173,9 @@ fn isolate(command: &mut Command, environment: &[(&str, &str)]) {
 fn init_makes_a_chain(uri: &str, environment: &[(&str, &str)], key: &PublicKey) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
-    let output = affidavit(&["init", path, "--signer", uri, "-o", "json"], environment);
+    let names = ["--origin", "evidence.example.com/signers", "--cluster", "signers"];
+    let init = [&["init", path, "--signer", uri, "-o", "json"], &names[..]].concat();
+    let output = affidavit(&init, environment);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{errors}");
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -9,8 +9,8 @@ use crate::pattern::Pattern;
 use crate::validity::State;
 use crate::waiver::Waiver;
 
-/// How alike a name must be to be offered in the place of another, from 0 to 1 (Jaro-Winkler).
-const ALIKE: f64 = 0.8;
+/// How alike a name must be to be offered in the place of another, from 0 to 1 (Damerau-Levenshtein).
+const ALIKE: f64 = 0.6;
 
 /// What decisions can be about.
 #[derive(Default)]
@@ -94,7 +94,7 @@ fn unmatched(what: &str, patterns: &[Pattern], known: &BTreeSet<String>) -> Opti
     }
     let alike = known
         .iter()
-        .map(|name| (strsim::jaro_winkler(first.as_str(), name), name))
+        .map(|name| (strsim::normalized_damerau_levenshtein(first.as_str(), name), name))
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|left, right| left.0.total_cmp(&right.0));
     let nearest = alike.map_or_else(String::new, |(_, name)| format!("; is `{name}` meant?"));

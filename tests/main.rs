@@ -72,6 +72,8 @@ mod exports;
 #[cfg(feature = "pipeline")]
 mod html_report;
 #[cfg(feature = "pipeline")]
+mod newcomers;
+#[cfg(feature = "pipeline")]
 mod notify;
 #[cfg(feature = "pipeline")]
 mod period;

@@ -405,3 +405,41 @@ fn the_recipe_with_stock_tools_succeeds() {
     }
     assert!(!recipe(&script).0, "{items}");
 }
+
+#[apply(test)]
+fn what_its_own_verifier_would_refuse_is_not_sealed() {
+    use affidavit::seal::Sealer;
+    use affidavit::sign::FileSigner;
+
+    let forge = crate::forge::Forge::new();
+    let keyring = crate::forge::newest_keyring(&forge.files);
+    let signer = FileSigner::new(crate::forge::key(crate::forge::LOG)).unwrap();
+    let envelopes = [forge.files[&layout::keyring(1)].clone()];
+    let now = at("2026-11-20T03:00:00Z");
+    type Change = fn(&mut affidavit::evidence::statement::Statement);
+    let changes: [(Change, FailureCode); 4] = [
+        (|statement| statement.predicate.files += 1, FailureCode::SumsMalformed),
+        (|statement| statement.predicate.items.size += 1, FailureCode::ItemCountMismatch),
+        (|statement| statement.predicate.chain.seq += 1, FailureCode::SeqMismatch),
+        (|statement| statement.predicate.chain.origin.push('x'), FailureCode::OriginMismatch),
+    ];
+    for (change, expected) in changes {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Directory::new(folder.path());
+        let sealer = Sealer::open(&store, &signer, &keyring, &envelopes, now).unwrap();
+        let before = files(folder.path());
+        let log = sealer.log().unwrap();
+        let (payload, mut statement) = forge.bundle_after(None, 0);
+        let none = &mut |path: &str| panic!("{path} is no input");
+        let none_digests = std::collections::BTreeMap::new();
+        let outcome = sealer.seal(&log, &payload, none, &none_digests, |sums, files| {
+            statement.subject[0].digest.sha256 = sums;
+            statement.predicate.files = files;
+            change(&mut statement);
+            statement
+        });
+        let error = outcome.unwrap_err();
+        assert!(matches!(&error, SealError::Refused { code, .. } if *code == expected), "{error}");
+        assert_eq!(files(folder.path()), before, "{expected}");
+    }
+}

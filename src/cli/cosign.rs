@@ -8,6 +8,7 @@ use super::Context;
 use super::disclose::write_new;
 use super::trust::{Place, Trust, not_finished, usage};
 use super::verify::{exit_of, print_findings, print_verdict};
+use super::watch::policy_with_root;
 use crate::archive::{self, Put};
 use crate::evidence::checkpoint::valid_origin;
 use crate::evidence::cosignature::{NoteKey, message};
@@ -51,7 +52,8 @@ pub(super) fn cosign(arguments: &Arguments, context: &Context) -> Result<Exit, F
     if !valid_origin(&arguments.name) {
         return Err(usage(anyhow!("--name `{}`: no space, plus or control", arguments.name)));
     }
-    let mut policy = Policy { deep: arguments.deep, ..arguments.trust.policy_with_root(context)? };
+    let mut policy =
+        Policy { deep: arguments.deep, ..policy_with_root(&arguments.trust, context)? };
     policy.pins.extend(remembered(&arguments.state)?);
     let archive = arguments.place.open(context)?;
     let verdict =

@@ -23,7 +23,6 @@ mod keys;
 #[cfg(feature = "pipeline")]
 mod policy;
 #[cfg(feature = "pipeline")]
-mod recognise;
 mod remediate;
 #[cfg(feature = "pipeline")]
 mod report;
@@ -33,6 +32,7 @@ mod sample;
 #[cfg(feature = "pipeline")]
 mod serve;
 mod timestamp;
+mod recognise;
 mod trust;
 mod verify;
 mod verify_proof;

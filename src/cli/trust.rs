@@ -106,20 +106,6 @@ impl Trust {
     }
 }
 
-impl Trust {
-    /// For commands whose answer means nothing without a root.
-    pub(super) fn policy_with_root(&self, context: &Context) -> Result<Policy, Failure> {
-        if self.root.is_empty() {
-            let error = anyhow!(
-                "--root is missing: anybody can make an archive that agrees with its own keys"
-            );
-            return Err(usage(error)
-                .help("give the fingerprint of the root key, which `affidavit init` printed"));
-        }
-        self.policy(context)
-    }
-}
-
 /// Opens an archive whose chain verifies. Without a root that the caller trusts, it must agree with
 /// its own first keyring, which is said: that proves nothing of its origin.
 pub(super) fn open_verified(

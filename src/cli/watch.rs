@@ -50,6 +50,17 @@ fn duration(text: &str) -> Result<u64, String> {
     seconds.ok_or_else(|| "a number with s, m, h or d, like 90m".to_owned())
 }
 
+/// For commands whose answer means nothing without a root.
+pub(super) fn policy_with_root(trust: &Trust, context: &Context) -> Result<Policy, Failure> {
+    let policy = trust.policy(context)?;
+    if policy.roots.is_empty() {
+        let text = "--root is missing: anybody can make an archive that agrees with its own keys";
+        let help = "give the fingerprint of the root key, which `affidavit init` printed";
+        return Err(usage(anyhow::anyhow!(text)).help(help));
+    }
+    Ok(policy)
+}
+
 pub(super) fn watch(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let notify = match &arguments.notify {
         Some(path) => config::load_notify(path).map_err(|error| usage(error.into()))?,
@@ -59,7 +70,7 @@ pub(super) fn watch(arguments: &Arguments, context: &Context) -> Result<Exit, Fa
         deep: false,
         live: true,
         grace_seconds: arguments.grace,
-        ..arguments.trust.policy_with_root(context)?
+        ..policy_with_root(&arguments.trust, context)?
     };
     if let Some(pin) = arguments.state.as_deref().map(seen).transpose()?.flatten() {
         policy.pins.push(pin);

@@ -81,7 +81,12 @@ impl Verification<'_> {
     pub(super) fn check_draft(&mut self, seq: u64, keyrings: Option<&Keyrings>) {
         let mut log = Log::default();
         for seq in seq.checked_sub(1).into_iter().chain([seq]) {
-            if let Some(entry) = self.check_statement(seq, keyrings) {
+            let before = self.verdict.findings.len();
+            if let Some(mut entry) = self.check_statement(seq, keyrings) {
+                // That it is not signed yet is no fault of what it says.
+                let found = self.verdict.findings.iter().skip(before);
+                entry.faulty =
+                    found.into_iter().any(|finding| finding.code != FailureCode::UnsignedClaim);
                 log.entries.insert(seq, entry);
             }
         }

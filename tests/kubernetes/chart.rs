@@ -69,7 +69,10 @@ fn the_chart_is_sound_and_refuses_what_cannot_be_meant() {
         let config = objects.iter().find(|object| object["data"]["affidavit.yaml"].is_string());
         let text = config.unwrap()["data"]["affidavit.yaml"].as_str().unwrap();
         let folder = Path::new("/etc/affidavit/config");
-        let config = Config::parse(text, Path::new("affidavit.yaml"), folder);
+        // Whoever installs it names their cluster: the example's is refused.
+        let parse = |text: &str| Config::parse(text, Path::new("affidavit.yaml"), folder);
+        assert!(parse(text).is_err_and(|error| error.to_string().contains("my-cluster")));
+        let config = parse(&text.replace("my-cluster", "prod"));
         let config = config.unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert!(config.notify.events);
         assert_eq!(config.serve.lease.is_some(), !values.is_empty());

@@ -28,7 +28,7 @@ use super::{Admin, LOCKED, PLAIN, endpoint};
 
 #[apply(part)]
 fn the_contract_holds() {
-    suite(40, &|| store(&endpoint(), &format!("s3://{PLAIN}/suite")));
+    suite(12, &|| store(&endpoint(), &format!("s3://{PLAIN}/suite")));
 }
 
 #[apply(part)]

@@ -1,0 +1,204 @@
+//! What people do first, and what they see: a place that holds no archive, files beside the evidence, examples that
+//! were not replaced, decisions that decide nothing, results that bear on nothing.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::command::{affidavit, done, error};
+use crate::small_chain::{NOW, copy, files, root, small_chain, workspace};
+
+/// Verifies what is at a place, as who trusts the small chain's root.
+fn verify(folder: &Path, place: &str) -> std::process::Output {
+    affidavit(folder, &["verify", place, "--root", &root().to_string(), "--now", NOW])
+}
+
+#[apply(test)]
+fn a_place_without_an_archive_says_what_is_there_and_where_one_lies() {
+    let (folder, archive) = copy();
+    let folder = folder.path();
+    for number in 0..50 {
+        fs::write(folder.join(format!("{number}.txt")), "x").unwrap();
+    }
+    fs::create_dir(folder.join("empty")).unwrap();
+    fs::write(folder.join("x.pdf"), "%PDF-1.7\n").unwrap();
+    fs::write(folder.join("x.json"), "{}").unwrap();
+    fs::write(folder.join("x.tar.gz"), [0x1f, 0x8b, 8, 0]).unwrap();
+    let sums = files(&archive).into_iter().find(|path| path.ends_with("SHA256SUMS")).unwrap();
+    let bundle = format!("archive/{}", sums.trim_end_matches("/SHA256SUMS"));
+    for (place, said) in [
+        (".", "an archive seems to lie in `./archive`"),
+        ("empty", "it is empty"),
+        (&bundle, "it belongs to the archive in `"),
+        ("archive/bundles", "it belongs to the archive in `"),
+        ("x.pdf", "a PDF, not an archive"),
+        ("x.json", "if it is a disclosure"),
+        ("x.tar.gz", "unpack it first"),
+    ] {
+        let output = verify(folder, place);
+        let told = error(&output, 2);
+        assert!(told.contains(said) && told.lines().count() < 6, "{place}: {told}");
+        assert!(output.stdout.is_empty(), "{place}");
+    }
+    let gone = error(&verify(folder, "nowhere"), 3);
+    assert!(gone.contains("`nowhere`"), "{gone}");
+    // Whoever knows that a chain was here calls its absence a fault.
+    let pin = small_chain().1[2].line();
+    fs::write(folder.join("pin.txt"), pin).unwrap();
+    let root = root().to_string();
+    let pinned = ["verify", "empty", "--root", &root, "--pin", "pin.txt", "--now", NOW];
+    assert_eq!(affidavit(folder, &pinned).status.code(), Some(6));
+}
+
+#[apply(test)]
+fn faults_of_one_kind_are_told_together() {
+    let (folder, archive) = copy();
+    for number in 0..300 {
+        fs::write(archive.join(format!("log/{number}.txt")), "x").unwrap();
+    }
+    let output = verify(folder.path(), "archive");
+    assert_eq!(output.status.code(), Some(6));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("and 290 more of FILE_EXTRA"), "{told}");
+    assert!(told.lines().count() < 60, "{told}");
+    let root = root().to_string();
+    let json = ["verify", "archive", "--root", &root, "--now", NOW, "-o", "json"];
+    let all: Value = serde_json::from_slice(&affidavit(folder.path(), &json).stdout).unwrap();
+    assert!(all["findings"].as_array().unwrap().len() >= 300);
+}
+
+#[apply(test)]
+fn names_in_an_archive_are_not_obeyed() {
+    let (folder, archive) = copy();
+    let names = ["a\nverdict   VERIFIED", "b\u{1b}[2J\u{1b}[1;1H", "c\r\u{202e}d", "e\u{200b}f"];
+    for name in names {
+        fs::write(archive.join("log").join(name), "x").unwrap();
+    }
+    let told = String::from_utf8(verify(folder.path(), "archive").stdout).unwrap();
+    assert_eq!(told.lines().filter(|line| line.starts_with("verdict ")).count(), 1, "{told}");
+    for raw in ['\u{1b}', '\r', '\u{202e}', '\u{200b}'] {
+        assert!(!told.contains(raw), "{told:?}");
+    }
+    assert!(told.contains("a\\nverdict   VERIFIED") && told.contains("\\u{202e}"), "{told}");
+}
+
+#[apply(test)]
+fn what_init_wrote_as_an_example_is_not_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    done(&affidavit(folder, &["init"]));
+    let told = error(&affidavit(folder, &["run"]), 2);
+    assert!(told.contains("`my-cluster` is only an example"), "{told}");
+    assert!(!folder.join("archive").exists());
+    let ignored = fs::read_to_string(folder.join("keys/.gitignore")).unwrap();
+    assert!(ignored.contains("*.pem") && ignored.contains("*.secret"), "{ignored}");
+    // With names of one's own, it runs as it was written, decisions included.
+    let other = folder.join("own");
+    let names = ["--origin", "evidence.example.com/own", "--cluster", "own"];
+    done(&affidavit(folder, &[&["init", "own"], &names[..]].concat()));
+    let text = fs::read_to_string(other.join("affidavit.yaml")).unwrap();
+    let text =
+        text.replace("# waivers: [", "waivers: [").replace("# attestations: [", "attestations: [");
+    fs::write(other.join("affidavit.yaml"), text).unwrap();
+    let dry = affidavit(&other, &["run", "--dry-run"]);
+    assert_eq!(dry.status.code(), Some(4), "{}", String::from_utf8_lossy(&dry.stderr));
+}
+
+#[apply(test)]
+fn a_dry_run_says_what_would_be_sealed_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    workspace(folder);
+    let config = fs::read_to_string(folder.join("affidavit.yaml")).unwrap();
+    let attested = |control: &str| {
+        format!(
+            "attestations: [{{ id: A-1, controls: ['{control}'], outcome: implemented, by: b, role: r, statement: s, date: 2026-11-01, until: 2027-11-01 }}]"
+        )
+    };
+    fs::write(folder.join("a.yaml"), attested("cis-kubernetes/4.1.9")).unwrap();
+    fs::write(folder.join("affidavit.yaml"), format!("{config}attestations: [a.yaml]\n")).unwrap();
+    let before = files(folder);
+    let dry = done(&affidavit(folder, &["run", "--dry-run", "--now", NOW]));
+    assert_eq!(files(folder), before);
+    assert!(dry.contains("nothing was sealed: --dry-run"), "{dry}");
+    let nearest = "attestation A-1 is about nothing: there is no control `cis-kubernetes/4.1.9`; is `cis-kubernetes@1.12/4.1.9` meant?";
+    assert!(dry.contains(nearest), "{dry}");
+    assert!(dry.contains("1 control fails, "), "{dry}");
+    // The run itself says the same, and so does the doctor.
+    assert!(done(&affidavit(folder, &["run", "--now", NOW])).contains(nearest));
+    let doctor = affidavit(folder, &["doctor", "--now", NOW]);
+    assert!(String::from_utf8_lossy(&doctor.stdout).contains("A-1 is about nothing"));
+    // A decision that has an effect is not mentioned.
+    fs::write(folder.join("a.yaml"), attested("cis-kubernetes@1.12/4.1.9")).unwrap();
+    let dry = done(&affidavit(folder, &["run", "--dry-run", "--now", NOW]));
+    assert!(!dry.contains("notice:"), "{dry}");
+}
+
+#[apply(test)]
+fn results_that_bear_on_nothing_are_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    workspace(folder);
+    let node = fs::read_to_string(folder.join("inputs/node-1.json")).unwrap();
+    let failing = node.replace("PASS", "FAIL").replace("cis-1.12", "eks-9.9");
+    let failing =
+        failing.replace("\"total_pass\":2,\"total_fail\":1", "\"total_pass\":0,\"total_fail\":3");
+    // One node of a benchmark that nobody maps: what it failed must not vanish beside one that passed.
+    fs::write(folder.join("inputs/node-2.json"), &failing).unwrap();
+    let dry = ["run", "--dry-run", "--now", NOW, "-o", "json"];
+    let status = |output: &std::process::Output| -> Value {
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let output = affidavit(folder, &dry);
+    assert_eq!(output.status.code(), Some(4));
+    let source = status(&output)["sources"][0].clone();
+    assert_eq!(source["standing"], "incomplete");
+    let detail = source["detail"].as_str().unwrap();
+    assert!(detail.contains("node-2.json: none of its 3 findings bears on a control"), "{detail}");
+    assert_eq!(status(&output)["frameworks"][0]["counts"]["satisfied"], 0, "{output:?}");
+    // Alone, the source is unmapped.
+    fs::remove_file(folder.join("inputs/node-1.json")).unwrap();
+    let output = affidavit(folder, &dry);
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(status(&output)["sources"][0]["standing"], "unmapped");
+    let strict = affidavit(folder, &["run", "--strict", "--now", NOW]);
+    assert!(error(&strict, 3).contains("is unmapped"));
+}
+
+#[apply(test)]
+fn what_cannot_be_meant_is_refused_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    workspace(folder);
+    let config = fs::read_to_string(folder.join("affidavit.yaml")).unwrap();
+    for (part, replacement, said) in [
+        ("[cis-kubernetes@1.12]", "[cis-kubernetes@1.12, cis-kubernetes@1.12]", "is listed twice"),
+        ("[cis-kubernetes@1.12]", "[pci-dss, pci-dss@4.0.1]", "is listed twice"),
+        ("uri: archive", "uri: 's3:/archive'", "is no kind of store"),
+        ("uri: archive", "uri: 'gs://bucket/x'", "is no kind of store"),
+        ("'inputs/*.json'", "'s3://bucket/*.json'", "is no path"),
+        ("sources:", "waivers: ['https://example.com/w.yaml']\nsources:", "is no path"),
+    ] {
+        fs::write(folder.join("affidavit.yaml"), config.replace(part, replacement)).unwrap();
+        let told = error(&affidavit(folder, &["run", "--now", NOW]), 2);
+        assert!(told.contains(said), "{replacement}: {told}");
+    }
+    for arguments in [
+        ["report", "archive", "--out", "s3://bucket/report.pdf"],
+        ["bundle", "export", "archive", "--file=https://example.com/x.tar"],
+        ["collect", "s3://bucket/x", "--config", "affidavit.yaml"],
+    ] {
+        let told = error(&affidavit(folder, &arguments), 2);
+        assert!(told.contains("is no path"), "{told}");
+    }
+    let names: Vec<String> = files(folder).into_iter().filter(|path| path.contains(':')).collect();
+    assert_eq!(names, [""; 0]);
+    // Of two patterns that both must match, one matches nothing.
+    let both = config.replace("['inputs/*.json']", "['inputs/*.json', 'workers/*.json']");
+    fs::write(folder.join("affidavit.yaml"), both).unwrap();
+    let output = affidavit(folder, &["run", "--dry-run", "--now", NOW]);
+    assert_eq!(output.status.code(), Some(4));
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("no file matches `workers/*.json`"), "{told}");
+}

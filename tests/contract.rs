@@ -88,9 +88,11 @@ fn the_head_is_replaced(store: &dyn Store) {
 fn one_of_many_writers_wins(rounds: u64, open: &(dyn Fn() -> Box<dyn Store> + Sync)) {
     let start = Barrier::new(WRITERS);
     let results = Mutex::new(Vec::new());
+    // A thread that panics would leave the others waiting for ever.
+    let errors = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for writer in 0..WRITERS {
-            let (start, results) = (&start, &results);
+            let (start, results, errors) = (&start, &results, &errors);
             scope.spawn(move || {
                 let store = open();
                 for round in 0..rounds {
@@ -98,12 +100,15 @@ fn one_of_many_writers_wins(rounds: u64, open: &(dyn Fn() -> Box<dyn Store> + Sy
                     // Every other round all write the same.
                     let own = if round % 2 == 0 { writer } else { WRITERS };
                     start.wait();
-                    let put = store.put_new(&path, format!("writer {own}").as_bytes()).unwrap();
-                    results.lock().unwrap().push((round, own, put));
+                    match store.put_new(&path, format!("writer {own}").as_bytes()) {
+                        Ok(put) => results.lock().unwrap().push((round, own, put)),
+                        Err(error) => errors.lock().unwrap().push(format!("{round}: {error}")),
+                    }
                 }
             });
         }
     });
+    assert_eq!(errors.into_inner().unwrap(), [""; 0]);
     let results = results.into_inner().unwrap();
     let store = open();
     for round in 0..rounds {

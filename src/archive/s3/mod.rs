@@ -62,8 +62,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Longest time for one attempt, without the time to send a body.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
-/// However little patience was asked for, an attempt has so long.
-const SHORTEST_ATTEMPT: Duration = Duration::from_secs(5);
+/// However little patience was asked for, an attempt has so long: some stores let racing writers wait for each
+/// other, seconds each.
+const SHORTEST_ATTEMPT: Duration = Duration::from_secs(15);
 
 /// Slowest upload that is waited for, in bytes per second.
 const SLOWEST: u64 = 128 << 10;

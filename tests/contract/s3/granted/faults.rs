@@ -176,19 +176,18 @@ fn kill(pid: u32) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Writing what is there already asks the store for its digest and fetches nothing.
+/// Writing what is there already asks the store for its digest and fetches nothing. That something else is there
+/// is believed only of its bytes: a digest that one answer gives may be wrong, and the run would end.
 #[apply(part)]
 fn what_is_there_is_compared_by_its_digest() {
     let proxy = Proxy::before(&endpoint());
     let through = store(&proxy.endpoint, &format!("s3://{PLAIN}/digest"));
     let large: Vec<u8> = (0..(32_u32 << 20) / 4 + 3).flat_map(u32::to_le_bytes).collect();
     let other: Vec<u8> = large.iter().map(|byte| byte ^ 1).collect();
-    // An object in parts has a digest over theirs, which another one may have cut elsewhere: only that
-    // it is the same can be told without its bytes.
-    for (path, bytes, other, fetched) in [
-        ("VERIFY.md", &b"text"[..], &b"tent"[..], 0),
-        ("receipts/0000000000.txt", &large, &other, 1),
-        ("receipts/0000000001.txt", &large[..], b"short", 0),
+    for (path, bytes, other) in [
+        ("VERIFY.md", &b"text"[..], &b"tent"[..]),
+        ("receipts/0000000000.txt", &large, &other),
+        ("receipts/0000000001.txt", &large[..], b"short"),
     ] {
         use affidavit::archive::Put;
         assert_eq!(through.put_new(path, bytes).unwrap(), Put::Created);
@@ -197,7 +196,7 @@ fn what_is_there_is_compared_by_its_digest() {
         let gets = || proxy.seen().iter().filter(|line| line.starts_with("GET")).count();
         assert_eq!(gets(), 0, "{path}");
         assert_eq!(through.put_new(path, other).unwrap(), Put::Other);
-        assert_eq!(gets(), fetched, "{path}");
+        assert_eq!(gets(), 1, "{path}");
         assert!(through.read(path).unwrap() == bytes, "{path}");
     }
 }

@@ -142,11 +142,7 @@ impl ProvideCredentials for CheckedCredentials {
     {
         ProvidedCredentials::new(async {
             let credentials = self.0.provide_credentials().await?;
-            let texts = [
-                Some(credentials.access_key_id()),
-                Some(credentials.secret_access_key()),
-                credentials.session_token(),
-            ];
+            let texts = [Some(credentials.access_key_id()), credentials.session_token()];
             let is_sound = |text: &str| {
                 text.len() <= MAX_SECRET && text.bytes().all(|byte| byte.is_ascii_graphic())
             };
@@ -199,15 +195,24 @@ fn check_settings(region: Option<&str>, profiles: &ProfileSet) -> Result<(), Aws
     }
     let keys = [
         of_environment("AWS_ACCESS_KEY_ID"),
-        of_environment("AWS_SECRET_ACCESS_KEY"),
         of_environment("AWS_SESSION_TOKEN"),
         of_profile("aws_access_key_id", "aws_access_key_id of the profile"),
-        of_profile("aws_secret_access_key", "aws_secret_access_key of the profile"),
         of_profile("aws_session_token", "aws_session_token of the profile"),
     ];
     for (setting, value) in keys.into_iter().flatten() {
         if !value.is_ok_and(|value| value.bytes().all(|byte| byte.is_ascii_graphic())) {
             let reason = "it holds a blank, a line end, or what is no ASCII";
+            return Err(AwsSettingsError::Value { setting, reason });
+        }
+    }
+    // It is never sent, but a line end at its end makes every signature wrong.
+    let secrets = [
+        of_environment("AWS_SECRET_ACCESS_KEY"),
+        of_profile("aws_secret_access_key", "aws_secret_access_key of the profile"),
+    ];
+    for (setting, value) in secrets.into_iter().flatten() {
+        if !value.is_ok_and(|value| value.trim() == value && !value.contains(char::is_control)) {
+            let reason = "it begins or ends with a blank or a line end, or is not UTF-8";
             return Err(AwsSettingsError::Value { setting, reason });
         }
     }

@@ -411,12 +411,13 @@ fn what_its_own_verifier_would_refuse_is_not_sealed() {
     use affidavit::seal::Sealer;
     use affidavit::sign::FileSigner;
 
+    type Change = fn(&mut affidavit::evidence::statement::Statement);
+
     let forge = crate::forge::Forge::new();
     let keyring = crate::forge::newest_keyring(&forge.files);
     let signer = FileSigner::new(crate::forge::key(crate::forge::LOG)).unwrap();
     let envelopes = [forge.files[&layout::keyring(1)].clone()];
     let now = at("2026-11-20T03:00:00Z");
-    type Change = fn(&mut affidavit::evidence::statement::Statement);
     let changes: [(Change, FailureCode); 4] = [
         (|statement| statement.predicate.files += 1, FailureCode::SumsMalformed),
         (|statement| statement.predicate.items.size += 1, FailureCode::ItemCountMismatch),

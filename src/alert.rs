@@ -209,8 +209,7 @@ impl Standing {
             self.add(Kind::Stale, 1, format!("Expected {}; {}.", late.expected, late.found));
         }
         // That the keyring has expired is an alert of its own.
-        let of_time = [FailureCode::StaleHead, FailureCode::StaleKeyring];
-        let others = || errors().filter(|finding| !of_time.contains(&finding.code));
+        let others = || errors().filter(|finding| !finding.code.is_of_time());
         if let Some(first) = others().next() {
             let count = others().count() as u64;
             // Errors come first: then this one is none.

@@ -579,6 +579,9 @@ impl Evaluation {
     /// Waivers and attestations that have no effect, and why, in sentences.
     #[must_use]
     pub fn idle_decisions(&self) -> Vec<String> {
+        if self.waivers.is_empty() && self.attestations.is_empty() {
+            return Vec::new();
+        }
         let in_force: Vec<u32> = (0..)
             .zip(&self.waivers)
             .filter(|(_, waiver)| waiver.state(self.at) == State::InForce)

@@ -128,6 +128,16 @@ impl Location {
     }
 }
 
+/// The scheme of what is a URI and no path: `s3://bucket`, `https:/x`.
+#[must_use]
+pub fn scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let mut bytes = scheme.bytes();
+    let is_scheme = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    (is_scheme && scheme.len() > 1 && rest.starts_with('/')).then_some(scheme)
+}
+
 /// A word as a shell takes it.
 #[must_use]
 pub fn for_shell(word: &str) -> String {

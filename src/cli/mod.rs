@@ -191,15 +191,10 @@ pub fn main() -> Exit {
 fn refuse_uris(matches: &ArgMatches) -> Result<(), clap::Error> {
     for id in matches.ids() {
         let paths = matches.try_get_many::<PathBuf>(id.as_str()).ok().flatten();
-        let uri = paths.into_iter().flatten().find(|path| {
-            path.to_str().is_some_and(|text| {
-                text.split_once(":/").is_some_and(|(scheme, _)| {
-                    scheme.len() > 1
-                        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-                        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-                })
-            })
-        });
+        let uri = paths
+            .into_iter()
+            .flatten()
+            .find(|path| path.to_str().is_some_and(|text| archive::scheme(text).is_some()));
         if let Some(uri) = uri {
             let text = format!(
                 "`{}` is no path: this takes a file or folder on this machine\n",

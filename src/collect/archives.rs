@@ -34,9 +34,6 @@ const FAULTS: usize = 20;
 const UNDER_WAY: [FailureCode; 3] =
     [FailureCode::UnsignedClaim, FailureCode::CheckpointMissing, FailureCode::HeadRolledBack];
 
-/// What time does to an archive that is whole.
-const OF_TIME: [FailureCode; 2] = [FailureCode::StaleHead, FailureCode::StaleKeyring];
-
 /// How long that is waited for, each time.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(6)];
@@ -232,7 +229,7 @@ fn judge(
     if verdict.checked.statements == 0 && !fleet.known.contains_key(&cluster.name) {
         return Err((State::Absent, "its archive has no bundle".to_owned()));
     }
-    if let Some(first) = errors().find(|finding| !OF_TIME.contains(&finding.code)) {
+    if let Some(first) = errors().find(|finding| !finding.code.is_of_time()) {
         let state = match first.code {
             FailureCode::FileUnreadable => State::Unreadable,
             _ => State::NotVerified,
@@ -249,7 +246,7 @@ fn judge(
         (state, error.to_string())
     })?;
     let (created, newest) = newest;
-    if let Some(late) = errors().find(|finding| OF_TIME.contains(&finding.code)) {
+    if let Some(late) = errors().find(|finding| finding.code.is_of_time()) {
         report.state = State::Stale;
         report.detail = format!("expected {}; {}", late.expected, late.found);
     }
@@ -271,9 +268,7 @@ fn settled(archive: &dyn Archive, policy: &Policy) -> Result<Verdict, ReadFailur
         let verdict = verify::verify(archive, policy)?;
         let mut errors = verdict.findings.iter().filter(|finding| finding.is_fault());
         let is_under_way = verdict.findings.iter().any(|finding| UNDER_WAY.contains(&finding.code))
-            && errors.all(|finding| {
-                OF_TIME.contains(&finding.code) || UNDER_WAY.contains(&finding.code)
-            });
+            && errors.all(|finding| finding.code.is_of_time() || UNDER_WAY.contains(&finding.code));
         match pauses.next() {
             Some(pause) if is_under_way => thread::sleep(*pause),
             _ => return Ok(verdict),

@@ -14,7 +14,7 @@ use self::notify::WrittenNotify;
 pub use self::notify::{Address, Format, Notify, Webhook, load_notify};
 use self::source::WrittenSource;
 pub use self::source::{FleetCluster, From, IN_CLUSTER, Parts, Source, scanners};
-use crate::archive::{Checksums, Encryption, Location, LockMode};
+use crate::archive::{Checksums, Encryption, Location, LockMode, scheme};
 use crate::evidence::checkpoint::valid_origin;
 use crate::risk::Criticality;
 use crate::scanner::fleet;
@@ -666,16 +666,6 @@ impl WrittenArchive {
         };
         Ok((location, retention))
     }
-}
-
-/// The scheme of what is a URI and no path: `s3://bucket`, `https:/x`.
-#[must_use]
-pub fn scheme(text: &str) -> Option<&str> {
-    let (scheme, rest) = text.split_once(':')?;
-    let mut bytes = scheme.bytes();
-    let is_scheme = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
-        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    (is_scheme && scheme.len() > 1 && rest.starts_with('/')).then_some(scheme)
 }
 
 /// `90s`, `15m`, `36h`, `7d` in seconds.

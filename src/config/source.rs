@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Fault, parse_duration, scheme};
-use crate::archive::Location;
+use super::{Fault, parse_duration};
+use crate::archive::{Location, scheme};
 use crate::evidence::key::KeyId;
 use crate::scanner::{SCANNERS, fleet};
 

@@ -202,8 +202,7 @@ impl<'a> Verification<'a> {
     fn into_verdict(self) -> Verdict {
         let mut verdict = self.verdict;
         if self.policy.live {
-            let of_time = [FailureCode::StaleHead, FailureCode::StaleKeyring];
-            for finding in verdict.findings.iter_mut().filter(|f| of_time.contains(&f.code)) {
+            for finding in verdict.findings.iter_mut().filter(|f| f.code.is_of_time()) {
                 finding.level = Level::Error;
             }
         }

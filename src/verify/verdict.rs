@@ -143,6 +143,14 @@ codes! {
     PartialExport = "PARTIAL_EXPORT", Warning, "Only some bundles were handed over: the files of the others were not looked at.";
 }
 
+impl FailureCode {
+    /// Is it what time does to an archive that is whole?
+    #[must_use]
+    pub fn is_of_time(self) -> bool {
+        matches!(self, Self::StaleHead | Self::StaleKeyring)
+    }
+}
+
 impl fmt::Display for FailureCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

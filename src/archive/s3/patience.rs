@@ -122,7 +122,7 @@ impl Patience {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Deducts time from the budget and gives what is left; `None` when it is used up.
+    /// Subtracts time from the budget and returns what is left, or `None` when the budget is used up.
     fn spend(&self, time: Duration) -> Option<Duration> {
         let mut state = self.state();
         let budget = if state.has_answered { self.budget } else { self.budget.min(UNREACHED) };

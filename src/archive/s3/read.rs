@@ -119,10 +119,7 @@ impl S3 {
         let get = async || {
             let get = self.client.get_object().bucket(&self.bucket).key(self.key(path));
             match get.send().await.map_err(Fault::from) {
-                Ok(output) => {
-                    let fetched = whole(output, limit, self.attempt).await?;
-                    Ok(Some(fetched))
-                }
+                Ok(output) => whole(output, limit, self.attempt).await.map(Some),
                 Err(fault) if fault.code.as_deref() == Some("NoSuchKey") => Ok(None),
                 Err(fault) => Err(fault),
             }

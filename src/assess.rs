@@ -55,6 +55,8 @@ pub enum Standing {
     Empty,
     /// None of its findings bears on a control of the run.
     Unmapped,
+    /// Some of it names another cluster than the run's.
+    OtherCluster,
     /// Some of it could not be read.
     Unreadable,
     /// Nothing of it is there.
@@ -71,6 +73,7 @@ impl Standing {
             Self::Stale => "stale",
             Self::Empty => "empty",
             Self::Unmapped => "unmapped",
+            Self::OtherCluster => "other-cluster",
             Self::Unreadable => "unreadable",
             Self::Missing => "missing",
         }
@@ -83,7 +86,9 @@ impl Standing {
             Self::Ok => None,
             Self::Incomplete => Some(Reason::PartialCoverage),
             Self::Stale => Some(Reason::Stale),
-            Self::Empty | Self::Unmapped | Self::Missing => Some(Reason::NoEvidence),
+            Self::Empty | Self::Unmapped | Self::OtherCluster | Self::Missing => {
+                Some(Reason::NoEvidence)
+            }
             Self::Unreadable => Some(Reason::Unreadable),
         }
     }

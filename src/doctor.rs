@@ -358,18 +358,21 @@ fn sources(lines: &mut Lines, config: &Config, now: Timestamp, progress: &dyn Pr
             return;
         }
     };
-    for (name, standing, detail, findings) in rehearsal.sources {
-        let subject = format!("source {name}");
-        if standing == "ok" {
-            lines.ok(&subject, format!("{findings} findings"));
+    for source in rehearsal.sources {
+        let subject = format!("source {}", source.name);
+        if source.standing == "ok" {
+            let (findings, mapped) = (source.findings, source.mapped);
+            let text = format!("{findings} findings, {mapped} of them bear on a control");
+            lines.ok(&subject, text);
         } else {
-            let help = "look after it, or a run seals this gap";
-            lines.add(&subject, Health::Warning, format!("{standing}: {detail}"), help);
+            let help = "correct it, or a run seals this gap";
+            let text = format!("{}: {}", source.standing, source.detail);
+            lines.add(&subject, Health::Warning, text, help);
         }
     }
     for notice in rehearsal.notices {
-        let help = "correct it, or take it out of the file";
-        lines.add("decisions", Health::Warning, notice, help);
+        let help = "correct it in the configuration or in the file it is about";
+        lines.add("notice", Health::Warning, notice, help);
     }
     for cluster in rehearsal.clusters {
         clock(lines, "the cluster", cluster.clock_ahead_seconds);

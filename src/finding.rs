@@ -3,7 +3,7 @@
 //! A [`Finding`] is what XCCDF calls a rule-result and OSCAL an observation. It says what a scanner
 //! said and nothing more: what it *means* for a control is decided in [`crate::assess`] alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,6 +50,13 @@ impl CheckId {
     #[must_use]
     pub fn local(&self) -> &str {
         self.0.split_once(':').map_or("", |(_, local)| local)
+    }
+
+    /// The benchmark and its version (`cis-1.12`), which the ids of kube-bench carry.
+    #[must_use]
+    pub fn edition(&self) -> Option<&str> {
+        let rest = self.0.strip_prefix("kube-bench:")?;
+        rest.split_once(':').map(|(edition, _)| edition)
     }
 
     /// The whole id.
@@ -307,8 +314,8 @@ pub struct Parsed {
     /// When the scanner says it looked: the *oldest* of all times in the input, so that one fresh
     /// report cannot hide a stale one. `None` when the input carries no time.
     pub taken_at: Option<Timestamp>,
-    /// Cluster name or identity as the input states it; empty when it states none.
-    pub cluster: String,
+    /// Names of the cluster as the input states them; empty when it states none.
+    pub clusters: BTreeSet<String>,
     /// Benchmarks, policies or rule sets the scanner says it applied (`cis-1.12`).
     pub rule_sets: Vec<String>,
     /// What else must be said.
@@ -332,6 +339,13 @@ impl Parsed {
         let known = self.tools.entry(name.to_owned()).or_default();
         if known.is_empty() {
             version.clone_into(known);
+        }
+    }
+
+    /// Records what the scanner calls the cluster.
+    pub fn saw_cluster(&mut self, name: &str) {
+        if !name.is_empty() {
+            self.clusters.insert(name.to_owned());
         }
     }
 

@@ -248,8 +248,8 @@ pub struct GapItem {
 pub struct InputItem {
     /// Size.
     pub bytes: u64,
-    /// What it calls the cluster; may be empty.
-    pub cluster: String,
+    /// What it calls the cluster; empty when it does not name it.
+    pub clusters: Vec<String>,
     /// Why it could not be read; empty when it could.
     pub error: String,
     /// Findings in it.
@@ -274,7 +274,7 @@ pub struct InputItem {
     pub sha256: Digest,
     /// Name of its source.
     pub source: String,
-    /// `ok`, `incomplete`, `stale`, `empty`, `unmapped` or `unreadable`.
+    /// `ok`, `incomplete`, `stale`, `empty`, `unmapped`, `other-cluster` or `unreadable`.
     pub standing: String,
     /// What it is about, as configured; may be empty.
     pub subject: String,
@@ -408,10 +408,16 @@ pub struct SourceItem {
     pub detail: String,
     /// How many files there must be at least.
     pub expect_files: u64,
+    /// Names of the nodes of which there must be results.
+    pub expect_nodes: Vec<String>,
+    /// Findings in its inputs.
+    pub findings: u64,
     /// `source/<name>`.
     pub id: String,
     /// Paths of its inputs.
     pub inputs: Vec<String>,
+    /// How many of its findings bear on a control of the run.
+    pub mapped: u64,
     /// How old its data may be, in seconds.
     pub max_age_seconds: i64,
     /// Name.
@@ -420,11 +426,13 @@ pub struct SourceItem {
     pub salt: String,
     /// Prefix of its check ids.
     pub scanner: String,
-    /// `ok`, `incomplete`, `stale`, `empty`, `unmapped`, `unreadable` or `missing`.
+    /// `ok`, `incomplete`, `stale`, `empty`, `unmapped`, `other-cluster`, `unreadable` or `missing`.
     pub standing: String,
     /// `source`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The checks that bear on no control of the run.
+    pub unmapped_checks: Vec<String>,
 }
 
 /// An approved exception and what became of it.

@@ -56,10 +56,13 @@ pub struct Tool {
 
 /// The cluster, as configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Cluster {
     /// Name.
     pub name: String,
+    /// What scanners call it besides its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_known_as: Vec<String>,
     /// UID of its `kube-system` namespace; may be empty.
     pub uid: String,
 }
@@ -76,6 +79,9 @@ pub struct Source {
     pub max_age_seconds: i64,
     /// How many files there must be at least.
     pub expect_files: u64,
+    /// Names of the nodes of which there must be results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect_nodes: Vec<String>,
     /// What was collected, in order.
     pub files: Vec<File>,
     /// What could not be had when it was collected, in sentences.

@@ -134,6 +134,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "framework",
             "notify",
             "population",
+            "record",
             "remote",
             "render",
             "run",

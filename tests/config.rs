@@ -61,7 +61,7 @@ sources: [{{ name: c, scanner: fleet, max_age: 1d, parts: {{ folder: p, max_age:
     let From::Archives { clusters, .. } = &config.sources[0].from else { panic!() };
     // What is not said is as in the fleet's own archive.
     assert_eq!(clusters[1].archive.region.as_deref(), Some("r"));
-    assert_eq!(config.sources[0].expect_files, 2);
+    assert_eq!(config.sources[0].expected_files(), 2);
     for (part, replacement, said) in [
         ("name: us", "name: eu", "`eu` is listed twice"),
         ("name: us", "name: ../us", "letters, digits"),

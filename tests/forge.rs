@@ -412,7 +412,11 @@ fn run(created: &str) -> Run {
         created: created.to_owned(),
         tool: run::Tool { name: "affidavit".to_owned(), version: "1.0.0".to_owned() },
         organisation: "Example".to_owned(),
-        cluster: run::Cluster { name: "vectors".to_owned(), uid: String::new() },
+        cluster: run::Cluster {
+            name: "vectors".to_owned(),
+            also_known_as: Vec::new(),
+            uid: String::new(),
+        },
         frameworks: vec!["mapping/demo-1.json".to_owned()],
         waivers: Vec::new(),
         attestations: Vec::new(),
@@ -423,6 +427,7 @@ fn run(created: &str) -> Run {
             scanner: "kube-bench".to_owned(),
             max_age_seconds: 86_400,
             expect_files: 1,
+            expect_nodes: Vec::new(),
             shortfalls: Vec::new(),
             files: vec![File {
                 path: "inputs/kube-bench/0001-node-1.json".to_owned(),

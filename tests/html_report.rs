@@ -169,7 +169,7 @@ fn text_of_a_cluster_stays_text() {
 fn many(count: usize) -> Items {
     let mut items = Items::default();
     let input = json!({
-        "bytes": 1, "cluster": "", "error": "", "findings": count, "formats": [], "id": "input/a",
+        "bytes": 1, "clusters": [], "error": "", "findings": count, "formats": [], "id": "input/a",
         "notes": [], "original": "a", "outcomes": {}, "path": "a", "ruleSets": [], "salt": "",
         "sha256": "0".repeat(64), "source": "trivy", "standing": "ok", "subject": "",
         "takenAt": "", "takenAtBasis": "", "tools": {}, "type": "input",

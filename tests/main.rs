@@ -74,6 +74,8 @@ mod html_report;
 #[cfg(feature = "pipeline")]
 mod newcomers;
 #[cfg(feature = "pipeline")]
+mod whose_evidence;
+#[cfg(feature = "pipeline")]
 mod notify;
 #[cfg(feature = "pipeline")]
 mod period;

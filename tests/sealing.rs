@@ -274,7 +274,9 @@ fn what_cannot_be_read_is_sealed_as_such() {
     let config = Config::load(&config).unwrap();
     let vanishing = Removes(inputs.join("node-5.json"));
     let outcome = pipeline::run(&config, at(DAYS[0]), false, &vanishing).unwrap();
-    let [(name, standing, detail, 3)] = &outcome.sources[..] else { panic!("{outcome:?}") };
+    let [source] = &outcome.sources[..] else { panic!("{outcome:?}") };
+    let (name, standing, detail) = (&source.name, &source.standing, &source.detail);
+    assert_eq!(source.findings, 3);
     assert_eq!((name.as_str(), standing.as_str()), ("kube-bench", "incomplete"));
     for said in [
         "node-2.json: No such file",
@@ -301,7 +303,7 @@ fn a_source_without_data_is_sealed_as_missing() {
     fs::remove_dir_all(folder.path().join("inputs")).unwrap();
     let missing = run(&config, DAYS[1]);
     assert!(!whole.incomplete && missing.incomplete);
-    assert_eq!(missing.sources[0].1, "missing");
+    assert_eq!(missing.sources[0].standing, "missing");
     assert!(missing.frameworks[0].2.assessed() < whole.frameworks[0].2.assessed());
     let error = pipeline::run(&Config::load(&config).unwrap(), at(DAYS[2]), true, &Silent);
     assert!(matches!(error.unwrap_err(), RunFailure::Strict { .. }));

@@ -68,7 +68,7 @@ pub fn workspace(folder: &Path) -> PathBuf {
              schedule: '0 2 * * *'\n\
              keys: {{ signer: keys/log.pem, keyring: keys/keyring, disclosure_secret: keys/disclosure.secret }}\n\
              frameworks: [cis-kubernetes@1.12]\n\
-             sources:\n  - {{ name: kube-bench, scanner: kube-bench, files: ['inputs/*.json'], max_age: 3650d, taken_at: '2026-11-19T00:00:00Z' }}\n"
+             sources:\n  - {{ name: kube-bench, scanner: kube-bench, files: ['inputs/*.json'], expect_files: 1, max_age: 3650d, taken_at: '2026-11-19T00:00:00Z' }}\n"
         ),
     )
     .unwrap();

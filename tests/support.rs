@@ -11,7 +11,7 @@ use affidavit::finding::CheckId;
 use affidavit::framework::builtin;
 use affidavit::framework::{Framework, Mapping};
 use affidavit::run::{Cluster, File, FileTime, Run, SCHEMA, Source, Tool};
-use affidavit::scanner::SCANNERS;
+use affidavit::scanner::{self, SCANNERS};
 use serde_json::{Value, json};
 
 use crate::tools;
@@ -85,10 +85,15 @@ pub fn judge(sources: &[Declared], said: &Said, max_age_seconds: i64) -> Evaluat
     files.insert("waivers.yaml".to_owned(), said.waivers.as_bytes());
     files.insert("attestations.yaml".to_owned(), said.attestations.as_bytes());
     let mut declared = Vec::new();
+    // Every fixture is of a cluster of its own; here they are one.
+    let mut known = BTreeSet::new();
     for (number, source) in sources.iter().enumerate() {
         let mut collected = Vec::new();
         for (nth, bytes) in source.files.iter().enumerate() {
             let path = format!("inputs/{number}/{nth}");
+            if let Ok(reading) = scanner::read(bytes, "") {
+                known.extend(reading.parsed.clusters);
+            }
             files.insert(path.clone(), bytes);
             collected.push(File {
                 path,
@@ -104,6 +109,7 @@ pub fn judge(sources: &[Declared], said: &Said, max_age_seconds: i64) -> Evaluat
             scanner: source.scanner.clone(),
             max_age_seconds,
             expect_files: source.expect_files,
+            expect_nodes: Vec::new(),
             files: collected,
         });
     }
@@ -112,7 +118,11 @@ pub fn judge(sources: &[Declared], said: &Said, max_age_seconds: i64) -> Evaluat
         created: CREATED.to_owned(),
         tool: Tool { name: "test".to_owned(), version: "0".to_owned() },
         organisation: String::new(),
-        cluster: Cluster { name: "c".to_owned(), uid: String::new() },
+        cluster: Cluster {
+            name: "c".to_owned(),
+            also_known_as: known.into_iter().collect(),
+            uid: String::new(),
+        },
         frameworks: FRAMEWORKS.iter().map(|(path, _)| path.clone()).collect(),
         waivers,
         attestations,

@@ -1,6 +1,6 @@
 //! `affidavit inspect FILE…`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -10,8 +10,13 @@ use crate::assessment::OutcomeCounts;
 use crate::evidence::digest::Digest;
 use crate::evidence::instant;
 use crate::exit::Exit;
+use crate::finding::{CheckId, Finding};
+use crate::framework::builtin;
 use crate::output::Paint;
 use crate::scanner::{self, ReadError};
+
+/// Names of checks that are written out.
+const SHOWN: usize = 5;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -29,12 +34,16 @@ struct Inspected {
     formats: Vec<&'static str>,
     tools: BTreeMap<String, String>,
     rule_sets: Vec<String>,
-    cluster: String,
+    clusters: Vec<String>,
     taken_at: Option<String>,
     findings: usize,
     outcomes: OutcomeCounts,
     checks: usize,
     resources: usize,
+    /// Findings whose check bears on a control of a built-in framework.
+    mapped: usize,
+    /// The other checks.
+    unmapped_checks: Vec<String>,
     notes: Vec<String>,
     error: Option<String>,
 }
@@ -42,8 +51,9 @@ struct Inspected {
 pub(super) fn inspect(arguments: &Arguments, context: &Context) -> Exit {
     let mut all = Vec::new();
     let mut help = "";
+    let mapped = mapped_checks();
     for path in &arguments.files {
-        let (inspected, advice) = look(path);
+        let (inspected, advice) = look(path, &mapped);
         if help.is_empty() {
             help = advice;
         }
@@ -63,7 +73,15 @@ pub(super) fn inspect(arguments: &Arguments, context: &Context) -> Exit {
     if failed { Exit::NotFinished } else { Exit::Done }
 }
 
-fn look(path: &Path) -> (Inspected, &'static str) {
+/// Checks that bear on a control of a built-in framework.
+fn mapped_checks() -> HashSet<CheckId> {
+    let frameworks = builtin::load_all().unwrap_or_default();
+    let controls = frameworks.iter().flat_map(|framework| &framework.controls);
+    let mappings = controls.flat_map(|control| &control.mappings);
+    mappings.flat_map(|mapping| mapping.all_checks().map(|(check, _)| check.clone())).collect()
+}
+
+fn look(path: &Path, mapped: &HashSet<CheckId>) -> (Inspected, &'static str) {
     let mut inspected = Inspected {
         file: path.display().to_string(),
         sha256: String::new(),
@@ -71,12 +89,14 @@ fn look(path: &Path) -> (Inspected, &'static str) {
         formats: Vec::new(),
         tools: BTreeMap::new(),
         rule_sets: Vec::new(),
-        cluster: String::new(),
+        clusters: Vec::new(),
         taken_at: None,
         findings: 0,
         outcomes: OutcomeCounts::new(),
         checks: 0,
         resources: 0,
+        mapped: 0,
+        unmapped_checks: Vec::new(),
         notes: Vec::new(),
         error: None,
     };
@@ -100,16 +120,19 @@ fn look(path: &Path) -> (Inspected, &'static str) {
     for finding in &parsed.findings {
         *inspected.outcomes.entry(finding.outcome).or_default() += 1;
     }
-    let distinct = |texts: &mut dyn Iterator<Item = String>| {
-        texts.collect::<std::collections::BTreeSet<_>>().len()
-    };
+    let distinct = |texts: &mut dyn Iterator<Item = String>| texts.collect::<BTreeSet<_>>().len();
     inspected.checks = distinct(&mut parsed.findings.iter().map(|f| f.check.to_string()));
     inspected.resources = distinct(&mut parsed.findings.iter().map(|f| f.resource.to_string()));
+    let is_mapped = |finding: &&Finding| mapped.contains(&finding.check);
+    inspected.mapped = parsed.findings.iter().filter(is_mapped).count();
+    let unmapped = parsed.findings.iter().filter(|finding| !is_mapped(finding));
+    let unmapped: BTreeSet<&CheckId> = unmapped.map(|finding| &finding.check).collect();
+    inspected.unmapped_checks = unmapped.into_iter().map(ToString::to_string).collect();
     inspected.formats = reading.formats;
     inspected.findings = parsed.findings.len();
     inspected.tools = parsed.tools;
     inspected.rule_sets = parsed.rule_sets;
-    inspected.cluster = parsed.cluster;
+    inspected.clusters = parsed.clusters.into_iter().collect();
     inspected.taken_at = parsed.taken_at.map(instant::format);
     inspected.notes = parsed
         .notes
@@ -155,7 +178,7 @@ fn print(file: &Inspected, context: &Context) {
     if !file.rule_sets.is_empty() {
         output.line(format!("  rules     {}", file.rule_sets.join(", ")));
     }
-    output.line(format!("  cluster   {}", or_unstated(file.cluster.clone())));
+    output.line(format!("  cluster   {}", or_unstated(file.clusters.join(", "))));
     output.line(format!("  taken at  {}", or_unstated(file.taken_at.clone().unwrap_or_default())));
     output.line(format!(
         "  findings  {} ({}) of {} checks at {} resources",
@@ -164,6 +187,22 @@ fn print(file: &Inspected, context: &Context) {
         file.checks,
         file.resources
     ));
+    if file.findings > 0 {
+        let shown = file.unmapped_checks.iter().take(SHOWN).map(String::as_str);
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let more = match file.unmapped_checks.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let rest = match file.unmapped_checks.len() {
+            0 => String::new(),
+            _ => format!("; not those of {shown}{more}"),
+        };
+        let (mapped, all) = (file.mapped, file.findings);
+        output.line(format!(
+            "  mapped    {mapped} of {all} findings bear on a control of the built-in frameworks{rest}"
+        ));
+    }
     output.line(format!("  sha256    {}  {} bytes", file.sha256, file.bytes));
     for note in &file.notes {
         output.line(format!("  {}      {note}", output.paint(Paint::Yellow, "note")));

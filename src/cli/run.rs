@@ -12,6 +12,7 @@ use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 use crate::output::{Failure, Output, Paint, table};
 use crate::pipeline::{self, Progress, RunFailure, RunOutcome};
+use crate::record::SourceItem;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -23,7 +24,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = parse_status)]
     fail_on: Vec<Status>,
 
-    /// Stop when a source is missing, empty, unreadable, stale, incomplete or unmapped: nothing is sealed
+    /// Stop and seal nothing when a source is not in order (missing, empty, unreadable, of another
+    /// cluster, stale, incomplete or unmapped)
     #[arg(long)]
     strict: bool,
 
@@ -60,11 +62,13 @@ fn dry_run(config: &Config, arguments: &Arguments, context: &Context) -> Result<
     display.finish();
     let found = rehearsal.map_err(failed)?;
     if arguments.strict
-        && let Some((name, standing, detail, _)) =
-            found.sources.iter().find(|(_, standing, ..)| standing != "ok")
+        && let Some(source) = found.sources.iter().find(|source| source.standing != "ok")
     {
-        let (name, standing, detail) = (name.clone(), standing.clone(), detail.clone());
-        return Err(failed(RunFailure::Strict { name, standing, detail }));
+        return Err(failed(RunFailure::Strict {
+            name: source.name.clone(),
+            standing: source.standing.clone(),
+            detail: source.detail.clone(),
+        }));
     }
     let output = context.output;
     if output.is_json() {
@@ -166,14 +170,17 @@ impl Progress for Display {
 }
 
 fn print_found(
-    sources: &[(String, String, String, u64)],
+    sources: &[SourceItem],
     frameworks: &[(String, String, StatusCounts)],
     notices: &[String],
     output: Output,
 ) {
-    let mut rows = vec![["source", "findings", "standing", ""].map(ToOwned::to_owned).to_vec()];
-    for (name, standing, detail, findings) in sources {
-        rows.push(vec![name.clone(), findings.to_string(), standing.clone(), detail.clone()]);
+    let head = ["source", "findings", "mapped", "standing", ""];
+    let mut rows = vec![head.map(ToOwned::to_owned).to_vec()];
+    for source in sources {
+        let (findings, mapped) = (source.findings.to_string(), source.mapped.to_string());
+        let (standing, detail) = (source.standing.clone(), source.detail.clone());
+        rows.push(vec![source.name.clone(), findings, mapped, standing, detail]);
     }
     print_rows(&rows, output);
     output.line("");
@@ -275,10 +282,15 @@ fn json_frameworks(frameworks: &[(String, String, StatusCounts)]) -> serde_json:
     frameworks.collect()
 }
 
-fn json_sources(sources: &[(String, String, String, u64)]) -> serde_json::Value {
-    let sources = sources.iter().map(|(name, standing, detail, findings)| {
+fn json_sources(sources: &[SourceItem]) -> serde_json::Value {
+    let sources = sources.iter().map(|source| {
         serde_json::json!({
-            "name": name, "standing": standing, "detail": detail, "findings": findings,
+            "name": source.name,
+            "standing": source.standing,
+            "detail": source.detail,
+            "findings": source.findings,
+            "mapped": source.mapped,
+            "unmappedChecks": source.unmapped_checks,
         })
     });
     sources.collect()

@@ -18,7 +18,6 @@ use crate::evidence::instant;
 use crate::evidence::layout;
 use crate::evidence::statement::Listing;
 use crate::member::State;
-use crate::run::FileTime;
 use crate::scanner::fleet::{self, Fault, Newest, Report};
 use crate::sealed::{Bundle, Record, SealedError};
 use crate::verify::pin::Pin;
@@ -103,7 +102,10 @@ pub(super) fn read(
     match fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(fault) => Err(fault),
         None => Ok(super::Gathered {
-            files: mine.into_iter().map(|cluster| (path_of(cluster), FileTime::Fresh)).collect(),
+            files: mine
+                .into_iter()
+                .map(|cluster| super::GatheredFile::made(path_of(cluster)))
+                .collect(),
             shortfalls: Vec::new(),
         }),
     }

@@ -1,12 +1,13 @@
 //! Reports in files.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use super::CollectError;
+use super::{CollectError, GatheredFile};
+use crate::config::NODE;
 use crate::run::FileTime;
 use crate::scanner::MAX_INPUT_BYTES;
 
@@ -21,9 +22,9 @@ pub(super) fn find(
 ) -> Result<super::Gathered, CollectError> {
     let (paths, mut shortfalls) = matches(patterns)?;
     let mut found = Vec::new();
-    for path in paths {
+    for (path, node) in paths {
         match look_at(&path, max_age_seconds, now) {
-            Ok(time) => found.push((path, time)),
+            Ok(file_time) => found.push(GatheredFile { path, file_time, node }),
             Err(reason) => shortfalls.push(shortfall(&path, &reason)),
         }
     }
@@ -35,24 +36,32 @@ pub(super) fn shortfall(path: &Path, reason: &str) -> String {
     format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
+/// Files, each with the node that its path names if the pattern has a place for that.
+pub(super) type Matches = Vec<(PathBuf, Option<String>)>;
+
 /// Files by patterns, and what could not be looked at.
 ///
 /// # Errors
 /// [`CollectError::Pattern`].
-pub(super) fn matches(patterns: &[String]) -> Result<(Vec<PathBuf>, Vec<String>), CollectError> {
-    let mut found: Vec<PathBuf> = Vec::new();
+pub(super) fn matches(patterns: &[String]) -> Result<(Matches, Vec<String>), CollectError> {
+    let mut found = Matches::new();
     let mut shortfalls = Vec::new();
     for pattern in patterns {
-        let paths = glob::glob(pattern).map_err(|error| CollectError::Pattern {
+        let wrong = |error: glob::PatternError| CollectError::Pattern {
             pattern: pattern.clone(),
             reason: error.to_string(),
-        })?;
+        };
+        let place = NodePlace::of(pattern)?;
+        let paths = glob::glob(&pattern.replace(NODE, "*")).map_err(wrong)?;
         let mut is_matched = false;
         for path in paths {
             is_matched = true;
             match path {
-                Ok(path) if path.is_dir() || found.contains(&path) => {}
-                Ok(path) => found.push(path),
+                Ok(path) if path.is_dir() || found.iter().any(|(known, _)| *known == path) => {}
+                Ok(path) => {
+                    let node = place.as_ref().and_then(|place| place.name_in(&path));
+                    found.push((path, node));
+                }
                 Err(error) => {
                     shortfalls.push(shortfall(error.path(), &error.error().to_string()));
                 }
@@ -68,6 +77,65 @@ pub(super) fn matches(patterns: &[String]) -> Result<(Vec<PathBuf>, Vec<String>)
         shortfalls.retain(|text| !text.starts_with("no file matches "));
     }
     Ok((found, shortfalls))
+}
+
+/// Where a pattern has the name of a node: one component of a path, counted from one of its ends, and what the
+/// name is between.
+struct NodePlace {
+    from_start: bool,
+    skipped: usize,
+    before: glob::Pattern,
+    after: glob::Pattern,
+}
+
+impl NodePlace {
+    fn of(pattern: &str) -> Result<Option<Self>, CollectError> {
+        let wrong = |reason: String| CollectError::Pattern { pattern: pattern.to_owned(), reason };
+        let parts = components(Path::new(pattern));
+        let Some(at) = parts.iter().position(|part| part.contains(NODE)) else { return Ok(None) };
+        let (head, tail) = parts.split_at(at);
+        let is_open = |parts: &[String]| parts.iter().any(|part| part == "**");
+        let (from_start, skipped) = match (is_open(head), is_open(tail)) {
+            (false, _) => (true, head.len()),
+            (true, false) => (false, tail.len() - 1),
+            (true, true) => return Err(wrong(format!("`**` on both sides of {NODE}"))),
+        };
+        let (before, after) =
+            tail.first().and_then(|part| part.split_once(NODE)).unwrap_or_default();
+        let pattern_of =
+            |text: &str| glob::Pattern::new(text).map_err(|error| wrong(error.to_string()));
+        let (before, after) = (pattern_of(before)?, pattern_of(after)?);
+        Ok(Some(Self { from_start, skipped, before, after }))
+    }
+
+    /// What is there in a path that the pattern matches: the longest that can be.
+    fn name_in(&self, path: &Path) -> Option<String> {
+        let parts = components(path);
+        let mut forwards = parts.iter();
+        let part = if self.from_start {
+            forwards.nth(self.skipped)
+        } else {
+            forwards.rev().nth(self.skipped)
+        }?;
+        let cuts = || (0..=part.len()).filter(|at| part.is_char_boundary(*at));
+        let starts =
+            cuts().filter(|at| part.get(..*at).is_some_and(|head| self.before.matches(head)));
+        for start in starts {
+            let mut ends = cuts().rev().take_while(|end| *end > start);
+            let end =
+                ends.find(|end| part.get(*end..).is_some_and(|tail| self.after.matches(tail)));
+            if let Some(name) = end.and_then(|end| part.get(start..end)) {
+                return Some(name.to_owned());
+            }
+        }
+        None
+    }
+}
+
+/// The components of a path; `.` is none.
+fn components(path: &Path) -> Vec<String> {
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    parts.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
 }
 
 /// The end of a pattern, without where the configuration lies.
@@ -97,4 +165,27 @@ fn look_at(path: &Path, max_age_seconds: i64, now: Timestamp) -> Result<FileTime
         Some(modified) if now.as_second() - modified > max_age_seconds => FileTime::Stale,
         Some(_) => FileTime::Fresh,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_says_which_part_of_a_path_names_the_node() {
+        let name = |pattern: &str, path: &str| {
+            NodePlace::of(pattern).unwrap().unwrap().name_in(Path::new(path))
+        };
+        for (pattern, path, node) in [
+            ("/in/{node}.json", "/in/ip-10-0-0-1.ec2.internal.json", "ip-10-0-0-1.ec2.internal"),
+            ("/in/{node}/kube-bench.json", "/in/a/kube-bench.json", "a"),
+            ("/in/**/{node}/*.json", "/in/x/y/node-b/kb.json", "node-b"),
+            ("./in/{node}/**/*.json", "in/node-c/2026/kb.json", "node-c"),
+            ("/in/kb-{node}-*.json", "/in/kb-w1-2026.json", "w1"),
+            ("/in/*/kb_{node}.json", "/in/eu/kb_w1.json", "w1"),
+        ] {
+            assert_eq!(name(pattern, path).as_deref(), Some(node), "{pattern}");
+        }
+        assert!(NodePlace::of("/in/**/{node}/**/kb.json").is_err());
+    }
 }

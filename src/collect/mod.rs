@@ -104,7 +104,7 @@ pub fn collect(
     for source in &config.sources {
         let Gathered { files, shortfalls } = collector.gather(source)?;
         let mut inputs = Vec::new();
-        for (number, (path, file_time)) in (1..).zip(files) {
+        for (number, GatheredFile { path, file_time, node }) in (1..).zip(files) {
             let original = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let in_bundle =
                 format!("inputs/{}/{number:04}-{}", source.name, safe_segment(&original));
@@ -112,7 +112,7 @@ pub fn collect(
             inputs.push(run::File {
                 path: in_bundle,
                 original,
-                subject: source.subject.clone(),
+                subject: node.unwrap_or_else(|| source.subject.clone()),
                 taken_at: source.taken_at.map(instant::format),
                 file_time,
             });
@@ -121,7 +121,8 @@ pub fn collect(
             name: source.name.clone(),
             scanner: source.scanner.clone(),
             max_age_seconds: source.max_age_seconds,
-            expect_files: source.expect_files,
+            expect_files: source.expected_files(),
+            expect_nodes: source.expect_nodes.clone(),
             files: inputs,
             shortfalls,
         });
@@ -131,8 +132,22 @@ pub fn collect(
 
 #[derive(Default)]
 struct Gathered {
-    files: Vec<(PathBuf, FileTime)>,
+    files: Vec<GatheredFile>,
     shortfalls: Vec<String>,
+}
+
+struct GatheredFile {
+    path: PathBuf,
+    file_time: FileTime,
+    /// The node that its path names, where the pattern says which part of it does.
+    node: Option<String>,
+}
+
+impl GatheredFile {
+    /// What this run made.
+    fn made(path: PathBuf) -> Self {
+        Self { path, file_time: FileTime::Fresh, node: None }
+    }
 }
 
 struct Collector<'a> {
@@ -164,14 +179,15 @@ impl Collector<'_> {
     }
 
     fn manifests(&self, source: &Source, patterns: &[String]) -> Result<Gathered, CollectError> {
-        let (paths, shortfalls) = files::matches(patterns)?;
+        let (found, shortfalls) = files::matches(patterns)?;
+        let paths: Vec<PathBuf> = found.into_iter().map(|(path, _)| path).collect();
         if paths.is_empty() {
             return Ok(Gathered { files: Vec::new(), shortfalls });
         }
         (self.step)("checking manifests");
         let (path, out) = self.create(source, "affidavit-checks.json")?;
         manifests::examine(self.engine()?, &paths, self.now, out).map_err(written(&path))?;
-        Ok(Gathered { files: vec![(path, FileTime::Fresh)], shortfalls })
+        Ok(Gathered { files: vec![GatheredFile::made(path)], shortfalls })
     }
 
     fn in_cluster(&self, source: &Source, without: &[String]) -> Result<Gathered, CollectError> {
@@ -204,7 +220,7 @@ impl Collector<'_> {
                 }
             };
             shortfalls.extend(found.shortfalls);
-            let files = found.files.iter().map(|name| (folder.join(name), FileTime::Fresh));
+            let files = found.files.iter().map(|name| GatheredFile::made(folder.join(name)));
             return Ok(Gathered { files: files.collect(), shortfalls });
         }
         let (path, out) = self.create(source, "affidavit-checks.json")?;
@@ -219,7 +235,7 @@ impl Collector<'_> {
         cluster::examine(api, self.engine()?, &examining, out).map_err(|error| {
             CollectError::Write { path: path.clone(), reason: error.to_string() }
         })?;
-        Ok(Gathered { files: vec![(path, FileTime::Fresh)], shortfalls })
+        Ok(Gathered { files: vec![GatheredFile::made(path)], shortfalls })
     }
 
     /// The cluster, or why there is none. Another cluster than the configured one is an error.

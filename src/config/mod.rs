@@ -13,7 +13,7 @@ use serde::Deserialize;
 use self::notify::WrittenNotify;
 pub use self::notify::{Address, Format, Notify, Webhook, load_notify};
 use self::source::WrittenSource;
-pub use self::source::{FleetCluster, From, IN_CLUSTER, Parts, Source, scanners};
+pub use self::source::{FleetCluster, From, IN_CLUSTER, NODE, Parts, Source, scanners};
 use crate::archive::{Checksums, Encryption, Location, LockMode, scheme};
 use crate::evidence::checkpoint::valid_origin;
 use crate::risk::Criticality;
@@ -82,6 +82,8 @@ struct WrittenServe {
 #[serde(deny_unknown_fields)]
 struct WrittenCluster {
     name: String,
+    #[serde(default)]
+    also_known_as: Vec<String>,
     #[serde(default)]
     uid: String,
 }
@@ -184,6 +186,8 @@ pub struct Config {
     pub organisation: String,
     /// Cluster name.
     pub cluster: String,
+    /// What scanners call it besides its name.
+    pub also_known_as: Vec<String>,
     /// UID of `kube-system`; may be empty.
     pub cluster_uid: String,
     /// How to reach it.
@@ -502,6 +506,7 @@ impl Written {
         Ok(Config {
             organisation: self.organisation,
             cluster: self.cluster.name,
+            also_known_as: self.cluster.also_known_as,
             cluster_uid: self.cluster.uid,
             access: self.kubernetes.mean(folder)?,
             origin: self.origin,

@@ -25,6 +25,9 @@ pub fn scanners() -> Vec<&'static str> {
 pub const IN_CLUSTER: [&str; 5] =
     ["affidavit", "compliance-operator", "kube-bench", "policy", "trivy"];
 
+/// In a pattern of files: the place of a node's name.
+pub const NODE: &str = "{node}";
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenSource {
@@ -47,6 +50,8 @@ pub(super) struct WrittenSource {
     max_age: String,
     #[serde(default)]
     expect_files: Option<u64>,
+    #[serde(default)]
+    expect_nodes: Vec<String>,
     #[serde(default)]
     taken_at: Option<String>,
     #[serde(default)]
@@ -94,8 +99,10 @@ pub struct Source {
     pub from: From,
     /// How old its data may be, in seconds.
     pub max_age_seconds: i64,
-    /// How many files there must be at least.
-    pub expect_files: u64,
+    /// How many files there must be at least, if it says so.
+    pub expect_files: Option<u64>,
+    /// Names of the nodes of which there must be results.
+    pub expect_nodes: Vec<String>,
     /// When its data was taken, for formats that do not say.
     pub taken_at: Option<Timestamp>,
     /// What it is about, for formats that do not say.
@@ -103,6 +110,26 @@ pub struct Source {
 }
 
 impl Source {
+    /// How many files there must be at least: as configured, or else one, and of a fleet one per
+    /// cluster.
+    #[must_use]
+    pub fn expected_files(&self) -> u64 {
+        self.expect_files.unwrap_or(match &self.from {
+            From::Archives { clusters, .. } => clusters.len() as u64,
+            _ => 1,
+        })
+    }
+
+    /// Could one of its files be missing without a trace? A pattern that names one file must match; one
+    /// that matches any number says nothing of how many there should be.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let From::Files(patterns) = &self.from else { return false };
+        let is_open =
+            |pattern: &String| pattern.contains(['*', '?', '[']) || pattern.contains(NODE);
+        self.expect_files.is_none() && self.expect_nodes.is_empty() && patterns.iter().any(is_open)
+    }
+
     /// Is this kind of object not asked for?
     #[must_use]
     pub fn is_without(&self, kind: &str) -> bool {
@@ -256,8 +283,21 @@ impl WrittenSource {
                 return Err((at(field), reason));
             }
         }
+        if let Some(pattern) = self.files.iter().flatten().find(|p| p.matches(NODE).count() > 1) {
+            return Err((at("files"), format!("`{pattern}` has several places for {NODE}")));
+        }
+        let with_node = |pattern: &String| pattern.contains(NODE);
+        if self.manifests.iter().flatten().any(with_node) {
+            return Err((at("manifests"), format!("{NODE} is only for `files`")));
+        }
+        if self.subject.is_some() && self.files.iter().flatten().any(with_node) {
+            let reason = format!("`files` name what each is about with {NODE}: leave this out");
+            return Err((at("subject"), reason));
+        }
+        // What lies in the name of the folder is no pattern.
+        let start = PathBuf::from(glob::Pattern::escape(&folder.display().to_string()));
         let globs = |patterns: Vec<String>| {
-            patterns.iter().map(|pattern| folder.join(pattern).display().to_string()).collect()
+            patterns.iter().map(|pattern| start.join(pattern).display().to_string()).collect()
         };
         if !self.without.is_empty() && (self.from.is_none() || self.scanner != "affidavit") {
             let reason = "only for the built-in checks of a cluster";
@@ -322,10 +362,8 @@ impl WrittenSource {
             name: self.name,
             scanner: self.scanner,
             max_age_seconds,
-            expect_files: self.expect_files.unwrap_or(match &from {
-                From::Archives { clusters, .. } => clusters.len() as u64,
-                _ => 1,
-            }),
+            expect_files: self.expect_files,
+            expect_nodes: self.expect_nodes,
             from,
             taken_at,
             subject: self.subject.unwrap_or_default(),

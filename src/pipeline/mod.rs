@@ -29,6 +29,7 @@ use crate::framework::{Framework, builtin};
 use crate::notify::trace::Trace;
 use crate::notify::{Ended, trace};
 use crate::population::ClusterIdentity;
+use crate::record::SourceItem;
 use crate::remote::random_share;
 use crate::render::RenderError;
 use crate::render::build::BuildError;
@@ -201,13 +202,13 @@ pub struct RunOutcome {
     pub already_recorded: bool,
     /// `(id@version, title, counts)` per framework.
     pub frameworks: Vec<(String, String, StatusCounts)>,
-    /// Declared sources: name, standing, detail, findings.
-    pub sources: Vec<(String, String, String, u64)>,
+    /// Declared sources and how they stand.
+    pub sources: Vec<SourceItem>,
     /// Findings in all.
     pub findings: usize,
     /// Was something declared missing or broken?
     pub incomplete: bool,
-    /// What a person should look at, in sentences: decisions that have no effect.
+    /// What a person should look at, in sentences: decisions that have no effect, sources that expect nothing.
     pub notices: Vec<String>,
     /// Fingerprints of the root keys.
     pub roots: Vec<KeyId>,
@@ -225,7 +226,7 @@ impl RunOutcome {
     /// How many sources are not in order.
     #[must_use]
     pub fn not_in_order(&self) -> usize {
-        self.sources.iter().filter(|(_, standing, ..)| standing != "ok").count()
+        self.sources.iter().filter(|source| source.standing != "ok").count()
     }
 }
 
@@ -479,8 +480,8 @@ fn prune(
 /// What a run would find, without judging the archive or writing to it.
 #[derive(Debug)]
 pub struct Rehearsal {
-    /// Declared sources: name, standing, detail, findings.
-    pub sources: Vec<(String, String, String, u64)>,
+    /// Declared sources and how they stand.
+    pub sources: Vec<SourceItem>,
     /// The clusters that were asked.
     pub clusters: Vec<ClusterIdentity>,
     /// `(id@version, title, counts)` per framework.
@@ -507,11 +508,11 @@ pub fn rehearse(
     let mut reader = InputReader { origins: &prepared.origins, kept: BTreeMap::new(), room: 0 };
     let evaluation = prepared.evaluate(&mut reader)?;
     Ok(Rehearsal {
-        sources: source_lines(&evaluation),
+        sources: evaluation.sources().to_vec(),
         clusters: evaluation.clusters().cloned().collect(),
         frameworks: totals(&evaluation),
         incomplete: evaluation.is_incomplete(),
-        notices: evaluation.idle_decisions(),
+        notices: notices(config, &evaluation),
     })
 }
 
@@ -648,10 +649,10 @@ fn outcome(config: &Config, evaluation: &Evaluation, keys: &Keys, store: &dyn St
         pin: None,
         already_recorded: false,
         frameworks: totals(evaluation),
-        sources: source_lines(evaluation),
+        sources: evaluation.sources().to_vec(),
         findings: evaluation.findings(),
         incomplete: evaluation.is_incomplete(),
-        notices: evaluation.idle_decisions(),
+        notices: notices(config, evaluation),
         roots: keys.roots.clone(),
         without_timestamp: None,
         past_unknown: false,
@@ -669,13 +670,14 @@ fn totals(evaluation: &Evaluation) -> Vec<(String, String, StatusCounts)> {
     frameworks.map(total).collect()
 }
 
-/// Name, standing, detail and findings of each declared source.
-fn source_lines(evaluation: &Evaluation) -> Vec<(String, String, String, u64)> {
-    let mut lines = Vec::new();
-    for source in evaluation.sources() {
-        let inputs = evaluation.inputs().iter().filter(|input| input.source == source.name);
-        let findings = inputs.map(|input| input.findings).sum();
-        lines.push((source.name.clone(), source.standing.clone(), source.detail.clone(), findings));
+/// What a person should look at, in sentences.
+fn notices(config: &Config, evaluation: &Evaluation) -> Vec<String> {
+    let mut notices = evaluation.idle_decisions();
+    for source in config.sources.iter().filter(|source| source.is_open()) {
+        notices.push(format!(
+            "source {} does not say how many files or which nodes it expects: a missing one would go unnoticed (set `expect_files` or `expect_nodes`)",
+            source.name
+        ));
     }
-    lines
+    notices
 }

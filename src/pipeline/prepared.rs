@@ -139,7 +139,11 @@ impl Prepared {
             created: instant::format(now),
             tool: run::Tool { name: name.to_owned(), version: version.to_owned() },
             organisation: config.organisation.clone(),
-            cluster: run::Cluster { name: config.cluster.clone(), uid: config.cluster_uid.clone() },
+            cluster: run::Cluster {
+                name: config.cluster.clone(),
+                also_known_as: config.also_known_as.clone(),
+                uid: config.cluster_uid.clone(),
+            },
             frameworks,
             waivers,
             attestations,

@@ -281,7 +281,7 @@ pub fn period_report(
 
 fn cluster_part(run: &Run, items: &Items) -> Cluster {
     let names: BTreeSet<&String> =
-        items.inputs.values().map(|input| &input.cluster).filter(|name| !name.is_empty()).collect();
+        items.inputs.values().flat_map(|input| &input.clusters).collect();
     Cluster {
         name: run.cluster.name.clone(),
         uid: run.cluster.uid.clone(),

@@ -201,9 +201,6 @@ impl Scanner for Affidavit {
         for (file, reason) in &report.unread {
             parsed.shortfall(document.locator("/unread"), format!("{file} was not read: {reason}"));
         }
-        if let Some(cluster) = &report.cluster {
-            parsed.cluster.clone_from(&cluster.uid);
-        }
         let members = report.objects.iter().map(|object| Member {
             kind: (*object.kind).to_owned(),
             namespace: (*object.namespace).to_owned(),

@@ -154,7 +154,6 @@ impl Scanner for Fleet {
         let report: Report = document.read()?;
         let (name, version) = &report.tool;
         parsed.saw_tool(name, version);
-        parsed.cluster.clone_from(&report.cluster);
         let mut roots = BTreeSet::new();
         for root in &report.roots {
             let id = KeyId::from_hex(root);

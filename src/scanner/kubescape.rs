@@ -58,12 +58,7 @@ impl Scanner for Kubescape {
             Some(context) if report.cluster_name.is_empty() => &context.context_name,
             _ => &report.cluster_name,
         };
-        if parsed.cluster.is_empty() {
-            (**cluster).clone_into(&mut parsed.cluster);
-        } else if !cluster.is_empty() && **cluster != *parsed.cluster {
-            let text = format!("another cluster in one input: {}", clean(cluster));
-            parsed.shortfall(document.locator(""), text);
-        }
+        parsed.saw_cluster(&clean(cluster));
         report.read_results(document, parsed);
         Ok(())
     }
@@ -668,7 +663,7 @@ mod tests {
             assert_eq!(parsed.findings[0].resource.to_string(), expected);
             assert_eq!(parsed.findings[0].resource.uid, "u1");
             assert_eq!(
-                (parsed.tools["kubescape"].as_str(), parsed.cluster.as_str()),
+                (parsed.tools["kubescape"].as_str(), parsed.clusters.first().unwrap().as_str()),
                 ("3.0.3", "prod")
             );
             assert!(!format!("{parsed:?}").contains("hunter2"));

@@ -41,12 +41,7 @@ impl Scanner for TrivyK8s {
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let report: Report<'_> = document.read()?;
         parsed.saw_tool(PREFIX, "");
-        if parsed.cluster.is_empty() {
-            (*report.cluster_name).clone_into(&mut parsed.cluster);
-        } else if !report.cluster_name.is_empty() && *report.cluster_name != *parsed.cluster {
-            let text = format!("another cluster in one input: {}", clean(&report.cluster_name));
-            parsed.shortfall(document.locator("/ClusterName"), text);
-        }
+        parsed.saw_cluster(&clean(&report.cluster_name));
         let lists =
             [report.resources, report.findings, report.vulnerabilities, report.misconfigurations];
         if lists.iter().all(Vec::is_empty) {
@@ -180,7 +175,7 @@ mod tests {
                 "trivy:KSV-0020 a/Deployment/api fail",
             ]
         );
-        assert_eq!(reading.parsed.cluster, "prod");
+        assert_eq!(reading.parsed.clusters.first().unwrap(), "prod");
         assert_eq!(&*reading.parsed.findings[3].raw_check, "KSV020");
         assert_eq!(
             &*reading.parsed.findings[3].locator,

@@ -1,22 +1,24 @@
 //! A run's record and its files → items. The run and the verifier's `--replay` both go through
 //! [`evaluate`]: there is one way from inputs to statuses.
 
+mod inputs;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::assess::{ControlResult, Evidence, SourceStanding, Sourced, Standing, yields};
-use crate::assessment::{OutcomeCounts, Status, StatusCounts};
+pub use self::inputs::duration_text;
+use self::inputs::{Collected, Intake};
+use crate::assess::{ControlResult, Evidence, Sourced};
+use crate::assessment::{Status, StatusCounts};
 use crate::attestation::{Attestation, AttestationFile};
 use crate::decisions::{self, Known};
-use crate::evidence::digest::Digest;
-use crate::evidence::instant;
 use crate::evidence::items::{ItemError, ItemWriter, Segment, WrittenItems};
-use crate::finding::{CheckId, CheckInfo, Finding, Outcome, ResourceRef};
+use crate::finding::{CheckId, CheckInfo, Outcome, ResourceRef};
 use crate::framework::{Framework, Mapping};
-use crate::member::{self, Member, Newest};
+use crate::member::{Member, Newest};
 use crate::parallel;
 use crate::population::{ClusterIdentity, Population};
 use crate::record::{
@@ -24,14 +26,9 @@ use crate::record::{
     GapItem, InputItem, MemberItem, PopulationItem, ResourceLine, RiskItem, SourceItem, WaiverItem,
 };
 use crate::risk::{self, Circumstances, Criticality};
-use crate::run::{File, FileTime, Run, Source};
-use crate::scanner;
+use crate::run::Run;
 use crate::validity::State;
 use crate::waiver::{PolicyError, Waiver, WaiverFile};
-
-/// How far ahead of the run's clock a scanner's may be before its data counts as dated in the
-/// future, in seconds.
-const CLOCK_SKEW_SECONDS: i64 = 300;
 
 /// Bytes of inputs that are under way at once, apart from a single larger one.
 const INPUT_BUDGET: usize = 32 << 20;
@@ -143,26 +140,20 @@ where
     let files = (0..)
         .zip(&run.sources)
         .flat_map(|(index, source)| source.files.iter().map(move |file| (index, source, file)));
-    let mapped: HashSet<&CheckId> = frameworks
-        .iter()
-        .flat_map(|framework| &framework.controls)
-        .flat_map(|control| &control.mappings)
-        .flat_map(|mapping| mapping.all_checks().map(|(check, _)| check))
-        .collect();
+    let intake = Intake::new(run, at, &frameworks);
     parallel::map_in_order(
         files.map(|(index, source, file)| Ok((index, source, file, load(&file.path)?))),
         |(.., bytes)| bytes.as_ref().len(),
         INPUT_BUDGET,
-        |(index, source, file, bytes)| {
-            (index, read_input(source, file, at, &run.cluster.uid, &mapped, bytes.as_ref()))
-        },
+        |(index, source, file, bytes)| (index, intake.read(source, file, bytes.as_ref())),
         |(index, read)| {
             collected.add_input(index, read);
             Ok(())
         },
     )?;
-    for source in &run.sources {
-        collected.add_source(source);
+    collected.settle_clusters(&run.cluster);
+    for (index, source) in (0..).zip(&run.sources) {
+        collected.add_source(index, source);
     }
     let Collected {
         findings, checks, sources, inputs, standings, gaps, populations, members, ..
@@ -190,310 +181,6 @@ where
         exploited,
         at,
     })
-}
-
-#[derive(Default)]
-struct Collected {
-    findings: Vec<Sourced>,
-    checks: BTreeMap<CheckId, CheckInfo>,
-    sources: Vec<SourceItem>,
-    inputs: Vec<InputItem>,
-    standings: Vec<SourceStanding>,
-    gaps: Vec<(String, String)>,
-    populations: Vec<(u32, Population)>,
-    members: Vec<(u32, Member)>,
-    /// Inputs, from the first one on, of sources that have been added.
-    judged_inputs: usize,
-}
-
-impl Collected {
-    fn add_input(&mut self, source: u32, read: ReadInput) {
-        let usable =
-            matches!(read.standing, Standing::Ok | Standing::Incomplete | Standing::Unmapped);
-        let input = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
-        let sourced = |finding| Sourced { finding, source, input, usable };
-        self.findings.extend(read.findings.into_iter().map(sourced));
-        for (check, info) in read.checks {
-            self.checks.entry(check).or_insert(info);
-        }
-        for population in read.populations {
-            for kind in population.kinds.iter().filter(|kind| kind.listing.is_gap()) {
-                let text = format!("{} could not be listed: {}.", kind.kind, kind.detail);
-                self.gaps.push(("population".to_owned(), text));
-            }
-            self.populations.push((input, population));
-        }
-        for member in read.members {
-            let Member { cluster, state, detail, .. } = &member;
-            if *state != member::State::Ok {
-                let text = format!("Cluster {cluster} is {}: {detail}.", state.as_str());
-                self.gaps.push(("member".to_owned(), text));
-            }
-            self.members.push((input, member));
-        }
-        self.inputs.push(read.item);
-    }
-
-    fn add_source(&mut self, source: &Source) {
-        let first_input = self.judged_inputs;
-        self.judged_inputs += source.files.len();
-        let inputs = self.inputs.get(first_input..self.judged_inputs).unwrap_or_default();
-        let (standing, detail) = source_standing(source, inputs);
-        if standing != Standing::Ok {
-            self.gaps.push((
-                "source".to_owned(),
-                format!("Source {} is {}: {detail}.", source.name, standing.as_str()),
-            ));
-        }
-        self.sources.push(SourceItem {
-            detail,
-            expect_files: source.expect_files,
-            id: format!("source/{}", source.name),
-            inputs: source.files.iter().map(|file| file.path.clone()).collect(),
-            max_age_seconds: source.max_age_seconds,
-            name: source.name.clone(),
-            salt: String::new(),
-            scanner: source.scanner.clone(),
-            standing: standing.as_str().to_owned(),
-            kind: "source".to_owned(),
-        });
-        self.standings.push(SourceStanding {
-            name: source.name.clone(),
-            scanner: source.scanner.clone(),
-            standing,
-        });
-    }
-}
-
-/// What an input holds.
-struct ReadInput {
-    item: InputItem,
-    standing: Standing,
-    findings: Vec<Finding>,
-    checks: BTreeMap<CheckId, CheckInfo>,
-    populations: Vec<Population>,
-    members: Vec<Member>,
-}
-
-fn read_input(
-    source: &Source,
-    file: &File,
-    at: Timestamp,
-    cluster_uid: &str,
-    mapped: &HashSet<&CheckId>,
-    bytes: &[u8],
-) -> ReadInput {
-    let mut item = InputItem {
-        bytes: bytes.len() as u64,
-        cluster: String::new(),
-        error: String::new(),
-        findings: 0,
-        formats: Vec::new(),
-        id: format!("input/{}", file.path),
-        notes: Vec::new(),
-        original: file.original.clone(),
-        outcomes: OutcomeCounts::new(),
-        path: file.path.clone(),
-        rule_sets: Vec::new(),
-        salt: String::new(),
-        sha256: Digest::of(bytes),
-        source: source.name.clone(),
-        standing: Standing::Ok.as_str().to_owned(),
-        subject: file.subject.clone(),
-        taken_at: String::new(),
-        taken_at_basis: String::new(),
-        tools: BTreeMap::new(),
-        kind: "input".to_owned(),
-    };
-    let subject = if file.subject.is_empty() { &file.original } else { &file.subject };
-    let parsed = match scanner::read(bytes, subject) {
-        Ok(reading) => {
-            item.formats = reading.formats.iter().map(ToString::to_string).collect();
-            reading.parsed
-        }
-        Err(error) => {
-            item.error = error.to_string();
-            let standing = Standing::Unreadable;
-            standing.as_str().clone_into(&mut item.standing);
-            return ReadInput {
-                item,
-                standing,
-                findings: Vec::new(),
-                checks: BTreeMap::new(),
-                populations: Vec::new(),
-                members: Vec::new(),
-            };
-        }
-    };
-    item.cluster = parsed.cluster;
-    item.rule_sets = parsed.rule_sets;
-    item.tools = parsed.tools;
-    item.findings = parsed.findings.len() as u64;
-    for finding in &parsed.findings {
-        *item.outcomes.entry(finding.outcome).or_default() += 1;
-    }
-    let mut weakened = false;
-    for note in parsed.notes {
-        weakened |= note.weakens;
-        let place = if note.locator.is_empty() { "" } else { " at " };
-        item.notes.push(format!("{}{place}{}", note.text, note.locator));
-    }
-    let foreign = parsed.findings.iter().find(|f| !yields(&source.scanner, &f.check));
-    if let Some(finding) = foreign {
-        item.error = format!(
-            "declared as {} but it holds results of {}",
-            source.scanner,
-            finding.check.scanner()
-        );
-    }
-    let clusters = parsed.populations.iter().filter_map(|population| population.cluster.as_ref());
-    for cluster in clusters.filter(|cluster| !cluster.uid.is_empty() && !cluster_uid.is_empty()) {
-        if cluster.uid != cluster_uid {
-            item.error = format!(
-                "it was taken from another cluster: its kube-system has the UID {}",
-                cluster.uid
-            );
-        }
-    }
-    let stale = date(&mut item, file, parsed.taken_at, source.max_age_seconds, at);
-    let is_unmapped = !parsed.findings.is_empty()
-        && !parsed.findings.iter().any(|finding| mapped.contains(&finding.check));
-    // In an edition that is known it would answer: what it is about has no answer now.
-    if is_unmapped {
-        item.notes.push(unmapped_text(item.findings, &item.rule_sets.join(", ")));
-    }
-    let standing = if !item.error.is_empty() {
-        Standing::Unreadable
-    } else if parsed.findings.is_empty() {
-        Standing::Empty
-    } else if stale {
-        Standing::Stale
-    } else if is_unmapped {
-        Standing::Unmapped
-    } else if weakened {
-        Standing::Incomplete
-    } else {
-        Standing::Ok
-    };
-    standing.as_str().clone_into(&mut item.standing);
-    ReadInput {
-        item,
-        standing,
-        findings: parsed.findings,
-        checks: parsed.checks,
-        populations: parsed.populations,
-        members: parsed.members,
-    }
-}
-
-/// Fills in when the data was taken and says whether it is too old or from the future.
-fn date(
-    item: &mut InputItem,
-    file: &File,
-    by_scanner: Option<Timestamp>,
-    max_age_seconds: i64,
-    at: Timestamp,
-) -> bool {
-    let configured = file.taken_at.as_deref().and_then(instant::parse);
-    let (taken_at, basis) = match (configured, by_scanner) {
-        (Some(taken_at), _) => (taken_at, "configuration"),
-        (None, Some(taken_at)) => (taken_at, "scanner"),
-        (None, None) => {
-            "file-time".clone_into(&mut item.taken_at_basis);
-            if file.file_time == FileTime::Stale {
-                item.notes.push(format!(
-                    "it carries no time, and its file is older than {}",
-                    duration_text(max_age_seconds)
-                ));
-            }
-            // No time anywhere is no proof of age; it is no proof of freshness either.
-            return file.file_time != FileTime::Fresh;
-        }
-    };
-    item.taken_at = instant::format(taken_at);
-    basis.clone_into(&mut item.taken_at_basis);
-    let age = at.as_second() - taken_at.as_second();
-    if age < -CLOCK_SKEW_SECONDS {
-        item.notes.push(format!("its data is dated {} after the run", duration_text(-age)));
-        return true;
-    }
-    if age > max_age_seconds {
-        item.notes.push(format!(
-            "its data is {} old; at most {} is allowed",
-            duration_text(age),
-            duration_text(max_age_seconds)
-        ));
-        return true;
-    }
-    false
-}
-
-/// `36h`, `7d`, `90s`: the largest unit that fits without rest, else hours rounded down.
-#[must_use]
-pub fn duration_text(seconds: i64) -> String {
-    match seconds {
-        _ if seconds >= 172_800 && seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
-        _ if seconds >= 3_600 => format!("{}h", seconds / 3_600),
-        _ if seconds >= 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
-        _ => format!("{seconds}s"),
-    }
-}
-
-/// `of` names the rule sets; may be empty.
-fn unmapped_text(findings: u64, of: &str) -> String {
-    let of = if of.is_empty() { String::new() } else { format!(" ({of})") };
-    format!("none of its {findings} findings bears on a control of this run{of}")
-}
-
-fn source_standing(source: &Source, inputs: &[InputItem]) -> (Standing, String) {
-    let of = |standing: Standing| -> Vec<&InputItem> {
-        inputs.iter().filter(|input| input.standing == standing.as_str()).collect()
-    };
-    let names = |inputs: &[&InputItem]| {
-        inputs.iter().map(|input| input.original.as_str()).collect::<Vec<_>>().join(", ")
-    };
-    let shortfalls = source.shortfalls.join("; ");
-    if inputs.is_empty() {
-        let why = if shortfalls.is_empty() { "no file was found".to_owned() } else { shortfalls };
-        return (Standing::Missing, why);
-    }
-    let unreadable = of(Standing::Unreadable);
-    if !unreadable.is_empty() {
-        let why: Vec<_> =
-            unreadable.iter().map(|input| format!("{}: {}", input.original, input.error)).collect();
-        return (Standing::Unreadable, why.join("; "));
-    }
-    let empty = of(Standing::Empty);
-    if empty.len() == inputs.len() {
-        return (Standing::Empty, format!("{} holds no findings", names(&empty)));
-    }
-    let stale = of(Standing::Stale);
-    if let Some(first) = stale.first() {
-        let why = first.notes.last().map_or("its age is not known", String::as_str);
-        return (Standing::Stale, format!("{}: {why}", names(&stale)));
-    }
-    if of(Standing::Unmapped).len() == inputs.len() {
-        let findings: u64 = inputs.iter().map(|input| input.findings).sum();
-        let sets: BTreeSet<&str> =
-            inputs.iter().flat_map(|input| &input.rule_sets).map(String::as_str).collect();
-        let of = sets.into_iter().collect::<Vec<_>>().join(", ");
-        return (Standing::Unmapped, unmapped_text(findings, &of));
-    }
-    if !shortfalls.is_empty() {
-        return (Standing::Incomplete, shortfalls);
-    }
-    if (inputs.len() as u64) < source.expect_files {
-        let text = format!("{} of {} expected files were found", inputs.len(), source.expect_files);
-        return (Standing::Incomplete, text);
-    }
-    let incomplete: Vec<_> =
-        of(Standing::Unmapped).into_iter().chain(of(Standing::Incomplete)).chain(empty).collect();
-    if !incomplete.is_empty() {
-        let what = incomplete.first().and_then(|input| input.notes.last());
-        let why = what.map_or("it holds no findings", String::as_str);
-        return (Standing::Incomplete, format!("{}: {why}", names(&incomplete)));
-    }
-    (Standing::Ok, String::new())
 }
 
 type Loader<'l, B, E> = dyn FnMut(&str) -> Result<B, EvaluateError<E>> + 'l;

@@ -1,8 +1,10 @@
 //! Waivers and attestations that decide nothing, and why: a name that is mistyped silently waives nothing.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::attestation::Attestation;
 use crate::pattern::Pattern;
@@ -23,7 +25,47 @@ pub struct Known {
     pub resources: BTreeSet<String>,
 }
 
-/// One sentence for each waiver that has no effect. `used` says which of them cover a finding.
+/// A pattern of a decision that matches nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unmatched {
+    /// What resembles it most; empty where nothing does.
+    pub nearest: String,
+    /// As written.
+    pub pattern: String,
+    /// `control`, `check` or `resource`.
+    pub what: String,
+}
+
+impl fmt::Display for Unmatched {
+    /// One clause: what there is not, and what may be meant.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no {} `{}`", self.what, self.pattern)?;
+        if self.nearest.is_empty() { Ok(()) } else { write!(f, "; is `{}` meant?", self.nearest) }
+    }
+}
+
+/// The patterns of a waiver that match nothing. A resource may be gone; only where all are is that told.
+#[must_use]
+pub fn unmatched_by_waiver(waiver: &Waiver, known: &Known) -> Vec<Unmatched> {
+    let scope = &waiver.scope;
+    let mut all = unmatched("control", &scope.controls, &known.controls);
+    all.extend(unmatched("check", &scope.checks, &known.checks));
+    let resources = unmatched("resource", &scope.resources, &known.resources);
+    if resources.len() == scope.resources.len() {
+        all.extend(resources);
+    }
+    all
+}
+
+/// The patterns of an attestation that match nothing.
+#[must_use]
+pub fn unmatched_by_attestation(attestation: &Attestation, known: &Known) -> Vec<Unmatched> {
+    unmatched("control", &attestation.controls, &known.controls)
+}
+
+/// A sentence for each waiver that has no effect, or less than it seems. `used` says which of them cover
+/// a finding.
 #[must_use]
 pub fn idle_waivers(
     waivers: &[Waiver],
@@ -42,21 +84,26 @@ pub fn idle_waivers(
                 let from = waiver.from.map_or_else(String::new, |from| format!(" {from}"));
                 idle.push(format!("waiver {id} has no effect yet: it begins{from}"));
             }
-            State::InForce if used.contains(&index) => {}
             State::InForce => {
-                let scope = &waiver.scope;
-                let why = unmatched("control", &scope.controls, &known.controls)
-                    .or_else(|| unmatched("check", &scope.checks, &known.checks))
-                    .or_else(|| unmatched("resource", &scope.resources, &known.resources))
-                    .unwrap_or_else(|| "no failing finding is in its scope".to_owned());
-                idle.push(format!("waiver {id} covers nothing: {why}"));
+                let unmatched = unmatched_by_waiver(waiver, known);
+                if unmatched.is_empty() && !used.contains(&index) {
+                    idle.push(format!(
+                        "waiver {id} covers nothing: no failing finding is in its scope"
+                    ));
+                }
+                let does = if used.contains(&index) {
+                    "covers less than it lists"
+                } else {
+                    "covers nothing"
+                };
+                idle.extend(unmatched.iter().map(|why| format!("waiver {id} {does}: {why}")));
             }
         }
     }
     idle
 }
 
-/// One sentence for each attestation that has no effect.
+/// A sentence for each attestation that has no effect, or less than it seems.
 #[must_use]
 pub fn idle_attestations(
     attestations: &[Attestation],
@@ -76,29 +123,35 @@ pub fn idle_attestations(
                 idle.push(format!("attestation {id} has no effect yet: it is dated {date}"));
             }
             State::InForce => {
-                let why = unmatched("control", &attestation.controls, &known.controls);
-                if let Some(why) = why {
-                    idle.push(format!("attestation {id} is about nothing: {why}"));
-                }
+                let unmatched = unmatched_by_attestation(attestation, known);
+                let all = unmatched.len() == attestation.controls.len();
+                let does = if all { "is about nothing" } else { "covers less than it lists" };
+                idle.extend(unmatched.iter().map(|why| format!("attestation {id} {does}: {why}")));
             }
         }
     }
     idle
 }
 
-/// Why patterns match nothing; `None` when there are none, or one of them matches.
-fn unmatched(what: &str, patterns: &[Pattern], known: &BTreeSet<String>) -> Option<String> {
-    let first = patterns.first()?;
-    if patterns.iter().any(|pattern| known.iter().any(|name| pattern.matches(name))) {
-        return None;
+/// The patterns that match nothing that is known.
+fn unmatched(what: &str, patterns: &[Pattern], known: &BTreeSet<String>) -> Vec<Unmatched> {
+    let mut all = Vec::new();
+    for pattern in patterns {
+        if known.iter().any(|name| pattern.matches(name)) {
+            continue;
+        }
+        let alike = known
+            .iter()
+            .map(|name| (strsim::normalized_damerau_levenshtein(pattern.as_str(), name), name))
+            .filter(|(alike, _)| *alike >= ALIKE)
+            .max_by(|left, right| left.0.total_cmp(&right.0));
+        all.push(Unmatched {
+            nearest: alike.map_or_else(String::new, |(_, name)| name.clone()),
+            pattern: pattern.as_str().to_owned(),
+            what: what.to_owned(),
+        });
     }
-    let alike = known
-        .iter()
-        .map(|name| (strsim::normalized_damerau_levenshtein(first.as_str(), name), name))
-        .filter(|(alike, _)| *alike >= ALIKE)
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    let nearest = alike.map_or_else(String::new, |(_, name)| format!("; is `{name}` meant?"));
-    Some(format!("there is no {what} `{first}`{nearest}"))
+    all
 }
 
 #[cfg(test)]
@@ -153,5 +206,8 @@ mod tests {
         };
         assert!(about("pci-dss/9.1.1").contains("is `pci-dss@4.0.1/9.1.1` meant?"));
         assert_eq!(about("pci-dss@4.0.1/9.*"), "");
+        // One of two names is mistyped: the other one does not hide it.
+        let one = about("pci-dss@4.0.1/9.1.1', 'pci-dss@4.0/8.3.1");
+        assert!(one.contains("covers less") && one.contains("`pci-dss@4.0.1/8.3.1`"), "{one}");
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assessment::{Basis, OutcomeCounts, Reason, Status, StatusCounts};
 use crate::attestation::Said;
+use crate::decisions::Unmatched;
 use crate::evidence::digest::Digest;
 use crate::finding::{Outcome, ResourceRef, Severity};
 use crate::framework::Strength;
@@ -42,6 +43,8 @@ pub struct AttestationItem {
     /// `attestation`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Its patterns that match no control of the run; empty unless it is in force.
+    pub unmatched: Vec<Unmatched>,
     /// Last day.
     pub until: String,
 }
@@ -462,4 +465,6 @@ pub struct WaiverItem {
     /// `waiver`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Its patterns that match nothing in the run; empty unless it is in force.
+    pub unmatched: Vec<Unmatched>,
 }

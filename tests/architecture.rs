@@ -26,11 +26,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("evidence", &[]),
     ("run", &["evidence", "risk"]),
+    ("decisions", &["attestation", "pattern", "validity", "waiver"]),
     (
         "record",
-        &["assessment", "attestation", "evidence", "finding", "framework", "member", "population"],
+        &[
+            "assessment",
+            "attestation",
+            "decisions",
+            "evidence",
+            "finding",
+            "framework",
+            "member",
+            "population",
+        ],
     ),
-    ("decisions", &["attestation", "pattern", "validity", "waiver"]),
     (
         "evaluate",
         &[

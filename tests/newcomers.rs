@@ -125,8 +125,15 @@ fn a_dry_run_says_what_would_be_sealed_and_writes_nothing() {
     let nearest = "attestation A-1 is about nothing: there is no control `cis-kubernetes/4.1.9`; is `cis-kubernetes@1.12/4.1.9` meant?";
     assert!(dry.contains(nearest), "{dry}");
     assert!(dry.contains("1 control fails, "), "{dry}");
-    // The run itself says the same, and so does the doctor.
+    // The run itself says the same, and so do its report and the doctor.
     assert!(done(&affidavit(folder, &["run", "--now", NOW])).contains(nearest));
+    let html = ["report", "archive", "--format", "html", "--out", "r.html"];
+    done(&affidavit(folder, &html));
+    let html = fs::read_to_string(folder.join("r.html")).unwrap();
+    assert!(html.contains(
+        "there is no control `cis-kubernetes/4.1.9`; is `cis-kubernetes@1.12/4.1.9` meant?"
+    ));
+    assert!(html.contains("Decisions that name what is not there"));
     let doctor = affidavit(folder, &["doctor", "--now", NOW]);
     assert!(String::from_utf8_lossy(&doctor.stdout).contains("A-1 is about nothing"));
     // A decision that has an effect is not mentioned.

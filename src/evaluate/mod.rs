@@ -281,6 +281,14 @@ impl Evaluation {
             .flat_map(|result| &result.failing)
             .filter_map(|(_, waiver)| in_force.get(waiver.as_ref().copied()? as usize).copied())
             .collect();
+        let known = self.known();
+        let mut idle = decisions::idle_waivers(&self.waivers, &used, &known, self.at);
+        idle.extend(decisions::idle_attestations(&self.attestations, &known, self.at));
+        idle
+    }
+
+    /// What decisions can be about.
+    fn known(&self) -> Known {
         let mut known = Known::default();
         for (framework, _) in &self.frameworks {
             let key = framework.key();
@@ -296,9 +304,7 @@ impl Evaluation {
                 known.resources.insert(finding.resource.to_string());
             }
         }
-        let mut idle = decisions::idle_waivers(&self.waivers, &used, &known, self.at);
-        idle.extend(decisions::idle_attestations(&self.attestations, &known, self.at));
-        idle
+        known
     }
 
     /// Is anything declared missing, or did anything break? Then the exit code says so.
@@ -372,6 +378,7 @@ impl Evaluation {
     fn write_attestations(&self, out: &mut ItemWriter, salt: &Salt<'_>) -> Result<(), ItemError> {
         let mut attestations: Vec<&Attestation> = self.attestations.iter().collect();
         attestations.sort_by(|left, right| left.id.cmp(&right.id));
+        let known = if attestations.is_empty() { Known::default() } else { self.known() };
         for attestation in attestations {
             let id = format!("attestation/{}", attestation.id);
             let state = attestation.state(self.at);
@@ -392,6 +399,10 @@ impl Evaluation {
                 state: state_text(state, used),
                 statement: attestation.statement.clone(),
                 kind: "attestation".to_owned(),
+                unmatched: match state {
+                    State::InForce => decisions::unmatched_by_attestation(attestation, &known),
+                    _ => Vec::new(),
+                },
                 until: attestation.until.to_string(),
                 id,
             };
@@ -681,6 +692,7 @@ impl Evaluation {
         }
         let mut waivers: Vec<&Waiver> = self.waivers.iter().collect();
         waivers.sort_by(|left, right| left.id.cmp(&right.id));
+        let known = if waivers.is_empty() { Known::default() } else { self.known() };
         for waiver in waivers {
             let id = format!("waiver/{}", waiver.id);
             let findings = covered.get(waiver.id.as_str()).map_or(0, BTreeSet::len);
@@ -695,6 +707,10 @@ impl Evaluation {
                 state: state_text(waiver.state(self.at), findings > 0),
                 ticket: waiver.ticket.clone(),
                 kind: "waiver".to_owned(),
+                unmatched: match waiver.state(self.at) {
+                    State::InForce => decisions::unmatched_by_waiver(waiver, &known),
+                    _ => Vec::new(),
+                },
                 id,
             };
             out.push(&item.id, &item)?;

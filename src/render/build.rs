@@ -540,6 +540,7 @@ fn waiver_part(item: &WaiverItem) -> Waiver {
         from: item.from.clone(),
         expires: item.expires.clone(),
         findings: usize::try_from(item.findings).unwrap_or(usize::MAX),
+        unmatched: item.unmatched.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -555,6 +556,7 @@ fn attestation_part(item: &AttestationItem) -> Attestation {
         date: item.date.clone(),
         until: item.until.clone(),
         evidence: item.evidence.clone(),
+        unmatched: item.unmatched.iter().map(ToString::to_string).collect(),
     }
 }
 

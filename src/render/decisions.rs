@@ -73,6 +73,15 @@ pub(super) fn decisions(report: &Report, disagreements: &[Disagreement]) -> Vec<
     ask(&mut all, "Waivers without use", unused, |waiver| waiver.id.clone());
     let unused = report.attestations.iter().filter(|stated| stated.state == "unused");
     ask(&mut all, "Attestations without use", unused, |stated| stated.id.clone());
+    let waivers = report.waivers.iter().map(|waiver| (&waiver.id, &waiver.unmatched));
+    let stated = report.attestations.iter().map(|stated| (&stated.id, &stated.unmatched));
+    let misses: Vec<(&String, &String)> = waivers
+        .chain(stated)
+        .flat_map(|(id, unmatched)| unmatched.iter().map(move |clause| (id, clause)))
+        .collect();
+    ask(&mut all, "Decisions that name what is not there", misses.iter(), |(id, clause)| {
+        format!("{id}: {clause}")
+    });
     all
 }
 

@@ -65,6 +65,12 @@ pub fn html(report: &Report, items: &Items) -> Vec<u8> {
 /// HTML in the making.
 struct Page(String);
 
+/// What a decision covers, and what it names that the run does not have.
+fn with_misses(scope: &str, unmatched: &[String]) -> String {
+    let sentences = unmatched.iter().map(|clause| format!(" ({clause})"));
+    sentences.fold(scope.to_owned(), |text, sentence| text + &sentence)
+}
+
 /// `2026-11-23T02:00:00Z` → `2026-11-23 02:00 UTC`; anything else as it is.
 fn stamp(text: &str) -> String {
     match (text.get(..10), text.get(11..16), text.get(16..)) {
@@ -775,7 +781,7 @@ impl Page {
                     w.id.clone(),
                     w.state.clone(),
                     number(w.findings),
-                    w.scope.clone(),
+                    with_misses(&w.scope, &w.unmatched),
                     w.reason.clone(),
                     w.approver.clone(),
                     w.ticket.clone(),
@@ -807,7 +813,7 @@ impl Page {
                     a.id.clone(),
                     a.state.clone(),
                     a.outcome.clone(),
-                    a.scope.clone(),
+                    with_misses(&a.scope, &a.unmatched),
                     a.statement.clone(),
                     format!("{}, {}", a.by, a.role),
                     format!("{} {}", a.date, a.until),

@@ -511,6 +511,8 @@ pub struct Waiver {
     pub expires: String,
     /// Findings it covers in this run.
     pub findings: usize,
+    /// Patterns of it that match nothing, in clauses with what may be meant.
+    pub unmatched: Vec<String>,
 }
 
 /// A person's statement.
@@ -536,6 +538,8 @@ pub struct Attestation {
     pub until: String,
     /// Reference to evidence kept elsewhere; may be empty.
     pub evidence: String,
+    /// Patterns of it that match no control, in clauses with what may be meant.
+    pub unmatched: Vec<String>,
 }
 
 /// Something missing.

@@ -133,6 +133,18 @@ pub fn idle_attestations(
     idle
 }
 
+/// From 0 to 1. Names that differ in zeros and marks alone (`KSV012`, `KSV-0012`) are one name.
+fn likeness(left: &str, right: &str) -> f64 {
+    let core = |text: &str| -> String {
+        text.chars().filter(|c| c.is_alphanumeric() && *c != '0').collect()
+    };
+    if core(left) == core(right) {
+        1.0
+    } else {
+        strsim::normalized_damerau_levenshtein(left, right)
+    }
+}
+
 /// The patterns that match nothing that is known.
 fn unmatched(what: &str, patterns: &[Pattern], known: &BTreeSet<String>) -> Vec<Unmatched> {
     let mut all = Vec::new();
@@ -142,7 +154,7 @@ fn unmatched(what: &str, patterns: &[Pattern], known: &BTreeSet<String>) -> Vec<
         }
         let alike = known
             .iter()
-            .map(|name| (strsim::normalized_damerau_levenshtein(pattern.as_str(), name), name))
+            .map(|name| (likeness(pattern.as_str(), name), name))
             .filter(|(alike, _)| *alike >= ALIKE)
             .max_by(|left, right| left.0.total_cmp(&right.0));
         all.push(Unmatched {
@@ -164,7 +176,7 @@ mod tests {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Known {
             controls: owned(&["pci-dss@4.0.1/8.3.1", "pci-dss@4.0.1/9.1.1"]),
-            checks: owned(&["trivy:KSV-0017", "trivy:KSV-0012"]),
+            checks: owned(&["trivy:KSV-0017", "trivy:KSV-0012", "trivy:KSV-0125"]),
             resources: owned(&["payments/Deployment/api"]),
         }
     }
@@ -185,6 +197,7 @@ mod tests {
                 "is `pci-dss@4.0.1/8.3.1` meant?",
             ),
             ("{ checks: ['trivy:KSV017'], resources: ['*'] }", "is `trivy:KSV-0017` meant?"),
+            ("{ checks: ['trivy:KSV012'], resources: ['*'] }", "is `trivy:KSV-0012` meant?"),
             ("{ checks: ['trivy:KSV-0017'], resources: ['payment/*'] }", "no resource `payment/*`"),
             ("{ checks: ['trivy:KSV-0017'], resources: ['*'] }", "no failing finding"),
         ] {

@@ -62,6 +62,8 @@ mod faulty;
 #[cfg(feature = "pipeline")]
 mod fleet;
 #[cfg(feature = "pipeline")]
+mod journeys;
+#[cfg(feature = "pipeline")]
 mod kubernetes;
 #[cfg(feature = "pipeline")]
 mod page_agreement;

@@ -463,6 +463,48 @@ fn keyrings_are_read_as_strictly() {
 
 /// The recorded cases, made by somebody else than the authors of both verifiers.
 #[apply(test)]
+fn a_place_without_an_archive_is_no_archive_with_faults() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let write = |path: &str, bytes: &[u8]| {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    write("notes/a.txt", b"a");
+    write("notes/b/c.txt", b"c");
+    write("above/audit/log/0000000000.json", b"{}");
+    write("above/readme.txt", b"r");
+    write("report.pdf", b"%PDF-1.7\n");
+    write("archive.tar.gz", &[0x1f, 0x8b, 8, 0, 0, 0]);
+    let browser = Browser::open();
+    for (place, said) in [
+        ("notes", "There is no archive here. It holds 2 other files. An archive is a folder with"),
+        ("above", "An archive seems to be in “audit”: choose that folder."),
+        ("report.pdf", "This is a PDF, not an archive."),
+        ("archive.tar.gz", "Unpack it first."),
+    ] {
+        let result = browser.verify(&Input { subject: folder.join(place), ..Input::default() });
+        let told = result["error"].as_str().unwrap_or_default();
+        assert!(told.contains(said), "{place}: {result}");
+        assert_eq!((&result["verified"], &result["findings"]), (&json!(false), &json!([])));
+    }
+    // Faults of one kind are told together, and none is lost.
+    for number in 0..30 {
+        write(&format!("faulty/log/{number}.txt"), b"x");
+    }
+    let result = browser.verify(&Input { subject: folder.join("faulty"), ..Input::default() });
+    let extra = result["findings"].as_array().unwrap().iter();
+    assert_eq!(extra.filter(|finding| finding["code"] == "FILE_EXTRA").count(), 30);
+    let shown = browser.script(
+        "const list = [...document.querySelectorAll('.findings li')].map(item => item.textContent);
+         arguments[0]([list.filter(text => text.includes('.txt')).length, list.filter(text => text.includes('20 more of this kind (FILE_EXTRA)')).length]);",
+        &[],
+    );
+    assert_eq!(shown, json!([10, 1]));
+}
+
+#[apply(test)]
 fn the_recorded_cases_have_the_recorded_findings() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let mut cases: Vec<PathBuf> = Vec::new();

@@ -24,7 +24,7 @@ finding=$(grep -ho '"finding/[0-9]*"' archive/bundles/*/items.jsonl | tail -1 | 
 cd ../auditor
 offline=()
 if unshare --net --map-root-user true 2>/dev/null; then offline=(unshare --net --map-root-user); fi
-"${offline[@]}" "$affidavit" verify evidence.tar --root "$fingerprint" --pin head.txt --replay --now 2026-11-25T08:00:00Z
+"${offline[@]}" "$affidavit" verify evidence.tar --root "$fingerprint" --pin head.txt --replay
 "${offline[@]}" "$affidavit" verify-proof finding.json --root "$fingerprint" --pin head.txt --now 2026-11-25T08:00:00Z
 "${offline[@]}" "$affidavit" sample evidence.tar --n 5 --seed 2026-11-25 --now 2026-11-25T08:00:00Z
 # Nothing of ours is needed for the files themselves.

@@ -20,7 +20,7 @@ jq -r .head last-run.json >head.txt
 jq -r '"payloads removed by the last run: \(.pruned)"' last-run.json
 
 # The whole chain from its first day verifies; of what is gone a sealed statement says why.
-"$affidavit" verify archive --root keys/root.fingerprint --pin head.txt --now 2026-10-02T00:00:00Z
+"$affidavit" verify archive --root keys/root.fingerprint --pin head.txt
 "$affidavit" report archive --period hipaa --root keys/root.fingerprint --now 2026-10-02T00:00:00Z \
   --out six-years.pdf --output json >six-years.json
 jq -r '"\(.label): runs \(.runs | length) of \(.expected)"' six-years.json

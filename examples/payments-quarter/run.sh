@@ -23,7 +23,7 @@ jq -r .head last-run.json >head.txt
 
 "$affidavit" report archive --period 2026-Q3 --root keys/root.fingerprint --now 2026-10-01T08:00:00Z \
   --framework pci-dss --out quarter.pdf --output json >quarter.json
-"$affidavit" verify archive --root keys/root.fingerprint --pin head.txt --replay --now 2026-09-29T08:00:00Z
+"$affidavit" verify archive --root keys/root.fingerprint --pin head.txt --replay
 jq -r '"runs \(.runs | length) of \(.expected), missed \(.missed)",
   (.frameworks[] | "\(.key): failures opened \(.opened), fixed \(.fixed), ended otherwise \(.ended_otherwise), open \(.open)")' quarter.json
 echo "The report: $work/quarter.pdf"

@@ -38,10 +38,10 @@ done
 cd fleet
 jq -r .run.head last-run.json >../head.txt
 # What the fleet seals is a chain like any other.
-"$affidavit" verify ../bucket/all-stores --root keys/root.fingerprint --pin ../head.txt --replay --now 2026-11-25T08:00:00Z
+"$affidavit" verify ../bucket/all-stores --root keys/root.fingerprint --pin ../head.txt --replay
 # It pins every cluster: a cluster's archive is held against the head that the fleet saw.
 "$affidavit" fleet show ../bucket/all-stores --cluster web-shop --head >../web-shop.txt
-"$affidavit" verify ../bucket/web-shop --root ../web-shop/keys/root.fingerprint --pin ../web-shop.txt --now 2026-11-25T08:00:00Z
+"$affidavit" verify ../bucket/web-shop --root ../web-shop/keys/root.fingerprint --pin ../web-shop.txt
 # How one control stands in one cluster, provable without the rest.
 item=$(grep -h '"check":"fleet:pci-dss@4.0.1/2.2.1"' ../bucket/all-stores/bundles/*/items.jsonl | grep -o '"finding/[0-9]*"' | head -1 | tr -d '"')
 "$affidavit" disclose ../bucket/all-stores --item "$item" --file ../one-control.json

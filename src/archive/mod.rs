@@ -158,6 +158,7 @@ pub fn open(location: &Location, now: Timestamp) -> Result<Box<dyn Store>, Store
     let fault = |reason| Err(StoreError::Uri { uri: uri.to_owned(), reason });
     match uri.split_once("://") {
         None if uri.is_empty() => fault("empty"),
+        None if scheme(uri).is_some() => fault("no such kind of store"),
         None => Ok(Box::new(Directory::new(uri))),
         #[cfg(feature = "aws")]
         Some(("s3", _)) => Ok(Box::new(S3::open(location, now)?)),

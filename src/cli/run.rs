@@ -213,13 +213,14 @@ fn in_words(title: &str, counts: StatusCounts) -> String {
         format!("{number} {}", if number == 1 { one } else { more })
     };
     let mut parts = vec![match fail {
+        0 if counts.assessed() == 0 => "no control could be assessed".to_owned(),
         0 => "no control fails".to_owned(),
         _ => verb(fail, "control fails", "controls fail"),
     }];
     if manual > 0 {
         parts.push(verb(manual, "waits for a person", "wait for a person"));
     }
-    if open > 0 {
+    if open > 0 && counts.assessed() > 0 {
         parts.push(verb(open, "could not be assessed", "could not be assessed"));
     }
     format!("{title}: {}", parts.join(", "))

@@ -345,7 +345,10 @@ impl<'a> Intake<'a> {
         unanswered
             .map(|(thing, (_, editions, findings))| {
                 let editions = editions.into_iter().collect::<Vec<_>>().join(", ");
-                format!("none of the {findings} findings about {thing} bears on a control of this run ({editions})")
+                match findings {
+                    1 => format!("the one finding about {thing} bears on no control of this run ({editions})"),
+                    _ => format!("none of the {findings} findings about {thing} bears on a control of this run ({editions})"),
+                }
             })
             .collect()
     }
@@ -451,15 +454,23 @@ pub fn duration_text(seconds: i64) -> String {
 /// `of` names the rule sets; may be empty.
 fn unmapped_text(findings: u64, of: &str) -> String {
     let of = if of.is_empty() { String::new() } else { format!(" ({of})") };
-    format!("none of its {findings} findings bears on a control of this run{of}")
+    match findings {
+        1 => format!("its one finding bears on no control of this run{of}"),
+        _ => format!("none of its {findings} findings bears on a control of this run{of}"),
+    }
 }
 
 fn source_standing(source: &Source, inputs: &[InputItem], seen: &Seen) -> (Standing, String) {
     let of = |standing: Standing| -> Vec<&InputItem> {
         inputs.iter().filter(|input| input.standing == standing.as_str()).collect()
     };
+    // Files of several nodes often have one name.
+    let name = |input: &InputItem| match &*input.subject {
+        "" => input.original.clone(),
+        subject => format!("{} ({subject})", input.original),
+    };
     let names = |inputs: &[&InputItem]| {
-        inputs.iter().map(|input| input.original.as_str()).collect::<Vec<_>>().join(", ")
+        inputs.iter().map(|input| name(input)).collect::<Vec<_>>().join(", ")
     };
     let shortfalls = source.shortfalls.join("; ");
     if inputs.is_empty() {
@@ -469,7 +480,7 @@ fn source_standing(source: &Source, inputs: &[InputItem], seen: &Seen) -> (Stand
     for standing in [Standing::Unreadable, Standing::OtherCluster] {
         let refused = of(standing);
         if !refused.is_empty() {
-            let why = refused.iter().map(|input| format!("{}: {}", input.original, input.error));
+            let why = refused.iter().map(|input| format!("{}: {}", name(input), input.error));
             return (standing, why.collect::<Vec<_>>().join("; "));
         }
     }

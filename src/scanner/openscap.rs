@@ -228,6 +228,10 @@ fn read_result(
                 parsed.note(place(""), text);
             }
         }
+        Some((text, None)) if !text.trim().is_empty() => {
+            let text = format!("its `end-time` is no time: {}", clean(text));
+            parsed.shortfall(place(""), text);
+        }
         _ => parsed.shortfall(place(""), "the result states no end: the scan may have broken off"),
     }
     let target = child_text(result, "target");
@@ -332,6 +336,21 @@ mod tests {
         }
         let parsed = read(result(&rule("notselected")).as_bytes(), "").unwrap().parsed;
         assert!(parsed.findings.is_empty() && parsed.notes[0].text.starts_with("1 rules"));
+    }
+
+    #[test]
+    fn odd_times_are_named() {
+        let at = |end: &str| {
+            let text = result(&rule("pass")).replace("2026-01-02T03:04:05+00:00", end);
+            let parsed = read(text.as_bytes(), "").unwrap().parsed;
+            let note = parsed.notes[0].clone();
+            (parsed.taken_at.map(|at| at.to_string()), note.weakens, note.text)
+        };
+        let (time, weakens, _) = at("2026-01-02T14:00:00");
+        assert_eq!((time.as_deref(), weakens), (Some("2026-01-02T00:00:00Z"), false));
+        let (time, weakens, text) = at("yesterday");
+        assert!(time.is_none() && weakens && text.contains("end-time"), "{text}");
+        assert!(at("").1);
     }
 
     #[test]

@@ -4,11 +4,11 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use snapbox::{Assert, Data, Redactions};
 
 use crate::small_chain::{root, small_chain};
+use crate::tools::BASH;
 
 /// What differs from run to run.
 fn redactions() -> Redactions {
@@ -35,7 +35,8 @@ fn travel(name: &str, more: &[(&str, PathBuf)]) {
     let mut path = OsString::from(program);
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap());
-    let output = Command::new("bash")
+    let output = BASH
+        .command()
         .arg(journeys.join(format!("{name}.sh")))
         .current_dir(folder.path())
         .env_clear()

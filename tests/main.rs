@@ -27,6 +27,7 @@ mod frameworks;
 mod hostile;
 mod item_bytes;
 mod monotone;
+mod odd_values;
 mod support;
 mod timestamps;
 

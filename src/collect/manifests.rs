@@ -81,7 +81,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Value>, ReadError> {
     let text = decode(bytes)?;
     let mut objects = Vec::new();
     for document in Document::split(&text, "")? {
-        let value: Value = document.read()?;
+        let value: Value = document.read_exactly()?;
         match value {
             Value::Null => {}
             Value::Object(mut fields)

@@ -9,11 +9,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::events::{self, Stream};
-use super::text::{Text, stated_time};
+use super::text::Text;
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -46,7 +47,12 @@ impl Scanner for AuditLog {
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         parsed.saw_tool("kube-apiserver", "");
         let mut log = Log::default();
-        let others = events::read(document, |index, event: Event<'_>| log.add(index, &event))?;
+        let others = events::read(document, |index, event: Event<'_>| {
+            let at = |field, text| events::time(document, index, field, text);
+            let at = at("/stageTimestamp", &event.stage_timestamp)
+                .or_else(|| at("/requestReceivedTimestamp", &event.request_received_timestamp));
+            log.add(index, &event, at);
+        })?;
         if others > 0 {
             let text = format!("{others} lines that are no events are not read");
             parsed.shortfall(events::locator(document, 0), text);
@@ -75,8 +81,10 @@ struct Event<'a> {
     response_status: Option<ResponseStatus>,
     request_object: Option<IgnoredAny>,
     response_object: Option<IgnoredAny>,
-    request_received_timestamp: Option<jiff::Timestamp>,
-    stage_timestamp: Option<jiff::Timestamp>,
+    #[serde(default)]
+    request_received_timestamp: Text<'a>,
+    #[serde(default)]
+    stage_timestamp: Text<'a>,
     #[serde(default)]
     annotations: Option<BTreeMap<Text<'a>, Text<'a>>>,
 }
@@ -131,12 +139,12 @@ struct Log {
     anonymous: Seen,
     secrets: Seen,
     truncated: Seen,
+    without_stage: Seen,
 }
 
 impl Log {
-    fn add(&mut self, index: usize, event: &Event<'_>) {
+    fn add(&mut self, index: usize, event: &Event<'_>, at: Option<Timestamp>) {
         self.events += 1;
-        let at = stated_time(event.stage_timestamp.or(event.request_received_timestamp));
         if let Some(at) = at {
             self.stream.saw(at);
         }
@@ -145,6 +153,12 @@ impl Log {
         }
         if event.shows_secret() {
             self.secrets.at(index);
+        }
+        if !matches!(
+            &*event.stage,
+            "RequestReceived" | "ResponseStarted" | "ResponseComplete" | "Panic"
+        ) {
+            self.without_stage.at(index);
         }
         if !matches!(&*event.stage, "ResponseComplete" | "Panic") {
             return;
@@ -181,6 +195,13 @@ impl Log {
         if self.truncated.count > 0 {
             let text = format!("{} events are cut (audit.k8s.io/truncated)", self.truncated.count);
             parsed.shortfall(at(self.truncated), text);
+        }
+        if self.without_stage.count > 0 {
+            let text = format!(
+                "{} events state no `stage` that is known: whether they were answered is open",
+                self.without_stage.count
+            );
+            parsed.shortfall(at(self.without_stage), text);
         }
         if self.events == 0 {
             return;

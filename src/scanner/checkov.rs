@@ -64,14 +64,15 @@ fn is_zero(probe: &Probe) -> bool {
 
 #[derive(Deserialize)]
 struct Report<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     check_type: Text<'a>,
+    #[serde(default)]
     results: Results<'a>,
     #[serde(default)]
     summary: Summary<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Results<'a> {
     #[serde(borrow, default, deserialize_with = "null_as_default")]
     passed_checks: Vec<Record<'a>>,
@@ -96,7 +97,7 @@ struct Summary<'a> {
 
 #[derive(Deserialize)]
 struct Record<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     check_id: Text<'a>,
     #[serde(default)]
     check_name: Text<'a>,
@@ -169,6 +170,7 @@ impl Record<'_> {
             // A comment in the file leaves a check out: nobody looked, and nobody approved.
             "SKIPPED" => (Outcome::NotChecked, format!("skipped in Checkov: {comment}")),
             "UNKNOWN" => (Outcome::Error, "Checkov could not tell".to_owned()),
+            "" => (Outcome::Error, "no result stated".to_owned()),
             other => (Outcome::Error, format!("unknown result `{}`", clean(other))),
         };
         let resource = Arc::new(self.subject(is_kubernetes));

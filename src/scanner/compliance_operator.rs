@@ -6,8 +6,8 @@
 
 use serde::Deserialize;
 
-use super::kube_object::{self, Metadata};
-use super::text::{TextIfAny, clean, stated_time};
+use super::kube_object::{self, Metadata, Object};
+use super::text::{Text, clean};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -32,30 +32,36 @@ impl Scanner for ComplianceOperator {
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
-        for (pointer, result) in kube_object::read::<CheckResult>(document)? {
-            let is_ours =
-                result.api_version.0.split_once('/').is_some_and(|(group, _)| group == GROUP);
-            if is_ours && result.kind.0 == KIND {
-                result.read(document, &pointer, parsed);
-            }
+        for (pointer, result) in kube_object::read::<CheckResult<'_>>(document)? {
+            result.read(document, &pointer, parsed);
         }
         Ok(())
     }
 }
 
-/// Lenient, since a list may hold other kinds: `status` is an object in most of them.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct CheckResult {
-    api_version: TextIfAny,
-    kind: TextIfAny,
+struct CheckResult<'a> {
+    #[serde(borrow)]
+    api_version: Text<'a>,
+    kind: Text<'a>,
     metadata: Metadata,
-    id: TextIfAny,
-    severity: TextIfAny,
-    status: TextIfAny,
+    id: Text<'a>,
+    severity: Text<'a>,
+    status: Text<'a>,
 }
 
-impl CheckResult {
+impl Object for CheckResult<'_> {
+    fn is_ours(api: &str, kind: &str) -> bool {
+        kind == KIND && api.split_once('/').is_some_and(|(group, _)| group == GROUP)
+    }
+
+    fn identity(&self) -> (&str, &str) {
+        (&self.api_version, &self.kind)
+    }
+}
+
+impl CheckResult<'_> {
     fn label(&self, name: &str) -> &str {
         self.metadata.labels.get(&format!("{GROUP}/{name}")).map_or("", String::as_str)
     }
@@ -67,20 +73,21 @@ impl CheckResult {
     fn read(&self, document: &Document<'_>, pointer: &str, parsed: &mut Parsed) {
         parsed.saw_tool(PREFIX, "");
         parsed.saw_rule_set(self.label("suite"));
-        if let Some(at) = stated_time(self.annotation("last-scanned-timestamp").parse().ok()) {
+        let field = format!("{pointer}/metadata/annotations/{GROUP}~1last-scanned-timestamp");
+        if let Some(at) = document.time(&field, self.annotation("last-scanned-timestamp")) {
             parsed.saw_time(at);
         }
-        let raw = self.id.0.as_str();
+        let raw = &*self.id;
         let rule = match raw.strip_prefix(RULE_PREFIX).unwrap_or(raw) {
             "" => self.metadata.name.as_str(),
             rule => rule,
         };
         let (outcome, message) = self.judge();
         parsed.findings.push(Finding {
-            check: CheckId::new(PREFIX, rule),
+            check: CheckId::new(PREFIX, if rule.is_empty() { "unnamed" } else { rule }),
             resource: self.resource().into(),
             outcome,
-            severity: Severity::from_word(&self.severity.0),
+            severity: Severity::from_word(&self.severity),
             rule: "".into(),
             raw_check: if raw == rule { "" } else { raw }.into(),
             message: message.into(),
@@ -100,7 +107,7 @@ impl CheckResult {
 
     fn judge(&self) -> (Outcome, String) {
         let stated = |text: &str| text.to_owned();
-        match self.status.0.as_str() {
+        match &*self.status {
             "PASS" => (Outcome::Pass, String::new()),
             "FAIL" => (Outcome::Fail, String::new()),
             "INFO" => (Outcome::NotChecked, stated("informational: no verdict")),
@@ -108,7 +115,7 @@ impl CheckResult {
             "ERROR" => (Outcome::Error, stated("the check could not run")),
             "NOT-APPLICABLE" | "NOTAPPLICABLE" => (Outcome::NotApplicable, String::new()),
             "INCONSISTENT" => (Outcome::Fail, self.inconsistency()),
-            "" => (Outcome::NotChecked, stated("no status stated")),
+            "" => (Outcome::Error, stated("no status stated")),
             other => (Outcome::Error, format!("unknown status `{}`", clean(other))),
         }
     }
@@ -156,8 +163,8 @@ mod tests {
             ("\"ERROR\"", Outcome::Error),
             ("\"NOT-APPLICABLE\"", Outcome::NotApplicable),
             ("\"INCONSISTENT\"", Outcome::Fail),
-            ("\"\"", Outcome::NotChecked),
-            ("{}", Outcome::NotChecked),
+            ("\"\"", Outcome::Error),
+            ("{}", Outcome::Error),
             ("\"pass\"", Outcome::Error),
         ] {
             assert_eq!(result(status).outcome, outcome, "{status}");

@@ -73,6 +73,7 @@ impl Scanner for Dockle {
 struct Report<'a> {
     #[serde(borrow, default)]
     image: Text<'a>,
+    #[serde(default)]
     summary: Summary,
     #[serde(default, deserialize_with = "null_as_default")]
     details: Vec<Detail<'a>>,
@@ -90,7 +91,7 @@ struct Summary {
 
 #[derive(Deserialize)]
 struct Detail<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     code: Text<'a>,
     #[serde(default)]
     title: Text<'a>,
@@ -132,6 +133,7 @@ fn read_detail(
             found.pass += 1;
             (Outcome::Pass, Severity::Unknown, said)
         }
+        "" => (Outcome::Error, Severity::Unknown, "no level stated".to_owned()),
         other => {
             let text = format!("unknown level `{}`", clean(other));
             (Outcome::Error, Severity::Unknown, text)

@@ -2,11 +2,16 @@
 //! place of an error.
 
 use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
 
+use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::text::shown;
-use super::{MAX_INPUT_BYTES, Probe};
+use super::exact::Exact;
+use super::lenient::{self, Input, Oddities, Refused};
+use super::text::{Instant, instant, shown, stated_time};
+use super::{MAX_INPUT_BYTES, Probe, yaml};
 
 /// Characters of a path or reason, which repeat pieces of the input, in an error.
 const MAX_SHOWN: usize = 300;
@@ -15,7 +20,7 @@ const MAX_PREFACE: usize = 1000;
 
 /// Why an input could not be read. Every variant names the place and the reason; the caller adds
 /// the file.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadError {
     /// No byte other than white space.
@@ -97,6 +102,9 @@ pub struct Document<'a> {
     first_line: usize,
     subject: &'a str,
     probe: Probe,
+    /// The text as JSON, once a YAML document has an odd field.
+    json: OnceCell<Option<String>>,
+    oddities: RefCell<Oddities>,
 }
 
 /// Decodes UTF-8 (with or without byte order mark) and UTF-16 (with one: PowerShell redirections).
@@ -158,7 +166,19 @@ impl<'a> Document<'a> {
     /// A text that is one document.
     fn whole(text: &'a str, syntax: Syntax, subject: &'a str, probe: Probe) -> Self {
         let several = syntax == Syntax::JsonLines;
-        Self { text, syntax, index: 0, several, last: true, first_line: 1, subject, probe }
+        let (json, oddities) = Default::default();
+        Self {
+            text,
+            syntax,
+            index: 0,
+            several,
+            last: true,
+            first_line: 1,
+            subject,
+            probe,
+            json,
+            oddities,
+        }
     }
 
     fn of_xml(text: &'a str, subject: &'a str) -> Result<Self, ReadError> {
@@ -177,29 +197,20 @@ impl<'a> Document<'a> {
             let first_line = documents.last().map_or(1, |last: &Self| last.first_line)
                 + documents.last().map_or(0, |last: &Self| newlines(last.text))
                 + newlines(leading_space(rest));
-            let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Probe>();
-            let probe = match values.next() {
-                Some(Ok(probe)) => probe,
-                Some(Err(error)) => {
-                    let line = first_line - newlines(leading_space(rest)) + error.line() - 1;
-                    return Err(ReadError::Malformed {
-                        place: format!("line {line}, column {}", error.column()),
-                        reason: json_reason(&error),
-                    });
+            let Some((probe, end)) = first_value(rest).transpose().map_err(|error| {
+                let line = first_line - newlines(leading_space(rest)) + error.line() - 1;
+                ReadError::Malformed {
+                    place: format!("line {line}, column {}", error.column()),
+                    reason: json_reason(&error),
                 }
-                None => break,
+            })?
+            else {
+                break;
             };
-            let end = values.byte_offset();
-            documents.push(Self {
-                text: rest.get(leading_space(rest).len()..end).unwrap_or_default(),
-                syntax: Syntax::Json,
-                index: documents.len(),
-                several: false,
-                last: false,
-                first_line,
-                subject,
-                probe,
-            });
+            let text = rest.get(leading_space(rest).len()..end).unwrap_or_default();
+            let document = Self::whole(text, Syntax::Json, subject, probe);
+            let index = documents.len();
+            documents.push(Self { index, first_line, last: false, ..document });
             start += end;
         }
         Ok(Self::counted(documents))
@@ -239,17 +250,13 @@ impl<'a> Document<'a> {
             if !has_yaml_content(piece) {
                 continue;
             }
-            let mut document = Self {
-                text: piece,
-                syntax: Syntax::Yaml,
-                index: documents.len(),
-                several: false,
-                last: false,
-                first_line,
-                subject,
-                probe: Probe::default(),
-            };
-            document.probe = document.read()?;
+            let document = Self::whole(piece, Syntax::Yaml, subject, Probe::default());
+            let index = documents.len();
+            let mut document = Self { index, first_line, last: false, ..document };
+            document.probe = document.read_exactly().or_else(|error| {
+                let json = yaml::to_json(piece).ok_or_else(|| error.clone())?;
+                Self::look_at(&json).ok_or(error)
+            })?;
             documents.push(document);
         }
         Ok(Self::counted(documents))
@@ -319,20 +326,127 @@ impl<'a> Document<'a> {
         ReadError::Malformed { place, reason: reason.into() }
     }
 
-    /// Reads the document as `T`. Duplicate keys that `T` knows, `NaN`, and nesting deeper than
-    /// 128 levels are errors.
+    /// Reads the document as `T`; what is not of `T`'s shape by the rule of [`lenient`]. Duplicate keys
+    /// that `T` knows, `NaN`, and nesting deeper than 128 levels are errors.
     ///
     /// # Errors
     /// [`ReadError::Malformed`] with line, column and path.
-    pub fn read<T: Deserialize<'a>>(&self) -> Result<T, ReadError> {
+    pub fn read<T: Deserialize<'a>>(&'a self) -> Result<T, ReadError> {
+        self.read_exactly().or_else(|error| self.read_leniently(error))
+    }
+
+    /// Reads the document as `T`, and nothing that is not of `T`'s shape.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub fn read_exactly<T: Deserialize<'a>>(&self) -> Result<T, ReadError> {
         match self.syntax {
             Syntax::Json | Syntax::JsonLines | Syntax::Xml => {
-                serde_json::from_str(self.text).map_err(|error| self.locate_json::<T>(&error))
+                let mut deserializer = serde_json::Deserializer::from_str(self.text);
+                let value = T::deserialize(Exact(&mut deserializer));
+                value
+                    .and_then(|value| deserializer.end().map(|()| value))
+                    .map_err(|error| self.locate_json::<T>(&error))
             }
-            Syntax::Yaml => {
-                serde_saphyr::from_str(self.text).map_err(|error| self.locate_yaml(&error))
-            }
+            Syntax::Yaml => serde_saphyr::with_deserializer_from_str(self.text, |deserializer| {
+                T::deserialize(Exact(deserializer))
+            })
+            .map_err(|error| self.locate_yaml(&error)),
         }
+    }
+
+    /// Reads what [`Document::read_exactly`] could not.
+    ///
+    /// # Errors
+    /// `error` when this is no JSON and cannot be made it, or [`ReadError::Malformed`] with the field
+    /// that it cannot be read without.
+    pub(super) fn read_leniently<T: Deserialize<'a>>(
+        &'a self,
+        error: ReadError,
+    ) -> Result<T, ReadError> {
+        let Some(text) = self.as_json() else { return Err(error) };
+        self.read_part(text, "", "", error)
+    }
+
+    /// Reads a value of the document, of which `text` is the JSON, by the rule of [`lenient`]. `pointer`
+    /// is where it stands, `field` the same with `*` for what varies.
+    ///
+    /// # Errors
+    /// As [`Document::read_leniently`].
+    pub(super) fn read_part<'t, T: Deserialize<'t>>(
+        &self,
+        text: &'t str,
+        pointer: &str,
+        field: &str,
+        error: ReadError,
+    ) -> Result<T, ReadError> {
+        let is_yaml = self.syntax == Syntax::Yaml;
+        let input = Input { text, locator: &self.locator(pointer), field, is_yaml };
+        lenient::read(input, &mut self.oddities.borrow_mut())
+            .map_err(|refused| if refused.is_syntax { error } else { self.locate(&refused) })
+    }
+
+    /// A piece of JSON as far as it can be read, without a word about the rest.
+    pub(super) fn look_at<'t, T: Deserialize<'t>>(text: &'t str) -> Option<T> {
+        let input = Input { text, locator: "", field: "", is_yaml: true };
+        lenient::read(input, &mut Oddities::default()).ok()
+    }
+
+    /// The text as JSON, if it can be one.
+    fn as_json(&self) -> Option<&str> {
+        match self.syntax {
+            Syntax::Json | Syntax::JsonLines => Some(self.text),
+            Syntax::Yaml => self.json.get_or_init(|| yaml::to_json(self.text)).as_deref(),
+            Syntax::Xml => None,
+        }
+    }
+
+    /// Notes something odd about `field` (a JSON pointer with `*` for what varies), once for every value
+    /// at which it is so.
+    pub(super) fn odd(&self, field: &str, says: &str, locator: &str, weakens: bool) {
+        let (says, locator) = (says.to_owned(), locator.to_owned());
+        self.oddities.borrow_mut().add(field, says, locator, weakens);
+    }
+
+    /// Takes out what was odd so far.
+    pub(super) fn take_oddities(&self) -> Oddities {
+        self.oddities.take()
+    }
+
+    /// The time that stands at a pointer; `None` where none does. A time without a zone is the
+    /// earliest that it can mean, and what is no time weakens the evidence.
+    pub(super) fn time(&self, pointer: &str, text: &str) -> Option<Timestamp> {
+        self.time_at(&|| self.locator(pointer), pointer, text)
+    }
+
+    /// The same for a field of an object that [`Document::read_lines`] numbered.
+    pub(super) fn line_time(&self, index: usize, field: &str, text: &str) -> Option<Timestamp> {
+        let locator = || format!("{}{field}", self.line_locator(index)).into();
+        self.time_at(&locator, field, text)
+    }
+
+    pub(super) fn time_at(
+        &self,
+        locator: &dyn Fn() -> Box<str>,
+        pointer: &str,
+        text: &str,
+    ) -> Option<Timestamp> {
+        let (at, says, weakens) = match instant(text) {
+            Instant::Exact(at) => return stated_time(Some(at)),
+            Instant::None => return None,
+            Instant::Earliest(at) => {
+                let says = "without a zone, taken as the earliest time that it can mean";
+                (stated_time(Some(at)), says, false)
+            }
+            Instant::Seconds(at) => (stated_time(Some(at)), "a number, read as seconds", false),
+            Instant::Unknown => (None, "left out: no time", true),
+        };
+        let steps = pointer.split('/').map(|step| {
+            let varies = !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit());
+            if varies { "*" } else { step }
+        });
+        self.odd(&steps.collect::<Vec<_>>().join("/"), says, &locator(), weakens);
+        at
     }
 
     /// Reads every object of a log, with its number from 0, and returns how many other lines stand
@@ -341,7 +455,7 @@ impl<'a> Document<'a> {
     /// # Errors
     /// [`ReadError::Malformed`] when a line that begins like an object is none.
     pub fn read_lines<T: Deserialize<'a>>(
-        &self,
+        &'a self,
         mut each: impl FnMut(usize, T),
     ) -> Result<usize, ReadError> {
         if self.syntax != Syntax::JsonLines {
@@ -352,8 +466,16 @@ impl<'a> Document<'a> {
         for (number, line) in self.text.lines().enumerate() {
             let line = line.trim();
             if line.starts_with('{') {
-                let line = Self::whole(line, Syntax::Json, self.subject, Probe::default());
-                each(index, Self { first_line: number + 1, ..line }.read()?);
+                let object = Self::whole(line, Syntax::Json, self.subject, Probe::default());
+                let object = Self { first_line: number + 1, ..object };
+                let read = object.read_exactly::<T>().or_else(|error| {
+                    let locator = &*self.line_locator(index);
+                    let input = Input { text: line, locator, field: "", is_yaml: false };
+                    lenient::read(input, &mut self.oddities.borrow_mut()).map_err(|refused| {
+                        if refused.is_syntax { error } else { object.locate(&refused) }
+                    })
+                });
+                each(index, read?);
                 index += 1;
             } else if !line.is_empty() {
                 others += 1;
@@ -379,7 +501,7 @@ impl<'a> Document<'a> {
     /// The path of an error costs time on every value, so it is looked for only when there is one.
     fn locate_json<T: Deserialize<'a>>(&self, error: &serde_json::Error) -> ReadError {
         let mut deserializer = serde_json::Deserializer::from_str(self.text);
-        let path = serde_path_to_error::deserialize::<_, T>(&mut deserializer)
+        let path = serde_path_to_error::deserialize::<_, T>(Exact(&mut deserializer))
             .err()
             .map(|located| located.path().to_string())
             .filter(|path| path != ".");
@@ -390,6 +512,26 @@ impl<'a> Document<'a> {
             place.push_str(&shown(&path, MAX_SHOWN));
         }
         ReadError::Malformed { place, reason: json_reason(error) }
+    }
+
+    /// Where what was refused stands: in the text, or by its pointer when it was converted.
+    fn locate(&self, refused: &Refused<'_>) -> ReadError {
+        let start = self.text.as_ptr().addr();
+        let offset = refused.value.map(|value| value.as_ptr().addr().wrapping_sub(start));
+        let before = offset.and_then(|offset| self.text.get(..offset));
+        let mut place = match before {
+            Some(before) => {
+                let line = self.first_line + newlines(before);
+                let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1;
+                format!("line {line}, column {column}")
+            }
+            None => self.place(),
+        };
+        if !refused.locator.is_empty() {
+            place.push_str(", ");
+            place.push_str(&shown(&refused.locator, MAX_SHOWN));
+        }
+        ReadError::Malformed { place, reason: shown(&refused.reason, MAX_SHOWN) }
     }
 
     fn locate_yaml(&self, error: &serde_saphyr::Error) -> ReadError {
@@ -427,7 +569,23 @@ fn first_event(text: &str) -> Option<Probe> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.clone().nth(1)?;
     let line = lines.take(MAX_PREFACE).find(|line| line.starts_with(['{', '[']))?;
-    serde_json::from_str::<Probe>(line).ok().filter(Probe::is_event)
+    let (probe, _) = first_value(line)?.ok()?;
+    probe.is_event().then_some(probe)
+}
+
+/// What the first value of a text looks like, and where it ends.
+fn first_value(text: &str) -> Option<Result<(Probe, usize), serde_json::Error>> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Probe>();
+    let error = match values.next()? {
+        Ok(probe) => return Some(Ok((probe, values.byte_offset()))),
+        Err(error) => error,
+    };
+    // A number too large for any type is no reason to refuse the text.
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    let Some(Ok(value)) = values.next() else { return Some(Err(error)) };
+    let input = Input { text: value.get(), locator: "", field: "", is_yaml: false };
+    let probe = lenient::read(input, &mut Oddities::default()).map_err(|_| error);
+    Some(probe.map(|probe| (probe, values.byte_offset())))
 }
 
 fn newlines(text: &str) -> usize {
@@ -505,6 +663,7 @@ mod tests {
 
     #[test]
     fn a_wrong_type_is_named_by_its_path() {
+        // Without defaults, so that nothing can be left out.
         #[derive(Debug, Deserialize)]
         struct Outer {
             #[expect(dead_code, reason = "only its path in the error matters")]
@@ -515,9 +674,9 @@ mod tests {
             #[expect(dead_code, reason = "only its path in the error matters")]
             name: String,
         }
-        let documents = split("{\"items\":[{\"name\":\"a\"},{\"name\":7}]}");
+        let documents = split("{\"items\":[{\"name\":\"a\"},{\"name\":[]}]}");
         let error = documents[0].read::<Outer>().unwrap_err();
-        assert!(error.to_string().contains("items[1].name"), "{error}");
+        assert!(error.to_string().contains("/items/1: missing field `name`"), "{error}");
     }
 
     #[test]

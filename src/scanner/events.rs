@@ -6,20 +6,30 @@ use serde::Deserialize;
 
 use super::{Document, ReadError};
 
+/// `EventList`.
+#[derive(Deserialize)]
+struct List<T> {
+    items: Option<Vec<T>>,
+}
+
 /// Reads the events of a document with their numbers from 0; returns the lines of a log that are no
 /// events.
 ///
 /// # Errors
 /// [`ReadError`] when something that should be an event is none.
 pub(super) fn read<'a, T: Deserialize<'a>>(
-    document: &Document<'a>,
+    document: &'a Document<'a>,
     mut each: impl FnMut(usize, T),
 ) -> Result<usize, ReadError> {
     if !is_listed(document) {
         return document.read_lines(each);
     }
-    let events = super::kube_object::read::<T>(document)?;
-    for (index, (_, event)) in events.into_iter().enumerate() {
+    let events = if document.probe().is_array {
+        document.read::<Vec<T>>()?
+    } else {
+        document.read::<List<T>>()?.items.unwrap_or_default()
+    };
+    for (index, event) in events.into_iter().enumerate() {
         each(index, event);
     }
     Ok(0)
@@ -34,6 +44,17 @@ pub(super) fn locator(document: &Document<'_>, index: usize) -> Box<str> {
     } else {
         document.line_locator(index)
     }
+}
+
+/// A time of an event that [`read`] numbered.
+pub(super) fn time(
+    document: &Document<'_>,
+    index: usize,
+    field: &str,
+    text: &str,
+) -> Option<Timestamp> {
+    let place = || format!("{}{field}", locator(document, index)).into();
+    document.time_at(&place, field, text)
 }
 
 fn is_listed(document: &Document<'_>) -> bool {

@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::events::{self, Stream};
-use super::text::{Text, TextIfAny, clean, stated_time};
+use super::text::{Text, clean};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -37,7 +38,10 @@ impl Scanner for Falco {
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let mut log = Log::default();
-        let others = events::read(document, |index, event: Event<'_>| log.add(index, &event))?;
+        let others = events::read(document, |index, event: Event<'_>| {
+            let at = events::time(document, index, "/time", &event.time);
+            log.add(index, &event, at);
+        })?;
         if others > 0 {
             let text = format!("{others} lines that are no events are not read");
             parsed.note(events::locator(document, 0), text);
@@ -49,40 +53,41 @@ impl Scanner for Falco {
 
 #[derive(Deserialize)]
 struct Event<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     rule: Text<'a>,
+    #[serde(default)]
     priority: Text<'a>,
     #[serde(default)]
-    time: Option<jiff::Timestamp>,
+    time: Text<'a>,
     #[serde(default)]
     hostname: Text<'a>,
     #[serde(default)]
     source: Text<'a>,
     #[serde(default)]
-    output_fields: Option<Fields>,
+    output_fields: Option<Fields<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Fields {
-    #[serde(rename = "k8s.ns.name")]
-    namespace: TextIfAny,
+struct Fields<'a> {
+    #[serde(borrow, rename = "k8s.ns.name")]
+    namespace: Text<'a>,
     #[serde(rename = "k8s.pod.name")]
-    pod: TextIfAny,
+    pod: Text<'a>,
     #[serde(rename = "k8smeta.ns.name")]
-    meta_namespace: TextIfAny,
+    meta_namespace: Text<'a>,
     #[serde(rename = "k8smeta.pod.name")]
-    meta_pod: TextIfAny,
+    meta_pod: Text<'a>,
     #[serde(rename = "container.name")]
-    container: TextIfAny,
+    container: Text<'a>,
     #[serde(rename = "ka.target.namespace")]
-    target_namespace: TextIfAny,
+    target_namespace: Text<'a>,
     #[serde(rename = "ka.target.resource")]
-    target_resource: TextIfAny,
+    target_resource: Text<'a>,
     #[serde(rename = "ka.target.name")]
-    target_name: TextIfAny,
+    target_name: Text<'a>,
     #[serde(rename = "falco.version")]
-    version: TextIfAny,
+    version: Text<'a>,
 }
 
 /// What is told apart: rule, priority, source, and what it happened to.
@@ -110,13 +115,14 @@ struct Sensor {
     heartbeats: usize,
     /// Events by which Falco says that it lost others.
     losses: usize,
+    /// Events that do not name their rule.
+    unnamed: usize,
     stream: Stream,
 }
 
 impl Log {
-    fn add(&mut self, index: usize, event: &Event<'_>) {
+    fn add(&mut self, index: usize, event: &Event<'_>, at: Option<Timestamp>) {
         let hostname = clean(&event.hostname).into_owned();
-        let at = stated_time(event.time);
         let sensor = self
             .sensors
             .entry(hostname.clone())
@@ -129,13 +135,14 @@ impl Log {
         match event.rule.strip_prefix(INTERNAL) {
             Some(HEARTBEAT) => {
                 sensor.heartbeats += 1;
-                if let Some(fields) =
-                    event.output_fields.as_ref().filter(|f| !f.version.0.is_empty())
+                if let Some(fields) = event.output_fields.as_ref().filter(|f| !f.version.is_empty())
                 {
-                    self.version.clone_from(&fields.version.0);
+                    (*fields.version).clone_into(&mut self.version);
                 }
             }
             Some(_) => sensor.losses += 1,
+            // It may be one of those.
+            None if event.rule.is_empty() => sensor.unnamed += 1,
             None => {
                 sensor.alerts += 1;
                 let kind = (
@@ -192,7 +199,8 @@ impl Sensor {
             "" => ResourceRef::cluster_scoped("Cluster", ""),
             name => ResourceRef::cluster_scoped("Node", name),
         };
-        let outcome = if self.losses > 0 { Outcome::Error } else { Outcome::Pass };
+        let is_in_doubt = self.losses > 0 || self.unnamed > 0;
+        let outcome = if is_in_doubt { Outcome::Error } else { Outcome::Pass };
         let locator = events::locator(document, self.index);
         let mut finding =
             Finding::new(CheckId::new(PREFIX, "sensor"), Arc::new(resource), outcome, locator);
@@ -200,8 +208,12 @@ impl Sensor {
             0 => String::new(),
             count => format!("; {count} times it says that it lost events"),
         };
+        let unnamed = match self.unnamed {
+            0 => String::new(),
+            count => format!("; {count} events name no rule"),
+        };
         finding.message = format!(
-            "{} alerts and {} heartbeats {}{lost}",
+            "{} alerts and {} heartbeats {}{lost}{unnamed}",
             self.alerts,
             self.heartbeats,
             self.stream.describe()
@@ -215,9 +227,8 @@ impl Event<'_> {
     /// The pod where the kernel saw it, the object that the API was asked for, or the machine.
     fn resource(&self, hostname: String) -> ResourceRef {
         let fields = self.output_fields.as_ref();
-        let of = |get: fn(&Fields) -> &TextIfAny| {
-            clean(fields.map_or("", |fields| &get(fields).0)).into_owned()
-        };
+        let of =
+            |get: for<'f> fn(&'f Fields<'_>) -> &'f str| clean(fields.map_or("", get)).into_owned();
         let either = |first: String, second: String| if first.is_empty() { second } else { first };
         let pod = either(of(|f| &f.pod), of(|f| &f.meta_pod));
         if !pod.is_empty() {

@@ -1,12 +1,15 @@
 //! Grype JSON: vulnerabilities of one image, directory or SBOM. Matches are classed by severity, as
 //! Trivy's are; what `.grype.yaml` ignores stays a failure where the report shows it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::kube_object::null_as_default;
-use super::text::{Text, clean, earliest_instant};
+use super::text::{Text, clean};
 use super::trivy_result::{describe_vulnerability, vulnerability_class};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
@@ -31,7 +34,7 @@ impl Scanner for Grype {
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let report: Report<'_> = document.read()?;
         parsed.saw_tool(PREFIX, &report.descriptor.version);
-        if let Some(at) = earliest_instant(&report.descriptor.timestamp) {
+        if let Some(at) = document.time("/descriptor/timestamp", &report.descriptor.timestamp) {
             parsed.saw_time(at);
         }
         let resource = Arc::new(report.source.resource());
@@ -59,26 +62,27 @@ impl Scanner for Grype {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
-    #[serde(borrow, deserialize_with = "null_as_default")]
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
     matches: Vec<Match<'a>>,
     #[serde(default, deserialize_with = "null_as_default")]
     ignored_matches: Vec<Match<'a>>,
     #[serde(default)]
-    source: Source,
+    source: Source<'a>,
+    #[serde(default)]
     descriptor: Descriptor<'a>,
 }
 
 #[derive(Deserialize)]
 struct Match<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     vulnerability: Vulnerability<'a>,
     #[serde(default)]
     artifact: Artifact<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Vulnerability<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     id: Text<'a>,
     #[serde(default)]
     severity: Text<'a>,
@@ -105,12 +109,55 @@ struct Artifact<'a> {
 /// `target` is an object for images and a path for everything else.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Source {
-    r#type: String,
-    target: serde_json::Value,
+struct Source<'a> {
+    #[serde(borrow)]
+    r#type: Text<'a>,
+    target: Target<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
+enum Target<'a> {
+    Image(Text<'a>),
+    Path(String),
+    #[default]
+    None,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Target<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Image<'a> {
+            #[serde(borrow)]
+            user_input: Text<'a>,
+        }
+
+        struct TargetVisitor;
+        impl<'de> Visitor<'de> for TargetVisitor {
+            type Value = Target<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an image or a path")
+            }
+
+            fn visit_unit<E>(self) -> Result<Target<'de>, E> {
+                Ok(Target::None)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<Target<'de>, E> {
+                Ok(Target::Path(path.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Target<'de>, A::Error> {
+                let image = Image::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Target::Image(image.user_input))
+            }
+        }
+        deserializer.deserialize_any(TargetVisitor)
+    }
+}
+
+#[derive(Default, Deserialize)]
 struct Descriptor<'a> {
     #[serde(borrow, default)]
     version: Text<'a>,
@@ -145,17 +192,15 @@ struct DatabaseStatus {
     built: String,
 }
 
-impl Source {
+impl Source<'_> {
     fn resource(&self) -> ResourceRef {
         let (kind, name) = match &self.target {
-            serde_json::Value::Object(target) => {
-                ("Image", target.get("userInput").and_then(|name| name.as_str()))
-            }
-            serde_json::Value::String(path) if self.r#type == "image" => ("Image", Some(&**path)),
-            serde_json::Value::String(path) => ("File", Some(&**path)),
-            _ => ("Image", None),
+            Target::Image(name) => ("Image", &**name),
+            Target::Path(path) if &*self.r#type == "image" => ("Image", &**path),
+            Target::Path(path) => ("File", &**path),
+            Target::None => ("Image", ""),
         };
-        ResourceRef::cluster_scoped(kind, clean(name.unwrap_or_default()))
+        ResourceRef::cluster_scoped(kind, clean(name))
     }
 }
 

@@ -12,13 +12,15 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::kube_object::{self, Metadata, null_as_default};
+use super::kube_object::{self, Metadata, Object, null_as_default};
+use super::text::Text;
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
 pub(super) struct KubeBench;
 
 const PREFIX: &str = "kube-bench";
+const GROUP: &str = "aquasecurity.github.io";
 const REPORT_KIND: &str = "CISKubeBenchReport";
 
 impl Scanner for KubeBench {
@@ -35,7 +37,7 @@ impl Scanner for KubeBench {
             || probe.child_has("Controls", "node_type")
             || (probe.has("Controls") && probe.has("Totals"))
             || (probe.has("node_type") && probe.has("tests"))
-            || probe.has_object("aquasecurity.github.io", |kind| kind == REPORT_KIND)
+            || probe.has_object(GROUP, |kind| kind == REPORT_KIND)
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
@@ -67,7 +69,7 @@ impl Scanner for KubeBench {
 
 #[derive(Deserialize)]
 struct Overall<'a> {
-    #[serde(borrow, rename = "Controls", deserialize_with = "null_as_default")]
+    #[serde(borrow, default, rename = "Controls", deserialize_with = "null_as_default")]
     controls: Vec<Controls<'a>>,
     #[serde(rename = "Totals")]
     totals: Option<Totals>,
@@ -106,9 +108,9 @@ struct Group<'a> {
 
 #[derive(Deserialize)]
 struct TestResult<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     test_number: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     status: Cow<'a, str>,
     #[serde(borrow, default, rename = "type")]
     kind: Cow<'a, str>,
@@ -120,9 +122,12 @@ struct TestResult<'a> {
     scored: bool,
 }
 
-/// The custom resource; lenient, since a list may hold other kinds.
+/// The custom resource.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Report<'a> {
+    #[serde(default)]
+    api_version: String,
     #[serde(default)]
     kind: String,
     #[serde(default)]
@@ -131,12 +136,22 @@ struct Report<'a> {
     body: Option<ReportBody<'a>>,
 }
 
+impl Object for Report<'_> {
+    fn is_ours(api: &str, kind: &str) -> bool {
+        kind == REPORT_KIND && api.split_once('/').is_some_and(|(group, _)| group == GROUP)
+    }
+
+    fn identity(&self) -> (&str, &str) {
+        (&self.api_version, &self.kind)
+    }
+}
+
 #[derive(Deserialize)]
 struct ReportBody<'a> {
     #[serde(default)]
     scanner: ReportScanner,
-    #[serde(default, rename = "updateTimestamp")]
-    update_timestamp: Option<jiff::Timestamp>,
+    #[serde(borrow, default, rename = "updateTimestamp")]
+    update_timestamp: Text<'a>,
     #[serde(borrow, default, deserialize_with = "null_as_default")]
     sections: Vec<Controls<'a>>,
 }
@@ -155,16 +170,14 @@ struct Node<'a> {
 
 fn parse_reports(document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
     for (pointer, report) in kube_object::read::<Report<'_>>(document)? {
-        if report.kind != REPORT_KIND {
-            continue;
-        }
         let Some(body) = report.body else {
             parsed.shortfall(document.locator(&pointer), "the report has no `report` field");
             continue;
         };
         let name = if body.scanner.name.is_empty() { PREFIX } else { &body.scanner.name };
         parsed.saw_tool(name, &body.scanner.version);
-        if let Some(at) = body.update_timestamp {
+        let field = format!("{pointer}/report/updateTimestamp");
+        if let Some(at) = document.time(&field, &body.update_timestamp) {
             parsed.saw_time(at);
         } else if document.may_be_cut() {
             let text = "there is no `updateTimestamp`, which is the end of this YAML";
@@ -207,7 +220,9 @@ fn read_controls(
         for (index, result) in group.results.iter().enumerate() {
             let (outcome, message) = judge(result);
             text.clear();
-            let _ = write!(text, "{benchmark}:{}", result.test_number);
+            let number =
+                if result.test_number.is_empty() { "unnamed" } else { &result.test_number };
+            let _ = write!(text, "{benchmark}:{number}");
             let check = CheckId::new(PREFIX, &text);
             text.clear();
             let _ = write!(text, "{pointer}/tests/{group_index}/results/{index}");
@@ -248,6 +263,7 @@ fn judge(result: &TestResult<'_>) -> (Outcome, String) {
         // person, so it is no failure; it is not a pass either.
         "WARN" if !result.scored => (Outcome::Manual, expectation(result)),
         "WARN" => (Outcome::Error, "a scored check ended in WARN".to_owned()),
+        "" => (Outcome::Error, "no status stated".to_owned()),
         "INFO" => (Outcome::NotChecked, "skipped in kube-bench".to_owned()),
         other => (Outcome::Error, format!("unknown status `{other}`")),
     }

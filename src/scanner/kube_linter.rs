@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::{Text, clean, earliest_instant, own_words};
+use super::text::{Text, clean, own_words};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef};
 
@@ -30,7 +30,7 @@ impl Scanner for KubeLinter {
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let file: File<'_> = document.read()?;
         parsed.saw_tool(PREFIX, &file.summary.version);
-        if let Some(at) = earliest_instant(&file.summary.end) {
+        if let Some(at) = document.time("/Summary/CheckEndTime", &file.summary.end) {
             parsed.saw_time(at);
         }
         for check in &file.checks {
@@ -58,12 +58,13 @@ struct File<'a> {
     checks: Vec<Check<'a>>,
     #[serde(default, deserialize_with = "null_as_default")]
     reports: Vec<Report<'a>>,
+    #[serde(default)]
     summary: Summary<'a>,
 }
 
 #[derive(Deserialize)]
 struct Check<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     name: Text<'a>,
     #[serde(default)]
     description: Text<'a>,
@@ -71,7 +72,7 @@ struct Check<'a> {
     remediation: Text<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Summary<'a> {
     #[serde(borrow, default, rename = "ChecksStatus")]
     status: Text<'a>,

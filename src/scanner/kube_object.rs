@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Document, ReadError};
+use super::text::{Raw, Text};
+use super::{Document, Probe, ReadError};
 
 /// `metadata`, as far as it says what a report is about.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -51,42 +52,132 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// An object that one reader or another reads.
+pub trait Object {
+    /// Is an object with this `apiVersion` and `kind` one of these?
+    fn is_ours(api: &str, kind: &str) -> bool;
+
+    /// Its own `apiVersion` and `kind`.
+    fn identity(&self) -> (&str, &str);
+}
+
 /// A `kubectl get -o json` list.
 #[derive(Deserialize)]
 struct List<T> {
     items: Option<Vec<T>>,
 }
 
-/// Reads the objects of a document with their JSON pointers, whatever wraps them. `T` is expected
-/// to be lenient: in a mixed list it meets objects of other kinds.
+/// `apiVersion` and `kind` of an object, whatever else it holds.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Identity<'a> {
+    #[serde(borrow)]
+    api_version: Text<'a>,
+    kind: Text<'a>,
+}
+
+/// An object of a list with its pointer, and the same pointer with `*` for what varies.
+type Placed<T> = (String, &'static str, T);
+
+/// Reads the objects of a document that are `T`s, with their JSON pointers, whatever wraps them. An
+/// object of a list that does not say what it is weakens the evidence.
 ///
 /// # Errors
-/// [`ReadError`] when an object is not a `T`.
-pub fn read<'a, T: Deserialize<'a>>(
-    document: &Document<'a>,
+/// [`ReadError`] when an object cannot be read.
+pub fn read<'a, T: Object + Deserialize<'a>>(
+    document: &'a Document<'a>,
 ) -> Result<Vec<(String, T)>, ReadError> {
-    let numbered = |parent: &str, objects: Vec<T>| -> Vec<(String, T)> {
-        let pointer = |(index, object)| (format!("{parent}/{index}"), object);
-        objects.into_iter().enumerate().map(pointer).collect()
+    let Some(wrap) = Wrap::of(document.probe()) else {
+        return Ok(vec![(String::new(), document.read()?)]);
     };
-    let probe = document.probe();
-    if probe.is_array {
-        return Ok(numbered("", document.read::<Vec<T>>()?));
+    let exactly = match wrap {
+        Wrap::Array => document.read_exactly().map(in_array::<T>),
+        Wrap::List => document.read_exactly().map(in_list::<T>),
+        Wrap::Map => document.read_exactly().map(in_map::<T>),
+    };
+    let mut found = Vec::new();
+    let error = match exactly {
+        Ok(objects) => {
+            for (pointer, field, object) in objects {
+                if is_ours::<T>(document, object.identity(), &pointer, field) {
+                    found.push((pointer, object));
+                }
+            }
+            return Ok(found);
+        }
+        Err(error) => error,
+    };
+    // Objects of other kinds have other shapes: only those that are read here are looked into.
+    let objects = match wrap {
+        Wrap::Array => document.read_leniently(error.clone()).map(in_array::<Raw<'_>>),
+        Wrap::List => document.read_leniently(error.clone()).map(in_list::<Raw<'_>>),
+        Wrap::Map => document.read_leniently(error.clone()).map(in_map::<Raw<'_>>),
+    }?;
+    for (pointer, field, Raw(text)) in objects {
+        let identity: Identity<'_> = Document::look_at(text).unwrap_or_default();
+        if is_ours::<T>(document, (&identity.api_version, &identity.kind), &pointer, field) {
+            let object = document.read_part(text, &pointer, field, error.clone())?;
+            found.push((pointer, object));
+        }
     }
-    if probe.has("items") && probe.scalars.get("kind").is_some_and(|kind| kind.ends_with("List")) {
-        return Ok(numbered("/items", document.read::<List<T>>()?.items.unwrap_or_default()));
+    Ok(found)
+}
+
+/// What the objects of a document stand in.
+#[derive(Clone, Copy)]
+enum Wrap {
+    Array,
+    List,
+    /// A map from resource names to arrays.
+    Map,
+}
+
+impl Wrap {
+    fn of(probe: &Probe) -> Option<Self> {
+        let is_list = || probe.scalars.get("kind").is_some_and(|kind| kind.ends_with("List"));
+        match () {
+            () if probe.is_array => Some(Self::Array),
+            () if probe.has("items") && is_list() => Some(Self::List),
+            () if !probe.has("kind") => Some(Self::Map),
+            () => None,
+        }
     }
-    if !probe.has("kind") {
-        let lists = document.read::<BTreeMap<String, Option<Vec<T>>>>()?;
-        return Ok(lists
-            .into_iter()
-            .flat_map(|(key, objects)| {
-                let key = key.replace('~', "~0").replace('/', "~1");
-                numbered(&format!("/{key}"), objects.unwrap_or_default())
-            })
-            .collect());
+}
+
+fn in_array<T>(objects: Vec<T>) -> Vec<Placed<T>> {
+    numbered("", "/*", objects)
+}
+
+fn in_list<T>(list: List<T>) -> Vec<Placed<T>> {
+    numbered("/items", "/items/*", list.items.unwrap_or_default())
+}
+
+fn in_map<T>(lists: BTreeMap<String, Option<Vec<T>>>) -> Vec<Placed<T>> {
+    let of_key = |(key, objects): (String, Option<Vec<T>>)| {
+        let key = key.replace('~', "~0").replace('/', "~1");
+        numbered(&format!("/{key}"), "/*/*", objects.unwrap_or_default())
+    };
+    lists.into_iter().flat_map(of_key).collect()
+}
+
+fn numbered<T>(parent: &str, field: &'static str, objects: Vec<T>) -> Vec<Placed<T>> {
+    let placed = |(index, object)| (format!("{parent}/{index}"), field, object);
+    objects.into_iter().enumerate().map(placed).collect()
+}
+
+fn is_ours<T: Object>(
+    document: &Document<'_>,
+    (api, kind): (&str, &str),
+    pointer: &str,
+    field: &str,
+) -> bool {
+    for (key, value) in [("apiVersion", api), ("kind", kind)] {
+        if value.is_empty() {
+            let (field, locator) = (format!("{field}/{key}"), document.locator(pointer));
+            document.odd(&field, "missing: the object is not read", &locator, true);
+        }
     }
-    Ok(vec![(String::new(), document.read::<T>()?)])
+    T::is_ours(api, kind)
 }
 
 #[cfg(test)]
@@ -94,18 +185,35 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
     struct Thing {
+        api_version: String,
         kind: String,
+    }
+
+    impl Object for Thing {
+        fn is_ours(_: &str, kind: &str) -> bool {
+            kind == "A"
+        }
+
+        fn identity(&self) -> (&str, &str) {
+            (&self.api_version, &self.kind)
+        }
     }
 
     #[test]
     fn every_wrapping_yields_the_objects_and_their_pointers() {
         for (text, pointer) in [
-            (r#"{"kind":"A"}"#, ""),
-            (r#"[{"kind":"A"}]"#, "/0"),
-            (r#"{"kind":"List","items":[{"kind":"A"}]}"#, "/items/0"),
-            (r#"{"things.example":[{"kind":"A"}]}"#, "/things.example/0"),
-            ("kind: List\nitems:\n- kind: A\n", "/items/0"),
+            (r#"{"apiVersion":"v1","kind":"A"}"#, ""),
+            (r#"[{"apiVersion":"v1","kind":"A"}]"#, "/0"),
+            (r#"{"kind":"List","items":[{"apiVersion":"v1","kind":"A"}]}"#, "/items/0"),
+            (r#"{"things.example":[{"apiVersion":"v1","kind":"A"}]}"#, "/things.example/0"),
+            ("kind: List\nitems:\n- kind: A\n  apiVersion: v1\n", "/items/0"),
+            // By the slow way, which other kinds do not disturb.
+            (
+                r#"[{"apiVersion":true,"kind":"A"},{"apiVersion":"v1","kind":[]},{"kind":"B"}]"#,
+                "/0",
+            ),
         ] {
             let documents = Document::split(text, "").unwrap();
             let objects = read::<Thing>(&documents[0]).unwrap();

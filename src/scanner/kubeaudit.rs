@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::text::{Text, clean, earliest_instant};
+use super::text::{Text, clean};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -31,7 +31,7 @@ impl Scanner for Kubeaudit {
         let mut findings = Vec::new();
         let mut oldest = None;
         let others = document.read_lines(|index, line: Line<'_>| {
-            oldest = oldest.into_iter().chain(earliest_instant(&line.time)).min();
+            oldest = oldest.into_iter().chain(document.line_time(index, "/time", &line.time)).min();
             findings.push(line.read(document.line_locator(index)));
         })?;
         parsed.findings.append(&mut findings);
@@ -50,7 +50,7 @@ impl Scanner for Kubeaudit {
 
 #[derive(Deserialize)]
 struct Line<'a> {
-    #[serde(borrow, rename = "AuditResultName")]
+    #[serde(borrow, default, rename = "AuditResultName")]
     name: Text<'a>,
     #[serde(default)]
     level: Text<'a>,

@@ -13,11 +13,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::{Text, clean, stated_time};
+use super::text::{Something, Text, Word, clean};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -47,7 +46,7 @@ impl Scanner for Kubescape {
         let report: Report<'_> = document.read()?;
         let scan = &report.metadata.scan_metadata;
         parsed.saw_tool(PREFIX, scan.kubescape_version.trim_start_matches('v'));
-        if let Some(at) = stated_time(report.generation_time) {
+        if let Some(at) = document.time("/generationTime", &report.generation_time) {
             parsed.saw_time(at);
         }
         for framework in &report.summary_details.frameworks {
@@ -67,8 +66,8 @@ impl Scanner for Kubescape {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Report<'a> {
-    generation_time: Option<Timestamp>,
     #[serde(borrow)]
+    generation_time: Text<'a>,
     cluster_name: Text<'a>,
     summary_details: SummaryDetails<'a>,
     #[serde(deserialize_with = "null_as_default")]
@@ -163,9 +162,9 @@ impl Counters {
 #[serde(default)]
 struct Status<'a> {
     #[serde(borrow, rename = "status")]
-    word: Text<'a>,
+    word: Word<'a>,
     #[serde(rename = "subStatus")]
-    sub: Text<'a>,
+    sub: Word<'a>,
     info: Text<'a>,
 }
 
@@ -195,11 +194,10 @@ struct ControlResult<'a> {
 struct Rule<'a> {
     #[serde(borrow)]
     status: Text<'a>,
-    sub_status: Text<'a>,
+    sub_status: Word<'a>,
     #[serde(deserialize_with = "null_as_default")]
     paths: Vec<Paths<'a>>,
-    #[serde(deserialize_with = "null_as_default")]
-    exception: Vec<serde::de::IgnoredAny>,
+    exception: Something,
 }
 
 /// `fixPath.value` and `fixCommand` may hold values of the manifest and are not read.
@@ -266,7 +264,7 @@ impl Report<'_> {
             self.resources.iter().map(|resource| (&*resource.id, resource)).collect();
         let mut known: HashMap<&str, Known> = HashMap::new();
         for (id, summary) in &self.summary_details.controls {
-            let check = CheckId::new(PREFIX, id);
+            let check = CheckId::new(PREFIX, named(id));
             if has_own_title(id) {
                 parsed.saw_check(&check, &clean(&summary.name), "");
             }
@@ -278,7 +276,7 @@ impl Report<'_> {
             let resource = Arc::new(resource_of(&result.resource_id, listed));
             for (nth, control) in result.controls.iter().enumerate() {
                 let entry = known.entry(&control.control_id).or_insert_with(|| Known {
-                    check: CheckId::new(PREFIX, &control.control_id),
+                    check: CheckId::new(PREFIX, named(&control.control_id)),
                     severity: Severity::Unknown,
                     results: 0,
                 });
@@ -359,10 +357,10 @@ impl ControlSummary<'_> {
 
     fn judge_without_results(&self) -> (Outcome, String) {
         let status =
-            if self.status_info.word.is_empty() { &self.status } else { &self.status_info.word };
+            if self.status_info.word.is_empty() { &*self.status } else { &*self.status_info.word };
         let info = clean(&self.status_info.info);
         let is_review = self.status_info.sub.contains("review");
-        let (outcome, text) = match &**status {
+        let (outcome, text) = match status {
             "failed" => (Outcome::Fail, "failed, but no resource is named"),
             "skipped" if is_review => (Outcome::Manual, "left to a person"),
             "skipped" => (Outcome::NotChecked, "skipped in Kubescape"),
@@ -399,6 +397,10 @@ fn has_own_title(id: &str) -> bool {
     id.strip_prefix("C-").and_then(|digits| digits.parse().ok()).is_some_and(|n: u32| n < 92)
 }
 
+fn named(id: &str) -> &str {
+    if id.is_empty() { "unnamed" } else { id }
+}
+
 fn escape(key: &str) -> Cow<'_, str> {
     if key.contains(['~', '/']) {
         key.replace('~', "~0").replace('/', "~1").into()
@@ -415,9 +417,7 @@ fn judge(control: &ControlResult<'_>) -> (Outcome, String) {
         _ => control
             .rules
             .iter()
-            .map(|rule| {
-                judge_status(&rule.status, &rule.sub_status, "", !rule.exception.is_empty())
-            })
+            .map(|rule| judge_status(&rule.status, &rule.sub_status, "", rule.exception.0))
             .min_by_key(|(outcome, message)| (*outcome, !message.is_empty()))
             .unwrap_or_else(|| (Outcome::Error, "neither a status nor rules".to_owned())),
     };

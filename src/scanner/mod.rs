@@ -12,6 +12,7 @@ mod compliance_operator;
 mod dockle;
 mod document;
 mod events;
+mod exact;
 mod falco;
 pub mod fleet;
 mod grype;
@@ -21,6 +22,7 @@ mod kube_linter;
 mod kube_object;
 mod kubeaudit;
 mod kubescape;
+mod lenient;
 mod openscap;
 mod polaris;
 mod policy_report;
@@ -34,6 +36,7 @@ mod trivy_k8s;
 mod trivy_operator;
 mod trivy_result;
 mod trivy_scope;
+mod yaml;
 
 pub use document::{Document, ReadError, Syntax, decode};
 pub use ids::aqua_id;
@@ -41,7 +44,8 @@ pub use probe::Probe;
 
 use std::borrow::Cow;
 
-use crate::finding::Parsed;
+use crate::finding::{Finding, Outcome, Parsed};
+use lenient::Oddities;
 
 /// A reader of one scanner's output format.
 pub trait Scanner: Sync {
@@ -133,12 +137,17 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
                 looks_like: document.probe().describe(),
             });
         }
+        let before = reading.parsed.findings.len();
+        let mut oddities = Oddities::default();
         for scanner in scanners {
             if !reading.formats.contains(&scanner.id()) {
                 reading.formats.push(scanner.id());
             }
             scanner.parse(&document, &mut reading.parsed)?;
+            oddities.unite(document.take_oddities());
         }
+        oddities.tell(&mut reading.parsed);
+        doubt_unnamed(&mut reading.parsed, before);
         note_unread(&document, &mut reading.parsed);
         if let Some(why) = document.open_end() {
             let text = format!(
@@ -183,6 +192,28 @@ fn without_warnings(text: Cow<'_, str>) -> (Cow<'_, str>, usize) {
         _ => line.to_owned(),
     });
     (commented.collect::<String>().into(), warnings)
+}
+
+/// Every reader calls a check `unnamed` of which a result does not name the id. Nothing passes by it.
+fn doubt_unnamed(parsed: &mut Parsed, before: usize) {
+    let new = parsed.findings.get_mut(before..).unwrap_or_default();
+    let is_unnamed = |finding: &&mut Finding| {
+        finding.check.local().rsplit([':', '/']).next().is_some_and(|id| id == "unnamed")
+    };
+    let (mut count, mut first) = (0, None);
+    for finding in new.iter_mut().filter(is_unnamed) {
+        count += 1;
+        first.get_or_insert_with(|| finding.locator.clone());
+        if finding.outcome == Outcome::Pass {
+            finding.outcome = Outcome::Error;
+            finding.message = "passed, but no check is named".into();
+        }
+    }
+    if let Some(first) = first {
+        let results = if count == 1 { "result names" } else { "results name" };
+        let text = format!("{count} {results} no check, the first at `{first}`");
+        parsed.shortfall(first, text);
+    }
 }
 
 /// Names the kinds of a list of Kubernetes objects that no scanner reads, so that they are not

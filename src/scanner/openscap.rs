@@ -16,8 +16,8 @@ use serde::Deserialize;
 
 use super::compliance_operator::{PREFIX, RULE_PREFIX};
 use super::document::parse_xml;
-use super::kube_object::{self, Metadata};
-use super::text::{TextIfAny, clean, earliest_instant};
+use super::kube_object::{self, Metadata, Object, null_as_default};
+use super::text::{Text, clean, earliest_instant};
 use super::{Document, MAX_INPUT_BYTES, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -66,31 +66,40 @@ impl Scanner for OpenScap {
     }
 }
 
-/// Lenient, since a list may hold other kinds.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct ConfigMap {
-    api_version: TextIfAny,
-    kind: TextIfAny,
+struct ConfigMap<'a> {
+    #[serde(borrow)]
+    api_version: Text<'a>,
+    kind: Text<'a>,
     metadata: Metadata,
-    data: Data,
+    #[serde(deserialize_with = "null_as_default")]
+    data: Data<'a>,
+}
+
+impl Object for ConfigMap<'_> {
+    fn is_ours(api: &str, kind: &str) -> bool {
+        api == "v1" && kind == "ConfigMap"
+    }
+
+    fn identity(&self) -> (&str, &str) {
+        (&self.api_version, &self.kind)
+    }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
-struct Data {
-    results: TextIfAny,
-    exit_code: TextIfAny,
-    error_msg: TextIfAny,
+struct Data<'a> {
+    #[serde(borrow)]
+    results: Text<'a>,
+    exit_code: Text<'a>,
+    error_msg: Text<'a>,
 }
 
 fn parse_config_maps(document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
     let (mut read, mut others) = (0, 0);
-    for (pointer, map) in kube_object::read::<ConfigMap>(document)? {
-        if map.api_version.0 != "v1" || map.kind.0 != "ConfigMap" {
-            continue;
-        }
-        if map.data.results.0.is_empty() && map.data.exit_code.0.is_empty() {
+    for (pointer, map) in kube_object::read::<ConfigMap<'_>>(document)? {
+        if map.data.results.is_empty() && map.data.exit_code.is_empty() {
             others += 1;
             continue;
         }
@@ -99,7 +108,7 @@ fn parse_config_maps(document: &Document<'_>, parsed: &mut Parsed) -> Result<(),
     }
     if read == 0 && document.probe().objects.len() == 1 {
         return Err(
-            document.error("", "none of these objects of kind ConfigMap holds a scan result")
+            document.error("", "no object of kind ConfigMap holds a scan result in its `data`")
         );
     }
     if others > 0 {
@@ -110,7 +119,7 @@ fn parse_config_maps(document: &Document<'_>, parsed: &mut Parsed) -> Result<(),
     Ok(())
 }
 
-impl ConfigMap {
+impl ConfigMap<'_> {
     fn read(
         &self,
         document: &Document<'_>,
@@ -118,11 +127,11 @@ impl ConfigMap {
         parsed: &mut Parsed,
     ) -> Result<(), ReadError> {
         let place = format!("{pointer}/data/results");
-        let raw = self.data.results.0.trim();
+        let raw = self.data.results.trim();
         if raw.is_empty() {
-            let why = clean(&self.data.error_msg.0);
+            let why = clean(&self.data.error_msg);
             let text =
-                format!("the scan ended with code {} and no result: {why}", self.data.exit_code.0);
+                format!("the scan ended with code {} and no result: {why}", &*self.data.exit_code);
             parsed.shortfall(document.locator(&format!("{pointer}/data")), text);
             return Ok(());
         }
@@ -218,6 +227,10 @@ fn read_result(
                 let text = "its time names no zone and is taken as the earliest that it can mean";
                 parsed.note(place(""), text);
             }
+        }
+        Some((text, None)) if !text.trim().is_empty() => {
+            let text = format!("its `end-time` is no time: {}", clean(text));
+            parsed.shortfall(place(""), text);
         }
         _ => parsed.shortfall(place(""), "the result states no end: the scan may have broken off"),
     }
@@ -323,6 +336,21 @@ mod tests {
         }
         let parsed = read(result(&rule("notselected")).as_bytes(), "").unwrap().parsed;
         assert!(parsed.findings.is_empty() && parsed.notes[0].text.starts_with("1 rules"));
+    }
+
+    #[test]
+    fn odd_times_are_named() {
+        let at = |end: &str| {
+            let text = result(&rule("pass")).replace("2026-01-02T03:04:05+00:00", end);
+            let parsed = read(text.as_bytes(), "").unwrap().parsed;
+            let note = parsed.notes[0].clone();
+            (parsed.taken_at.map(|at| at.to_string()), note.weakens, note.text)
+        };
+        let (time, weakens, _) = at("2026-01-02T14:00:00");
+        assert_eq!((time.as_deref(), weakens), (Some("2026-01-02T00:00:00Z"), false));
+        let (time, weakens, text) = at("yesterday");
+        assert!(time.is_none() && weakens && text.contains("end-time"), "{text}");
+        assert!(at("").1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::{Text, clean, earliest_instant};
+use super::text::{Text, clean};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -35,7 +35,7 @@ impl Scanner for Polaris {
             return Err(document.error("/PolarisOutputVersion", reason));
         }
         parsed.saw_tool(PREFIX, "");
-        if let Some(at) = earliest_instant(&audit.time) {
+        if let Some(at) = document.time("/AuditTime", &audit.time) {
             parsed.saw_time(at);
         }
         let lower = document.probe().has("polarisOutputVersion");
@@ -53,7 +53,7 @@ impl Scanner for Polaris {
 
 #[derive(Deserialize)]
 struct Audit<'a> {
-    #[serde(borrow, rename = "PolarisOutputVersion", alias = "polarisOutputVersion")]
+    #[serde(borrow, default, rename = "PolarisOutputVersion", alias = "polarisOutputVersion")]
     version: Text<'a>,
     #[serde(default, rename = "AuditTime", alias = "auditTime")]
     time: Text<'a>,

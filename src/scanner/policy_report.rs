@@ -10,8 +10,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use super::kube_object::{self, Metadata, null_as_default};
-use super::text::{MapIfAny, Text, clean, is_benchmark_title, stated_time};
+use super::kube_object::{self, Metadata, Object, null_as_default};
+use super::text::{Text, clean, is_benchmark_title, stated_time};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -39,16 +39,12 @@ impl Scanner for PolicyReport {
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         for (pointer, report) in kube_object::read::<Report<'_>>(document)? {
-            let group = report.api_version.split_once('/').map_or("", |(group, _)| group);
-            if GROUPS.contains(&group) && is_report(&report.kind) {
-                report.read(document, &pointer, parsed);
-            }
+            report.read(document, &pointer, parsed);
         }
         Ok(())
     }
 }
 
-/// Lenient, since a list may hold other kinds.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Report<'a> {
@@ -56,11 +52,21 @@ struct Report<'a> {
     api_version: Text<'a>,
     kind: Text<'a>,
     metadata: Metadata,
-    scope: MapIfAny<Reference<'a>>,
+    scope: Option<Reference<'a>>,
     source: Text<'a>,
-    summary: MapIfAny<Summary>,
+    summary: Option<Summary>,
     #[serde(deserialize_with = "null_as_default")]
     results: Vec<Item<'a>>,
+}
+
+impl Object for Report<'_> {
+    fn is_ours(api: &str, kind: &str) -> bool {
+        api.split_once('/').is_some_and(|(group, _)| GROUPS.contains(&group)) && is_report(kind)
+    }
+
+    fn identity(&self) -> (&str, &str) {
+        (&self.api_version, &self.kind)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -180,7 +186,7 @@ impl Report<'_> {
 
     /// What the results are about where they do not say so themselves.
     fn subject(&self) -> ResourceRef {
-        if let Some(scope) = self.scope.0.as_ref().filter(|scope| !scope.kind.is_empty()) {
+        if let Some(scope) = self.scope.as_ref().filter(|scope| !scope.kind.is_empty()) {
             return self.refer(scope);
         }
         let labels = &self.metadata.labels;
@@ -218,7 +224,7 @@ impl Report<'_> {
 
     /// A summary that counts more than the results hold: results were left out or cut off.
     fn check_summary(&self, document: &Document<'_>, pointer: &str, parsed: &mut Parsed) {
-        let Some(stated) = &self.summary.0 else {
+        let Some(stated) = &self.summary else {
             if document.may_be_cut() {
                 let text = format!(
                     "{} {}: there is no summary, and nothing else shows that this YAML is whole",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::{Text, clean, earliest_instant, own_words};
+use super::text::{Instant, Scalar, Text, clean, instant, own_words, stated_time};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -32,11 +32,12 @@ impl Scanner for Prowler {
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         for (index, event) in document.read::<Vec<Event<'_>>>()?.iter().enumerate() {
             let pointer = format!("/{index}");
-            if &*event.metadata.product.name != "Prowler" {
-                let reason = format!(
-                    "a finding of `{}`; only Prowler's are read",
-                    clean(&event.metadata.product.name)
-                );
+            let product = &*event.metadata.product.name;
+            if product.is_empty() {
+                let (field, says) = ("/*/metadata/product/name", "missing, taken for `Prowler`");
+                document.odd(field, says, &document.locator(&pointer), true);
+            } else if product != "Prowler" {
+                let reason = format!("a finding of `{}`; only Prowler's are read", clean(product));
                 return Err(document.error(&format!("{pointer}/metadata/product/name"), reason));
             }
             event.read(document, &pointer, parsed);
@@ -47,7 +48,7 @@ impl Scanner for Prowler {
 
 #[derive(Deserialize)]
 struct Event<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     metadata: EventMetadata<'a>,
     #[serde(default)]
     severity: Text<'a>,
@@ -65,7 +66,7 @@ struct Event<'a> {
     remediation: Remediation<'a>,
     /// Seconds since 1970, from Prowler 5 on.
     #[serde(default)]
-    time: Option<i64>,
+    time: Scalar<'a>,
     /// Without a zone.
     #[serde(default)]
     time_dt: Text<'a>,
@@ -74,9 +75,9 @@ struct Event<'a> {
     older_time: Text<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct EventMetadata<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     event_code: Text<'a>,
     #[serde(default)]
     product: Product<'a>,
@@ -117,7 +118,7 @@ struct Resource<'a> {
 impl Event<'_> {
     fn read(&self, document: &Document<'_>, pointer: &str, parsed: &mut Parsed) {
         parsed.saw_tool(PREFIX, &self.metadata.product.version);
-        if let Some(at) = self.time() {
+        if let Some(at) = self.time(document, pointer) {
             parsed.saw_time(at);
         }
         let id = if self.metadata.event_code.is_empty() {
@@ -144,11 +145,14 @@ impl Event<'_> {
         }
     }
 
-    fn time(&self) -> Option<jiff::Timestamp> {
-        let exact = self.time.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-        let words =
-            || earliest_instant(&self.time_dt).or_else(|| earliest_instant(&self.older_time));
-        super::text::stated_time(exact).or_else(words)
+    fn time(&self, document: &Document<'_>, pointer: &str) -> Option<jiff::Timestamp> {
+        let time = |key, text| document.time(&format!("{pointer}/{key}"), text);
+        match instant(&self.time) {
+            Instant::Seconds(at) => stated_time(Some(at)),
+            _ => time("time", &self.time),
+        }
+        .or_else(|| time("time_dt", &self.time_dt))
+        .or_else(|| time("event_time", &self.older_time))
     }
 
     fn judge(&self) -> (Outcome, String) {
@@ -157,6 +161,7 @@ impl Event<'_> {
             "PASS" => Outcome::Pass,
             "FAIL" => Outcome::Fail,
             "MANUAL" => Outcome::Manual,
+            "" => return (Outcome::Error, format!("no status code stated: {said}")),
             other => {
                 let text = format!("unknown status code `{}`: {said}", clean(other));
                 return (Outcome::Error, text);

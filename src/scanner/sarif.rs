@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::{Text, clean, earliest_instant, own_words};
+use super::text::{Scalar, Text, clean, own_words};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -48,7 +48,7 @@ impl Scanner for Sarif {
 
 #[derive(Deserialize)]
 struct Log<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     version: Text<'a>,
     #[serde(default, deserialize_with = "null_as_default")]
     runs: Vec<Run<'a>>,
@@ -57,25 +57,25 @@ struct Log<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Run<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     tool: Tool<'a>,
     results: Option<Vec<SarifResult<'a>>>,
     #[serde(default, deserialize_with = "null_as_default")]
     invocations: Vec<Invocation<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Tool<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     driver: Component<'a>,
     #[serde(default, deserialize_with = "null_as_default")]
     extensions: Vec<Component<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Component<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     name: Text<'a>,
     #[serde(default)]
     version: Text<'a>,
@@ -88,7 +88,7 @@ struct Component<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rule<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     id: Text<'a>,
     #[serde(default)]
     short_description: Message<'a>,
@@ -112,18 +112,7 @@ struct Configuration<'a> {
 struct Properties<'a> {
     /// A CVSS-like number, as GitHub reads it.
     #[serde(borrow, rename = "security-severity")]
-    security_severity: Number<'a>,
-}
-
-/// Written as a string by most tools and as a number by some.
-#[derive(Default, Deserialize)]
-#[serde(untagged)]
-enum Number<'a> {
-    Float(f64),
-    #[serde(borrow)]
-    Words(Text<'a>),
-    #[default]
-    None,
+    security_severity: Scalar<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -248,7 +237,8 @@ impl Run<'_> {
 
     fn invocations(&self, document: &Document<'_>, pointer: &str, parsed: &mut Parsed) {
         for (index, invocation) in self.invocations.iter().enumerate() {
-            if let Some(at) = earliest_instant(&invocation.end_time_utc) {
+            let field = format!("{pointer}/invocations/{index}/endTimeUtc");
+            if let Some(at) = document.time(&field, &invocation.end_time_utc) {
                 parsed.saw_time(at);
             }
             if invocation.execution_successful == Some(false) {
@@ -325,12 +315,8 @@ impl SarifResult<'_> {
     /// The rule's CVSS-like number where it has one, else the level; the default is `warning`
     /// (3.27.10).
     fn severity(&self, rule: Option<&Rule<'_>>) -> Severity {
-        let score = rule.and_then(|rule| match &rule.properties.security_severity {
-            Number::Float(score) => Some(*score),
-            Number::Words(words) => words.trim().parse().ok(),
-            Number::None => None,
-        });
-        if let Some(score) = score {
+        let score = rule.map_or("", |rule| &*rule.properties.security_severity);
+        if let Ok(score) = score.trim().parse::<f64>() {
             return match score {
                 score if score >= 9.0 => Severity::Critical,
                 score if score >= 7.0 => Severity::High,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Visitor};
 
 /// A string of the input; `null` counts as empty. Borrows unless the text holds escapes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,101 +59,143 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// A field that is a string in the kind a reader wants and something else in other kinds of a
-/// mixed list (`status`); what is no string counts as empty.
+impl<'a> Text<'a> {
+    pub(super) fn into_cow(self) -> Cow<'a, str> {
+        self.0
+    }
+}
+
+/// Name of [`Raw`] as a newtype, by which a deserializer knows it.
+pub(super) const RAW: &str = "affidavit::Raw";
+/// Name of [`Word`] as a newtype.
+pub(super) const WORD: &str = "affidavit::Word";
+
+/// A value as it is written, JSON; only for [`lenient`](super::lenient).
+pub(super) struct Raw<'a>(pub(super) &'a str);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RawVisitor;
+        impl<'de> Visitor<'de> for RawVisitor {
+            type Value = Raw<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Raw<'de>, E> {
+                Ok(Raw(value))
+            }
+        }
+        deserializer.deserialize_newtype_struct(RAW, RawVisitor)
+    }
+}
+
+/// A word that decides, where a reader takes its absence for an answer: what is left out is not absent
+/// but the words for its shape, which no reader knows (`an object`).
 #[derive(Clone, Debug, Default)]
-pub(super) struct TextIfAny(pub(super) String);
+pub(super) struct Word<'a>(Text<'a>);
 
-impl<'de> Deserialize<'de> for TextIfAny {
+impl Deref for Word<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextIfAnyVisitor)
+        struct WordVisitor;
+        impl<'de> Visitor<'de> for WordVisitor {
+            type Value = Word<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<Word<'de>, D::Error> {
+                Text::deserialize(deserializer).map(Word)
+            }
+
+            fn visit_borrowed_str<E>(self, shape: &'de str) -> Result<Word<'de>, E> {
+                Ok(Word(Text(Cow::Borrowed(shape))))
+            }
+        }
+        deserializer.deserialize_newtype_struct(WORD, WordVisitor)
     }
 }
 
-struct TextIfAnyVisitor;
+/// Whether anything stands there, of whatever shape.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Something(pub(super) bool);
 
-impl<'de> Visitor<'de> for TextIfAnyVisitor {
-    type Value = TextIfAny;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<TextIfAny, E> {
-        Ok(TextIfAny(value.to_owned()))
-    }
-
-    fn visit_unit<E>(self) -> Result<TextIfAny, E> {
-        Ok(TextIfAny::default())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<TextIfAny, E> {
-        Ok(TextIfAny::default())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<TextIfAny, E> {
-        Ok(TextIfAny::default())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<TextIfAny, E> {
-        Ok(TextIfAny::default())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<TextIfAny, E> {
-        Ok(TextIfAny::default())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextIfAny, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(TextIfAny::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TextIfAny, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(TextIfAny::default())
-    }
-}
-
-/// The counterpart of [`TextIfAny`]: an object in the wanted kind, a string in others.
-#[derive(Clone, Debug)]
-pub(super) struct MapIfAny<T>(pub(super) Option<T>);
-
-impl<T> Default for MapIfAny<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for MapIfAny<T> {
+impl<'de> Deserialize<'de> for Something {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(MapIfAnyVisitor(std::marker::PhantomData))
+        serde_json::Value::deserialize(deserializer).map(|value| {
+            Self(match value {
+                serde_json::Value::Null => false,
+                serde_json::Value::Array(items) => !items.is_empty(),
+                _ => true,
+            })
+        })
     }
 }
 
-struct MapIfAnyVisitor<T>(std::marker::PhantomData<T>);
+/// Written as text by some programs and as a number by others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scalar<'a>(Cow<'a, str>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for MapIfAnyVisitor<T> {
-    type Value = MapIfAny<T>;
+impl Deref for Scalar<'_> {
+    type Target = str;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+    fn deref(&self) -> &str {
+        &self.0
     }
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MapIfAny<T>, A::Error> {
-        T::deserialize(serde::de::value::MapAccessDeserializer::new(map))
-            .map(|value| MapIfAny(Some(value)))
-    }
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+        impl<'de> Visitor<'de> for ScalarVisitor {
+            type Value = Scalar<'de>;
 
-    fn visit_str<E>(self, _: &str) -> Result<MapIfAny<T>, E> {
-        Ok(MapIfAny(None))
-    }
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text or a number")
+            }
 
-    fn visit_unit<E>(self) -> Result<MapIfAny<T>, E> {
-        Ok(MapIfAny(None))
-    }
+            fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::default())
+            }
 
-    fn visit_none<E>(self) -> Result<MapIfAny<T>, E> {
-        Ok(MapIfAny(None))
+            fn visit_none<E>(self) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::default())
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
+                Ok(Scalar(value.to_string().into()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Scalar<'de>, E> {
+                Ok(Scalar(value.to_string().into()))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
+                Ok(Scalar(value.to_string().into()))
+            }
+
+            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Scalar<'de>, E> {
+                Ok(Scalar(value.into()))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Scalar<'de>, E> {
+                Ok(Scalar(value.to_owned().into()))
+            }
+        }
+        deserializer.deserialize_any(ScalarVisitor)
     }
 }
 
@@ -214,16 +256,50 @@ pub(super) fn own_words(text: &str) -> String {
     if copies_benchmark(text) { String::new() } else { clean(text).into_owned() }
 }
 
-/// The earliest instant that a time without a zone can mean (UTC+14 is the foremost zone): of two
-/// readings, the one that makes the evidence older. With a zone, that instant.
-pub(super) fn earliest_instant(text: &str) -> Option<jiff::Timestamp> {
+/// What a text says of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instant {
+    /// With a zone.
+    Exact(jiff::Timestamp),
+    /// Without one: the earliest that it can mean.
+    Earliest(jiff::Timestamp),
+    /// As whole seconds since 1970.
+    Seconds(jiff::Timestamp),
+    /// Nothing stands there.
+    None,
+    /// No time.
+    Unknown,
+}
+
+/// Reads a time. Without a zone it is the earliest instant that it can mean (UTC+14 is the foremost
+/// zone): of two readings, the one that makes the evidence older.
+pub(super) fn instant(text: &str) -> Instant {
     let text = text.trim();
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return stated_time(Some(at));
+    if text.is_empty() {
+        return Instant::None;
     }
-    let local: jiff::civil::DateTime = text.parse().ok()?;
-    let foremost = jiff::tz::Offset::from_hours(14).ok()?;
-    stated_time(foremost.to_timestamp(local).ok())
+    if let Ok(at) = text.parse() {
+        return Instant::Exact(at);
+    }
+    let local = text.parse().ok().and_then(|local: jiff::civil::DateTime| {
+        jiff::tz::Offset::from_hours(14).ok()?.to_timestamp(local).ok()
+    });
+    let seconds =
+        || text.parse().ok().and_then(|n: u32| jiff::Timestamp::from_second(n.into()).ok());
+    match local {
+        Some(at) => Instant::Earliest(at),
+        // From 1973 on: a smaller number is none of these.
+        None if text.len() >= 9 => seconds().map_or(Instant::Unknown, Instant::Seconds),
+        None => Instant::Unknown,
+    }
+}
+
+/// The instant that a time means, if it means one; see [`instant`].
+pub(super) fn earliest_instant(text: &str) -> Option<jiff::Timestamp> {
+    match instant(text) {
+        Instant::Exact(at) | Instant::Earliest(at) | Instant::Seconds(at) => stated_time(Some(at)),
+        Instant::None | Instant::Unknown => None,
+    }
 }
 
 /// Go writes its zero time where there is none.

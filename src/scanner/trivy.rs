@@ -1,11 +1,10 @@
 //! Trivy JSON of an image, a filesystem, a repository or configuration files: schema 2, and the
 //! bare array of `{Target, Type, Vulnerabilities}` that Trivy wrote before 0.20.
 
-use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::{Text, stated_time};
+use super::text::Text;
 use super::trivy_result::{Entry, PREFIX, Reader, resource_of_target, without_system};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
@@ -45,7 +44,7 @@ impl Scanner for Trivy {
             return Err(document.error("/SchemaVersion", reason));
         }
         parsed.saw_tool(PREFIX, &report.trivy.version);
-        if let Some(at) = stated_time(report.created_at) {
+        if let Some(at) = document.time("/CreatedAt", &report.created_at) {
             parsed.saw_time(at);
         }
         if report.results.is_empty() {
@@ -63,11 +62,13 @@ impl Scanner for Trivy {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Report<'a> {
+    #[serde(default)]
     schema_version: u64,
     #[serde(default)]
     trivy: Tool,
-    created_at: Option<Timestamp>,
     #[serde(borrow, default)]
+    created_at: Text<'a>,
+    #[serde(default)]
     artifact_name: Text<'a>,
     #[serde(default)]
     artifact_type: Text<'a>,

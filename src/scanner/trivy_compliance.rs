@@ -67,7 +67,8 @@ impl Scanner for TrivyCompliance {
             let (outcome, message) = match control.total_fail {
                 Some(0) => (Outcome::NotChecked, NO_RESULT.to_owned()),
                 Some(count) => (Outcome::Fail, format!("{count} failures, not named in a summary")),
-                None => (Outcome::Manual, "Trivy leaves this control to a person".to_owned()),
+                None if control.name.contains("Manual") => without_result(&control.name),
+                None => (Outcome::Error, "no `TotalFail` stated".to_owned()),
             };
             let finding = of_control(&report.id, control, outcome, message, at);
             reader.parsed().findings.push(finding);

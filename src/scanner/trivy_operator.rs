@@ -6,11 +6,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::kube_object::{self, Metadata, null_as_default};
-use super::text::{MapIfAny, Text, clean, stated_time};
+use super::text::{Text, clean};
 use super::trivy_compliance::{control_check, without_result};
 use super::trivy_result::{Checks, PREFIX, describe_vulnerability, scan_proof};
 use super::trivy_scope::weigh_pass;
@@ -60,9 +59,7 @@ impl Scanner for TrivyOperator {
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let mut reader = Reader { document, parsed, checks: Checks::default() };
         for (pointer, object) in kube_object::read::<Object<'_>>(document)? {
-            let is_ours =
-                object.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP);
-            if let (true, Some(kind)) = (is_ours, Kind::of(&object.kind)) {
+            if let Some(kind) = Kind::of(&object.kind) {
                 reader.read(&object, kind, &pointer);
             }
         }
@@ -70,7 +67,6 @@ impl Scanner for TrivyOperator {
     }
 }
 
-/// Lenient, since a list may hold other kinds.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Object<'a> {
@@ -78,9 +74,19 @@ struct Object<'a> {
     api_version: Text<'a>,
     kind: Text<'a>,
     metadata: Metadata,
-    report: MapIfAny<Body<'a>>,
-    spec: MapIfAny<ComplianceSpec<'a>>,
-    status: MapIfAny<ComplianceStatus<'a>>,
+    report: Option<Body<'a>>,
+    spec: Option<ComplianceSpec<'a>>,
+    status: Option<ComplianceStatus<'a>>,
+}
+
+impl kube_object::Object for Object<'_> {
+    fn is_ours(api: &str, kind: &str) -> bool {
+        api.split_once('/').is_some_and(|(group, _)| group == GROUP) && Kind::of(kind).is_some()
+    }
+
+    fn identity(&self) -> (&str, &str) {
+        (&self.api_version, &self.kind)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -88,8 +94,8 @@ struct Object<'a> {
 struct Body<'a> {
     #[serde(borrow)]
     scanner: Tool<'a>,
-    update_timestamp: Option<Timestamp>,
-    summary: MapIfAny<Summary>,
+    update_timestamp: Text<'a>,
+    summary: Option<Summary>,
     #[serde(deserialize_with = "null_as_default")]
     checks: Vec<Check<'a>>,
     #[serde(deserialize_with = "null_as_default")]
@@ -200,8 +206,8 @@ struct SpecId<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ComplianceStatus<'a> {
-    update_timestamp: Option<Timestamp>,
     #[serde(borrow)]
+    update_timestamp: Text<'a>,
     detail_report: Option<DetailReport<'a>>,
     summary_report: Option<SummaryReport<'a>>,
     /// Starboard.
@@ -250,7 +256,7 @@ impl Reader<'_> {
             self.compliance(object, pointer);
             return;
         }
-        let Some(body) = &object.report.0 else {
+        let Some(body) = &object.report else {
             let text = format!("{} {} has no report", &*object.kind, object.metadata.name);
             self.parsed.shortfall(self.document.locator(pointer), text);
             return;
@@ -268,7 +274,9 @@ impl Reader<'_> {
             return;
         }
         self.parsed.saw_tool(PREFIX, &body.scanner.version);
-        if let Some(at) = stated_time(body.update_timestamp) {
+        if let Some(at) =
+            self.document.time(&format!("{pointer}/report/updateTimestamp"), &body.update_timestamp)
+        {
             self.parsed.saw_time(at);
         }
         let resource = Arc::new(subject(&object.metadata));
@@ -285,7 +293,7 @@ impl Reader<'_> {
                 return;
             }
         };
-        let Some(stated) = body.summary.0 else { return };
+        let Some(stated) = body.summary else { return };
         // By severity: a vulnerability whose end is cut off has none.
         let (stated, listed) = (stated.counts(), listed.counts());
         if stated.iter().zip(&listed).any(|(stated, listed)| stated > listed) {
@@ -298,9 +306,9 @@ impl Reader<'_> {
 
     /// Written by the operator in alphabetical order: what a cut takes away first.
     fn check_end(&mut self, body: &Body<'_>, resource: &ResourceRef, pointer: &str) {
-        let missing = match (&body.summary.0, body.update_timestamp) {
+        let missing = match (&body.summary, &*body.update_timestamp) {
             (None, _) => "summary",
-            (_, None) => "updateTimestamp",
+            (_, "") => "updateTimestamp",
             _ => return,
         };
         let text =
@@ -397,7 +405,7 @@ impl Reader<'_> {
     }
 
     fn compliance(&mut self, object: &Object<'_>, pointer: &str) {
-        let spec = object.spec.0.as_ref();
+        let spec = object.spec.as_ref();
         let id = spec
             .map(
                 |spec| if spec.compliance.id.is_empty() { &spec.name } else { &spec.compliance.id },
@@ -407,8 +415,11 @@ impl Reader<'_> {
         self.parsed.saw_rule_set(id);
         self.parsed.saw_tool(PREFIX, "");
         let nothing = ComplianceStatus::default();
-        let status = object.status.0.as_ref().unwrap_or(&nothing);
-        if let Some(at) = stated_time(status.update_timestamp) {
+        let status = object.status.as_ref().unwrap_or(&nothing);
+        if let Some(at) = self
+            .document
+            .time(&format!("{pointer}/status/updateTimestamp"), &status.update_timestamp)
+        {
             self.parsed.saw_time(at);
         }
         let lists = [
@@ -426,7 +437,7 @@ impl Reader<'_> {
                 self.control(id, control, &format!("{pointer}/status/{path}/{index}"));
             }
         }
-        if status.update_timestamp.is_none() && self.document.may_be_cut() {
+        if status.update_timestamp.is_empty() && self.document.may_be_cut() {
             let text = format!(
                 "ClusterComplianceReport {id}: there is no `updateTimestamp`, which is the end of this YAML"
             );
@@ -456,6 +467,9 @@ impl Reader<'_> {
                 (Outcome::Fail, format!("{failed} failures, not named in a summary"))
             }
             _ if real > 0 => return,
+            Some(passed) if passed > 0 && control.fail_total.is_none() => {
+                (Outcome::Error, "no `failTotal` stated".to_owned())
+            }
             Some(passed) if passed > 0 => (Outcome::Pass, format!("{passed} passes counted")),
             _ => without_result(&control.name),
         };

@@ -114,9 +114,32 @@ impl CheckResult<'_> {
             "MANUAL" => (Outcome::Manual, String::new()),
             "ERROR" => (Outcome::Error, stated("the check could not run")),
             "NOT-APPLICABLE" | "NOTAPPLICABLE" => (Outcome::NotApplicable, String::new()),
-            "INCONSISTENT" => (Outcome::Fail, self.inconsistency()),
+            "INCONSISTENT" => (self.worst_of_nodes(), self.inconsistency()),
             "" => (Outcome::Error, stated("no status stated")),
             other => (Outcome::Error, format!("unknown status `{}`", clean(other))),
+        }
+    }
+
+    /// What nodes that differ say together. The operator names the most common status and the nodes with
+    /// another one (`node-9:NOT-APPLICABLE,node-7:PASS`). Where a check passes on some nodes and has no object on
+    /// the others, it passes; anything else, and anything that is not named, is as bad as a failure.
+    fn worst_of_nodes(&self) -> Outcome {
+        let others = self.annotation("inconsistent-source");
+        let others = others.split(',').map(|node| node.rsplit_once(':').map(|(_, status)| status));
+        let mut statuses: Vec<Option<&str>> = others.collect();
+        // Without a most common one, the operator names every node.
+        match self.annotation("most-common-status") {
+            "" => {}
+            common => statuses.push(Some(common)),
+        }
+        let is_fine = |status: &Option<&str>| {
+            matches!(status.map(str::trim), Some("PASS" | "NOT-APPLICABLE" | "NOTAPPLICABLE"))
+        };
+        let is_pass = |status: &Option<&str>| status.map(str::trim) == Some("PASS");
+        if statuses.iter().all(is_fine) && statuses.iter().any(is_pass) {
+            Outcome::Pass
+        } else {
+            Outcome::Fail
         }
     }
 
@@ -168,6 +191,29 @@ mod tests {
             ("\"pass\"", Outcome::Error),
         ] {
             assert_eq!(result(status).outcome, outcome, "{status}");
+        }
+    }
+
+    #[test]
+    fn nodes_without_the_object_of_a_check_are_no_failure() {
+        let outcome = |common: &str, others: &str| {
+            let text = format!(
+                r#"{{"apiVersion":"compliance.openshift.io/v1alpha1","kind":"ComplianceCheckResult","metadata":{{"name":"x","annotations":{{"compliance.openshift.io/inconsistent-source":"{others}","compliance.openshift.io/most-common-status":"{common}"}}}},"id":"x","status":"INCONSISTENT"}}"#
+            );
+            read(text.as_bytes(), "").unwrap().parsed.findings[0].outcome
+        };
+        for (common, others, expected) in [
+            ("PASS", "node-9:NOT-APPLICABLE", Outcome::Pass),
+            ("NOT-APPLICABLE", "node-1:PASS,node-2:PASS", Outcome::Pass),
+            ("", "node-1:PASS,node-2:NOT-APPLICABLE", Outcome::Pass),
+            ("PASS", "node-9:NOT-APPLICABLE,node-8:FAIL", Outcome::Fail),
+            ("PASS", "node-9:ERROR", Outcome::Fail),
+            ("PASS", "node-9", Outcome::Fail),
+            ("PASS", "", Outcome::Fail),
+            ("", "", Outcome::Fail),
+            ("NOT-APPLICABLE", "", Outcome::Fail),
+        ] {
+            assert_eq!(outcome(common, others), expected, "{common} {others}");
         }
     }
 

@@ -34,6 +34,14 @@ pub enum ReadError {
         /// Limit in bytes.
         limit: usize,
     },
+    /// Another kind of file, by its first bytes.
+    #[error("the file is {what}, not a report")]
+    Foreign {
+        /// What it is: `compressed (gzip)`.
+        what: &'static str,
+        /// What to do with it.
+        help: &'static str,
+    },
     /// Neither UTF-8 nor UTF-16 with a byte order mark.
     #[error("byte {offset} is not valid {encoding}")]
     Encoding {
@@ -67,6 +75,7 @@ impl ReadError {
         match self {
             Self::Empty => "run the scanner again: an empty file proves nothing",
             Self::TooLarge { .. } => "split the scan by namespace or node",
+            Self::Foreign { help, .. } => help,
             Self::Encoding { .. } => "write the report as UTF-8",
             Self::Malformed { .. } => {
                 "the file is cut off or not what its format says: export it again"
@@ -116,12 +125,83 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ReadError> {
         return Err(ReadError::TooLarge { found: bytes.len(), limit: MAX_INPUT_BYTES });
     }
     let text: Cow<'_, str> = match bytes {
-        [0xFF, 0xFE, rest @ ..] => decode_utf16(rest, u16::from_le_bytes)?.into(),
-        [0xFE, 0xFF, rest @ ..] => decode_utf16(rest, u16::from_be_bytes)?.into(),
+        [0xFF, 0xFE, rest @ ..] => decode_utf16(rest, 2, u16::from_le_bytes)?.into(),
+        [0xFE, 0xFF, rest @ ..] => decode_utf16(rest, 2, u16::from_be_bytes)?.into(),
         [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest, 3)?.into(),
-        _ => utf8(bytes, 0)?.into(),
+        // Without a mark: every report begins with characters of ASCII.
+        [b'!'..=b'~', 0, ..] => decode_utf16(bytes, 0, u16::from_le_bytes)?.into(),
+        [0, b'!'..=b'~', ..] => decode_utf16(bytes, 0, u16::from_be_bytes)?.into(),
+        _ => match foreign(bytes) {
+            Some((what, help)) => return Err(ReadError::Foreign { what, help }),
+            None => utf8(bytes, 0)?.into(),
+        },
+    };
+    // Some writers pad files with NUL at their end.
+    let text = match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_end_matches('\0')),
+        Cow::Owned(text) => Cow::Owned(text.trim_end_matches('\0').to_owned()),
     };
     if text.trim().is_empty() { Err(ReadError::Empty) } else { Ok(text) }
+}
+
+/// Blanks the lines that a program prints before its report, so that every line keeps its number, and
+/// says how many they are. None, where one of them could be part of a report.
+pub(super) fn without_preface(text: Cow<'_, str>) -> (Cow<'_, str>, usize) {
+    let begins = |line: &str| {
+        line.starts_with(['{', '[']) || line.starts_with("apiVersion:") || line.starts_with("--- ")
+    };
+    let is_plain = |line: &str| {
+        let inner = line.trim_start();
+        let is_key = |line: &str| {
+            let key =
+                line.split_once(':').map(|(key, rest)| (key, rest.starts_with([' ', '\n', '\r'])));
+            key.is_some_and(|(key, is_apart)| {
+                is_apart
+                    && !key.is_empty()
+                    && !key.contains(char::is_whitespace)
+                    && key != "Warning"
+            })
+        };
+        !inner.starts_with(['}', ']', '"', '<', '#', '%', '{', '['])
+            && !line.contains("\":")
+            && !line.starts_with("- ")
+            && line.trim_end() != "---"
+            && !is_key(line)
+    };
+    let lines = || text.split_inclusive('\n').take(MAX_PREFACE);
+    let Some(count) = lines().position(|line| begins(line) || !is_plain(line)) else {
+        return (text, 0);
+    };
+    let is_told = lines().take(count).any(|line| !line.trim().is_empty());
+    let is_report = lines().nth(count).is_some_and(begins);
+    if !is_told || !is_report || first_event(&text).is_some() {
+        return (text, 0);
+    }
+    let kept: usize = lines().take(count).map(str::len).sum();
+    let blank = "\n".repeat(count);
+    (format!("{blank}{}", text.get(kept..).unwrap_or_default()).into(), count)
+}
+
+/// What files are that are no text, by how they begin, and what to do with them.
+fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    const UNPACK: &str = "unpack it, and name the reports in it";
+    const KINDS: [(&[u8], &str, &str); 9] = [
+        (&[0x1F, 0x8B], "compressed (gzip)", "unpack it first: gunzip FILE"),
+        (b"PK\x03\x04", "a zip archive", UNPACK),
+        (b"BZh", "compressed (bzip2)", "unpack it first: bunzip2 FILE"),
+        (&[0xFD, b'7', b'z', b'X', b'Z', 0], "compressed (xz)", "unpack it first: unxz FILE"),
+        (&[0x28, 0xB5, 0x2F, 0xFD], "compressed (zstd)", "unpack it first: unzstd FILE"),
+        (b"7z\xBC\xAF\x27\x1C", "a 7z archive", UNPACK),
+        (b"%PDF-", "a PDF", "have the scanner write JSON"),
+        (b"SQLite format 3\0", "an SQLite database", "have the scanner write JSON"),
+        (b"PAR1", "a Parquet file", "have the scanner write JSON"),
+    ];
+    // The magic of a tar archive comes after its first name.
+    if bytes.get(257..262) == Some(b"ustar") {
+        return Some(("a tar archive", UNPACK));
+    }
+    let found = KINDS.iter().find(|(start, ..)| bytes.starts_with(start));
+    found.map(|(_, what, help)| (*what, *help))
 }
 
 fn utf8(bytes: &[u8], skipped: usize) -> Result<&str, ReadError> {
@@ -131,10 +211,14 @@ fn utf8(bytes: &[u8], skipped: usize) -> Result<&str, ReadError> {
     })
 }
 
-fn decode_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, ReadError> {
+fn decode_utf16(
+    bytes: &[u8],
+    skipped: usize,
+    unit: fn([u8; 2]) -> u16,
+) -> Result<String, ReadError> {
     let (pairs, odd) = bytes.as_chunks::<2>();
     let mut text = String::with_capacity(bytes.len());
-    let mut offset = 2;
+    let mut offset = skipped;
     for decoded in char::decode_utf16(pairs.iter().copied().map(unit)) {
         let character = decoded.map_err(|_| ReadError::Encoding { offset, encoding: "UTF-16" })?;
         offset += character.len_utf16() * 2;
@@ -199,8 +283,12 @@ impl<'a> Document<'a> {
                 + newlines(leading_space(rest));
             let Some((probe, end)) = first_value(rest).transpose().map_err(|error| {
                 let line = first_line - newlines(leading_space(rest)) + error.line() - 1;
+                // Several values may share a line.
+                let before = text.get(..start).unwrap_or_default();
+                let shared = before.rsplit('\n').next().map_or(0, str::len);
+                let column = error.column() + if error.line() == 1 { shared } else { 0 };
                 ReadError::Malformed {
-                    place: format!("line {line}, column {}", error.column()),
+                    place: format!("line {line}, column {column}"),
                     reason: json_reason(&error),
                 }
             })?

@@ -151,7 +151,7 @@ impl Scanner for Fleet {
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
-        let report: Report = document.read()?;
+        let report: Report = document.read_exactly()?;
         let (name, version) = &report.tool;
         parsed.saw_tool(name, version);
         let mut roots = BTreeSet::new();

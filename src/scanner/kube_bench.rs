@@ -4,7 +4,9 @@
 //! kube-bench's titles and remediations are the benchmark's licensed text: they stay in the sealed
 //! input and never reach a finding. Its states (check/check.go in its source): `WARN` is a manual
 //! check, an unscored failure, or an unscored check that could not run; `FAIL` is also a scored
-//! check whose audit command failed, in which case `reason` is filled.
+//! check whose audit command failed, in which case `reason` is filled. A pass because of `File not found`, and a
+//! failure whose audit printed nothing, show that kube-bench saw nothing, as in a pod without the host's mounts:
+//! both are errors.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -118,6 +120,9 @@ struct TestResult<'a> {
     reason: Cow<'a, str>,
     #[serde(borrow, default)]
     expected_result: Cow<'a, str>,
+    /// `None` where the writer leaves it out, as Starboard does.
+    #[serde(borrow, default)]
+    actual_value: Option<Cow<'a, str>>,
     #[serde(default)]
     scored: bool,
 }
@@ -253,7 +258,18 @@ fn benchmark_id(version: &str) -> String {
 
 fn judge(result: &TestResult<'_>) -> (Outcome, String) {
     let reason = result.reason.trim();
+    let saw = result.actual_value.as_deref().map(str::trim);
     match &*result.status {
+        // A benchmark lets many of its files be absent. A file that is not there, and one that cannot be seen
+        // from a pod without the host's mounts, look the same.
+        "PASS" if saw.is_some_and(|saw| saw.contains("File not found")) => (
+            Outcome::Error,
+            "the file was not found: it may be out of kube-bench's sight".to_owned(),
+        ),
+        "FAIL" if saw == Some("") && result.expected_result.contains("is present") => (
+            Outcome::Error,
+            "the audit printed nothing: neither the file nor the process was seen".to_owned(),
+        ),
         "PASS" => (Outcome::Pass, String::new()),
         "FAIL" if !reason.is_empty() => (Outcome::Error, format!("could not be tested: {reason}")),
         "FAIL" => (Outcome::Fail, expectation(result)),
@@ -331,6 +347,19 @@ mod tests {
         );
         assert_eq!(outcome_of(r#""status":"INFO","type":"skip""#), Outcome::NotChecked);
         assert_eq!(outcome_of(r#""status":"MAYBE""#), Outcome::Error);
+    }
+
+    #[test]
+    fn what_was_not_seen_neither_passes_nor_fails() {
+        let absent = r#""actual_value":"File not found""#;
+        assert_eq!(outcome_of(&format!(r#""status":"PASS",{absent}"#)), Outcome::Error);
+        let looked = r#""expected_result":"'permissions' is present","scored":true"#;
+        let with = |value: &str| format!(r#""status":"FAIL",{looked},"actual_value":"{value}""#);
+        assert_eq!(outcome_of(&with("")), Outcome::Error);
+        assert_eq!(outcome_of(&with("permissions=777")), Outcome::Fail);
+        // Writers that leave the value out say nothing about what was seen.
+        assert_eq!(outcome_of(&format!(r#""status":"FAIL",{looked}"#)), Outcome::Fail);
+        assert_eq!(outcome_of(r#""status":"PASS","actual_value":"""#), Outcome::Pass);
     }
 
     #[test]

@@ -14,15 +14,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::kube_object::null_as_default;
-use super::text::{Something, Text, Word, clean};
+use super::text::{Text, Word, clean};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
 pub(super) struct Kubescape;
 
 const PREFIX: &str = "kubescape";
+/// Why a failure is none to Kubescape.
+const EXCEPTED: &str = "excepted in Kubescape";
 /// Paths of one failure that are written out.
 const MAX_PATHS: usize = 20;
 
@@ -59,6 +62,9 @@ impl Scanner for Kubescape {
         };
         parsed.saw_cluster(&clean(cluster));
         report.read_results(document, parsed);
+        if let Some(coverage) = &report.scan_coverage {
+            coverage.tell(document, parsed);
+        }
         Ok(())
     }
 }
@@ -76,6 +82,46 @@ struct Report<'a> {
     resources: Vec<Resource<'a>>,
     #[serde(deserialize_with = "null_as_default")]
     metadata: Metadata<'a>,
+    /// Only where something was not covered (Kubescape 4, since May 2026).
+    scan_coverage: Option<Coverage<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Coverage<'a> {
+    degraded: bool,
+    #[serde(borrow, rename = "failedGVRPulls", deserialize_with = "null_as_default")]
+    failed: Vec<Pull<'a>>,
+    #[serde(rename = "partialGVRPulls", deserialize_with = "null_as_default")]
+    partial: Vec<Pull<'a>>,
+    #[serde(deserialize_with = "null_as_default")]
+    not_evaluated_controls: Vec<NotEvaluated<'a>>,
+    #[serde(deserialize_with = "null_as_default")]
+    policy_degradations: Vec<Degradation<'a>>,
+    #[serde(deserialize_with = "null_as_default")]
+    skipped_manifests: Vec<serde::de::IgnoredAny>,
+}
+
+/// What could not be listed. Its `error` is a server's text, which is not repeated.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Pull<'a> {
+    #[serde(borrow)]
+    gvr: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NotEvaluated<'a> {
+    #[serde(borrow, rename = "controlID")]
+    id: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Degradation<'a> {
+    #[serde(borrow)]
+    component: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -197,7 +243,35 @@ struct Rule<'a> {
     sub_status: Word<'a>,
     #[serde(deserialize_with = "null_as_default")]
     paths: Vec<Paths<'a>>,
-    exception: Something,
+    exception: Exceptions,
+}
+
+/// What excepts a failure, of whatever shape: Kubescape ships exceptions for what a platform needs, and users add
+/// their own.
+#[derive(Default)]
+struct Exceptions {
+    is_any: bool,
+    /// Name of the first one, and whether Kubescape ships it.
+    first: Option<(String, bool)>,
+}
+
+impl<'de> Deserialize<'de> for Exceptions {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let is_any = match &value {
+            Value::Null => false,
+            Value::Array(list) => !list.is_empty(),
+            _ => true,
+        };
+        let first = value.as_array().into_iter().flatten().find_map(|exception| {
+            let name = exception.get("name").filter(|name| !name.is_null())?;
+            let name = name.as_str().map_or_else(|| name.to_string(), ToOwned::to_owned);
+            let is_own =
+                exception.pointer("/attributes/systemException") == Some(&Value::Bool(true));
+            Some((name, is_own))
+        });
+        Ok(Self { is_any, first })
+    }
 }
 
 /// `fixPath.value` and `fixCommand` may hold values of the manifest and are not read.
@@ -298,7 +372,31 @@ impl Report<'_> {
                 });
             }
         }
+        self.note_exceptions(document, parsed);
         self.read_summary(document, &known, parsed);
+    }
+
+    /// Failures under an exception count as failures: accepting a risk is a waiver with an approver and an end.
+    fn note_exceptions(&self, document: &Document<'_>, parsed: &mut Parsed) {
+        let fails = parsed.count(Outcome::Fail);
+        let controls = self.results.iter().flat_map(|result| &result.controls);
+        let excepted = controls
+            .filter(|control| judge(control).1.starts_with(EXCEPTED))
+            .filter_map(ControlResult::exception);
+        let (mut own, mut others) = (0, 0);
+        for (_, is_own) in excepted {
+            *(if is_own { &mut own } else { &mut others }) += 1;
+        }
+        for (count, whose) in
+            [(own, "Kubescape's own exceptions"), (others, "exceptions of its user")]
+        {
+            if count > 0 {
+                let text = format!(
+                    "{count} of {fails} failures are under {whose}, and count as failures without a waiver"
+                );
+                parsed.note(document.locator("/results"), text);
+            }
+        }
     }
 
     /// What the summary knows and the results do not hold.
@@ -343,6 +441,48 @@ impl Report<'_> {
                 document.locator("/results"),
                 format!("results are missing that the summary counts: {shown}{more}"),
             );
+        }
+    }
+}
+
+impl ControlResult<'_> {
+    /// The first exception that covers it, and whether Kubescape ships it.
+    fn exception(&self) -> Option<(&str, bool)> {
+        let first = self.rules.iter().find_map(|rule| rule.exception.first.as_ref());
+        first.map(|(name, is_own)| (name.as_str(), *is_own))
+    }
+}
+
+impl Coverage<'_> {
+    fn tell(&self, document: &Document<'_>, parsed: &mut Parsed) {
+        let list = |names: Vec<&str>| {
+            let shown: Vec<_> = names.iter().take(MAX_PATHS).map(|name| clean(name)).collect();
+            let more = names.len().saturating_sub(MAX_PATHS);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{}{more}", shown.join(", "))
+        };
+        let mut missing = Vec::new();
+        for (what, names) in [
+            ("not listed", self.failed.iter().map(|pull| &*pull.gvr).collect::<Vec<_>>()),
+            ("listed in part", self.partial.iter().map(|pull| &*pull.gvr).collect()),
+            (
+                "controls not evaluated",
+                self.not_evaluated_controls.iter().map(|c| &*c.id).collect(),
+            ),
+            ("policies degraded", self.policy_degradations.iter().map(|d| &*d.component).collect()),
+        ] {
+            if !names.is_empty() {
+                missing.push(format!("{what}: {}", list(names)));
+            }
+        }
+        if !self.skipped_manifests.is_empty() {
+            missing.push(format!("manifests skipped: {}", self.skipped_manifests.len()));
+        }
+        if self.degraded || !missing.is_empty() {
+            let what =
+                if missing.is_empty() { "no details".to_owned() } else { missing.join("; ") };
+            let text = format!("Kubescape says that its scan is incomplete ({what})");
+            parsed.shortfall(document.locator("/scanCoverage"), text);
         }
     }
 }
@@ -417,11 +557,17 @@ fn judge(control: &ControlResult<'_>) -> (Outcome, String) {
         _ => control
             .rules
             .iter()
-            .map(|rule| judge_status(&rule.status, &rule.sub_status, "", rule.exception.0))
+            .map(|rule| judge_status(&rule.status, &rule.sub_status, "", rule.exception.is_any))
             .min_by_key(|(outcome, message)| (*outcome, !message.is_empty()))
             .unwrap_or_else(|| (Outcome::Error, "neither a status nor rules".to_owned())),
     };
     if outcome == Outcome::Fail {
+        if message == EXCEPTED
+            && let Some((name, is_own)) = control.exception()
+        {
+            let whose = if is_own { "Kubescape's own exception" } else { "the exception" };
+            message = format!("{EXCEPTED} by {whose} `{}`", clean(name));
+        }
         let paths = failed_paths(control);
         if !paths.is_empty() {
             if !message.is_empty() {
@@ -441,19 +587,17 @@ fn judge_status(status: &str, sub: &str, info: &str, is_excepted: bool) -> (Outc
     let is_review = sub.contains("review");
     let sub = sub.trim();
     match status {
-        "failed" if is_excepted => (Outcome::Fail, "excepted in Kubescape".to_owned()),
+        "failed" if is_excepted => (Outcome::Fail, EXCEPTED.to_owned()),
         "failed" => (Outcome::Fail, String::new()),
         // Kubescape 2.0: failed, with an exception.
-        "excluded" => (Outcome::Fail, "excepted in Kubescape".to_owned()),
+        "excluded" => (Outcome::Fail, EXCEPTED.to_owned()),
         "irrelevant" => (Outcome::NotApplicable, String::new()),
         "skipped" if is_review => (Outcome::Manual, with_info("left to a person")),
         "passed" | "skipped" if sub.contains("incomplete") => {
             (Outcome::Error, with_info("part of the resources could not be fetched"))
         }
         "skipped" => (Outcome::NotChecked, with_info("skipped in Kubescape")),
-        "passed" if sub == "w/exceptions" || is_excepted => {
-            (Outcome::Fail, "excepted in Kubescape".to_owned())
-        }
+        "passed" if sub == "w/exceptions" || is_excepted => (Outcome::Fail, EXCEPTED.to_owned()),
         "passed" if sub.is_empty() => (Outcome::Pass, String::new()),
         "passed" if sub == "irrelevant" => (Outcome::NotApplicable, String::new()),
         "passed" if is_review => (Outcome::Manual, with_info("left to a person")),
@@ -548,6 +692,52 @@ mod tests {
     }
 
     #[test]
+    fn exceptions_are_named_and_counted_and_coverage_is_told() {
+        let rule = |name: &str, attributes: &str| {
+            format!(
+                r#"{{"controlID":"C-0001","status":{{"status":"passed","subStatus":"w/exceptions"}},"rules":[{{"status":"passed","exception":[{{"name":"{name}"{attributes}}}]}}]}}"#
+            )
+        };
+        let own = rule("exclude-kube-system", r#","attributes":{"systemException":true}"#);
+        let report = |coverage: &str| {
+            let text = format!(
+                r#"{{"summaryDetails":{{"controls":{{"C-0001":{{"status":"failed"}}}}}},"results":[
+                {{"resourceID":"/v1/a/Pod/x","controls":[{own}]}},{{"resourceID":"/v1/a/Pod/y","controls":[{}]}}]{coverage}}}"#,
+                rule("legacy", "")
+            );
+            crate::scanner::read(text.as_bytes(), "").unwrap().parsed
+        };
+        let parsed = report("");
+        let said: Vec<&str> = parsed.findings.iter().map(|finding| &*finding.message).collect();
+        assert_eq!(
+            said,
+            [
+                "excepted in Kubescape by Kubescape's own exception `exclude-kube-system`",
+                "excepted in Kubescape by the exception `legacy`"
+            ]
+        );
+        assert!(parsed.findings.iter().all(|finding| finding.outcome == Outcome::Fail));
+        assert!(parsed.notes[0].text.starts_with("1 of 2 failures are under Kubescape's own"));
+        assert!(
+            parsed.notes[1].text.starts_with("1 of 2 failures are under exceptions of its user")
+        );
+        let weak = |coverage: &str| {
+            let notes = report(coverage).notes;
+            notes.into_iter().find(|note| note.weakens).map(|note| note.text)
+        };
+        let degraded = r#","scanCoverage":{"degraded":true,"failedGVRPulls":[{"gvr":"apps/v1/daemonsets","error":"x"}],"notEvaluatedControls":[{"controlID":"C-0041"}]}"#;
+        let text = weak(degraded).unwrap();
+        assert!(
+            text.contains("not listed: apps/v1/daemonsets; controls not evaluated: C-0041"),
+            "{text}"
+        );
+        assert!(weak(r#","scanCoverage":{"degraded":true}"#).is_some());
+        assert!(weak(r#","scanCoverage":{"partialGVRPulls":[{"gvr":"/v1/pods"}]}"#).is_some());
+        assert!(weak(r#","scanCoverage":"unknown""#).is_some());
+        assert_eq!(weak(r#","scanCoverage":{"degraded":false}"#), None);
+    }
+
+    #[test]
     fn states_of_a_control_at_a_resource() {
         for (status, expected) in [
             (r#""status":"passed""#, Outcome::Pass),
@@ -588,7 +778,7 @@ mod tests {
             (Outcome::Fail, "x".to_owned())
         );
         let excepted = outcome(r#""rules":[{"status":"failed","exception":[{"name":"e"}]}]"#);
-        assert_eq!(excepted, (Outcome::Fail, "excepted in Kubescape".to_owned()));
+        assert_eq!(excepted, (Outcome::Fail, format!("{EXCEPTED} by the exception `e`")));
         assert_eq!(outcome(r#""rules":[]"#).0, Outcome::Error);
     }
 

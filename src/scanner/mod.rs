@@ -38,11 +38,10 @@ mod trivy_result;
 mod trivy_scope;
 mod yaml;
 
+use document::without_preface;
 pub use document::{Document, ReadError, Syntax, decode};
 pub use ids::aqua_id;
 pub use probe::Probe;
-
-use std::borrow::Cow;
 
 use crate::finding::{Finding, Outcome, Parsed};
 use lenient::Oddities;
@@ -127,7 +126,7 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
         let (place, looks_like) = ("line 1".to_owned(), syntax.to_owned());
         return Err(ReadError::Unrecognised { place, looks_like });
     }
-    let (text, warnings) = without_warnings(text);
+    let (text, preface) = without_preface(text);
     let mut reading = Reading { formats: Vec::new(), parsed: Parsed::default() };
     for document in Document::split(&text, subject)? {
         let scanners = detect(document.probe());
@@ -156,8 +155,10 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
             reading.parsed.shortfall(document.locator(""), text);
         }
     }
-    if warnings > 0 {
-        let text = format!("{warnings} lines of warnings before the report are not read");
+    if preface > 0 {
+        let noun = if preface == 1 { "line" } else { "lines" };
+        let text =
+            format!("{preface} {noun} before the report, as a program prints them, are not read");
         reading.parsed.note("", text);
     }
     Ok(reading)
@@ -176,22 +177,6 @@ fn foreign_syntax(text: &str) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// Kyverno's command line writes warnings to stdout, in front of its report. They become comments,
-/// so that every line keeps its number.
-fn without_warnings(text: Cow<'_, str>) -> (Cow<'_, str>, usize) {
-    const MARK: &str = "Warning: ";
-    if !text.starts_with(MARK) {
-        return (text, 0);
-    }
-    let warnings = text.lines().take_while(|line| line.starts_with(MARK)).count();
-    let lines = text.split_inclusive('\n').enumerate();
-    let commented = lines.map(|(index, line)| match line.strip_prefix(MARK) {
-        Some(rest) if index < warnings => format!("# {rest}"),
-        _ => line.to_owned(),
-    });
-    (commented.collect::<String>().into(), warnings)
 }
 
 /// Every reader calls a check `unnamed` of which a result does not name the id. Nothing passes by it.
@@ -261,14 +246,58 @@ mod tests {
     }
 
     #[test]
-    fn warnings_in_front_of_a_report_are_passed_over_and_counted() {
-        let report = "apiVersion: openreports.io/v1alpha1\nkind: Report\nresults: []\n";
-        let text = format!("Warning: a: b\nWarning: c\n{report}");
-        let reading = read(text.as_bytes(), "").unwrap();
-        assert!(reading.parsed.notes.iter().any(|note| note.text.starts_with("2 lines")));
+    fn what_a_program_prints_before_a_report_is_passed_over_and_counted() {
+        let yaml = "apiVersion: openreports.io/v1alpha1\nkind: Report\nresults: []\n";
+        let json = r#"{"Controls":[],"Totals":{}}"#;
+        for (preface, report, lines) in [
+            ("Warning: a: b\nWarning: c\n", yaml, "2 lines"),
+            (
+                "\nApplying 5 policy rule(s) to 8 resource(s)...\n-----\nPOLICY REPORT:\n-----\n",
+                yaml,
+                "5 lines",
+            ),
+            (
+                "W1125 10:00:01.566933   17118 util.go:96] \nUnable to detect:\n\t- kube-apiserver\n\n",
+                json,
+                "4 lines",
+            ),
+        ] {
+            let notes = read(format!("{preface}{report}").as_bytes(), "").unwrap().parsed.notes;
+            assert!(notes.iter().any(|note| note.text.starts_with(lines)), "{notes:?}");
+        }
+        let text = format!("Warning: a: b\nWarning: c\n{yaml}");
         let error = read(format!("{text}x: [\n").as_bytes(), "").unwrap_err().to_string();
         assert!(error.starts_with("line 7") || error.starts_with("line 6"), "{error}");
-        assert!(read(format!("other: a: b\n{report}").as_bytes(), "").is_err());
+        // The end of another report is no preface.
+        for cut in ["other: a: b\n", "  \"status\": \"FAIL\"}\n", "}\n", "]\n", "- kind: x\n"] {
+            assert!(read(format!("{cut}{yaml}").as_bytes(), "").is_err(), "{cut}");
+            assert!(read(format!("{cut}{json}").as_bytes(), "").is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn other_kinds_of_files_are_called_by_their_names() {
+        let mut tar = vec![b'a'; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        for (bytes, what) in [
+            (&[0x1F, 0x8B, 8, 0][..], "the file is compressed (gzip)"),
+            (b"PK\x03\x04x", "the file is a zip archive"),
+            (b"%PDF-1.7", "the file is a PDF"),
+            (&tar, "the file is a tar archive"),
+        ] {
+            let error = read(bytes, "").unwrap_err();
+            assert!(error.to_string().starts_with(what) && !error.help().is_empty(), "{error}");
+        }
+        let report = r#"{"Controls":[],"Totals":{}}"#;
+        for unit in [u16::to_le_bytes, u16::to_be_bytes] {
+            let bytes: Vec<u8> = report.encode_utf16().flat_map(unit).collect();
+            assert_eq!(read(&bytes, "").unwrap().formats, ["kube-bench"]);
+        }
+        assert!(read(format!("{report}\n\0\0").as_bytes(), "").is_ok());
+        // The place is that of the file, also where several values share a line.
+        let error =
+            read(br#"[{"version":"x","node_type":"node","tests":[]}]{"a" 1}"#, "").unwrap_err();
+        assert!(error.to_string().starts_with("line 1, column 5"), "{error}");
     }
 
     #[test]

@@ -129,22 +129,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
     }
 }
 
-/// Whether anything stands there, of whatever shape.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Something(pub(super) bool);
-
-impl<'de> Deserialize<'de> for Something {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde_json::Value::deserialize(deserializer).map(|value| {
-            Self(match value {
-                serde_json::Value::Null => false,
-                serde_json::Value::Array(items) => !items.is_empty(),
-                _ => true,
-            })
-        })
-    }
-}
-
 /// Written as text by some programs and as a number by others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scalar<'a>(Cow<'a, str>);

@@ -6,6 +6,7 @@ mod chart;
 mod cluster;
 mod fleet;
 mod lease;
+mod monitoring;
 mod moody;
 mod open_reports;
 mod pod;

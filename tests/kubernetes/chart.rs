@@ -18,7 +18,8 @@ use crate::tools;
 const ORIGIN: &str = "evidence.example.com/prod";
 const NAMESPACE: &str = "affidavit";
 
-fn chart() -> PathBuf {
+/// Its folder.
+pub fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kubernetes/chart")
 }
 
@@ -27,14 +28,15 @@ fn helm(arguments: &[&str]) -> Output {
 }
 
 /// What the chart makes with these values, as `helm install` would send it.
-fn made(values: &[&str]) -> String {
+pub fn made(values: &[&str]) -> String {
     let chart = chart();
     let start = ["template", "evidence", chart.to_str().unwrap(), "--kube-version", "1.36.3"];
     let place = ["--namespace", NAMESPACE];
     done(&helm(&[&start, &place[..], values].concat()))
 }
 
-fn documents(yaml: &str) -> Vec<Value> {
+/// Its objects.
+pub fn documents(yaml: &str) -> Vec<Value> {
     yaml.split("\n---\n")
         .map(|text| serde_saphyr::from_str::<Value>(text.trim_start_matches("---\n")).unwrap())
         .filter(|value| !value.is_null())

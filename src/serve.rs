@@ -182,6 +182,10 @@ async fn work(
     let Some(schedule) = service.config.schedule.clone() else {
         return Err(ServeError::NoSchedule);
     };
+    let sentences = apart(&service, |service| pipeline::past_proxies(&service.config)).await;
+    for sentence in sentences.unwrap_or_default() {
+        service.say(&format!("warning: {sentence}"));
+    }
     let mut leads = service.leads.clone();
     let (mut prepared, mut described) = (false, false);
     // Up to where due times are dealt with: what came before the newest bundle is.

@@ -31,12 +31,18 @@ pub struct Service {
 impl Service {
     /// Starts it in a folder with a configuration.
     pub fn start(folder: &Path, name: &str) -> Self {
+        Self::start_with(folder, name, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub fn start_with(folder: &Path, name: &str, variables: &[(&str, &str)]) -> Self {
         // Asked for here: without it nothing could be told to end.
         tools::KILL.demand();
         let mut child = Command::new(env!("CARGO_BIN_EXE_affidavit"))
             .arg("serve")
             .current_dir(folder)
             .env("POD_NAME", name)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -2,6 +2,7 @@
 
 mod draft;
 mod prepared;
+mod proxies;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use draft::{Draft, Place, pruning, source_refs};
 use jiff::Timestamp;
 use prepared::{InputReader, Keys, Prepared};
+pub use proxies::{past_proxies, past_proxies_to_tell};
 
 use crate::alert::Standing;
 use crate::archive::{Store, StoreError};

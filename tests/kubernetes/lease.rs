@@ -149,16 +149,17 @@ fn one_of_several_leads_and_another_takes_over() {
     }
 }
 
-/// A way to a server that can be cut.
-struct Way {
-    address: String,
+/// A way to a server. It can be cut.
+pub struct Way {
+    pub address: String,
     is_cut: Arc<AtomicBool>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Way {
-    fn to(server: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// From a free port of an address.
+    pub fn at(own: &str, server: String) -> Self {
+        let listener = TcpListener::bind((own, 0)).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let way = Self { address, is_cut: Arc::default(), streams: Arc::default() };
         let (is_cut, streams) = (way.is_cut.clone(), way.streams.clone());
@@ -192,7 +193,7 @@ fn a_leader_without_the_api_server_stops_speaking_of_the_chain() {
     let cluster = chain(folder.path());
     let direct = cluster.kubeconfig_of("affidavit", "serve");
     let server = cluster.url.trim_start_matches("https://").to_owned();
-    let way = Way::to(server.clone());
+    let way = Way::at("127.0.0.1", server.clone());
     let through = cluster.path("through.kubeconfig");
     let text = fs::read_to_string(&direct).unwrap().replace(&server, &way.address);
     fs::write(&through, text).unwrap();

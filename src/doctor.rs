@@ -21,6 +21,9 @@ const CLOCK_WARNING: i64 = 5;
 /// One at which bundles of this machine would be dated in the future for others.
 const CLOCK_FAILING: i64 = 300;
 
+/// Only AWS's services are reached through a proxy.
+const PROXY_HELP: &str = "add the host to NO_PROXY if it can be reached directly";
+
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +83,9 @@ pub fn examine(config: &Config, now: Timestamp, progress: &dyn Progress) -> Vec<
     progress.step("rehearsing a run");
     sources(&mut lines, config, now, progress);
     tellers(&mut lines, config);
+    for sentence in pipeline::past_proxies(config) {
+        lines.add("proxy", Health::Warning, sentence, PROXY_HELP);
+    }
     lines.0
 }
 

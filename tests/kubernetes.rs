@@ -3,12 +3,14 @@
 
 mod agreement;
 mod chart;
-mod cluster;
+pub mod cluster;
 mod fleet;
 mod lease;
+mod monitoring;
 mod moody;
 mod open_reports;
 mod pod;
+mod proxy;
 mod scanners;
 mod smoke;
 

@@ -83,6 +83,8 @@ mod notify;
 #[cfg(feature = "pipeline")]
 mod period;
 #[cfg(feature = "pipeline")]
+mod proxies;
+#[cfg(feature = "pipeline")]
 mod reading_back;
 #[cfg(feature = "pipeline")]
 mod render;

@@ -31,12 +31,18 @@ pub struct Service {
 impl Service {
     /// Starts it in a folder with a configuration.
     pub fn start(folder: &Path, name: &str) -> Self {
+        Self::start_with(folder, name, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub fn start_with(folder: &Path, name: &str, variables: &[(&str, &str)]) -> Self {
         // Asked for here: without it nothing could be told to end.
         tools::KILL.demand();
         let mut child = Command::new(env!("CARGO_BIN_EXE_affidavit"))
             .arg("serve")
             .current_dir(folder)
             .env("POD_NAME", name)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -135,8 +141,9 @@ fn it_catches_up_runs_when_due_and_tells_how_it_is() {
     let (status, metrics) = service.ask("GET", "/metrics");
     assert!(status == 200 && metrics.contains("application/openmetrics-text; version=1.0.0"));
     for line in [
-        "affidavit_serve_leader 1\n",
-        "affidavit_serve_runs_total 1\n",
+        "affidavit_serve_leader{cluster=\"test\",origin=\"evidence.example.com/test\"} 1\n",
+        "affidavit_serve_ready{cluster=\"test\",origin=\"evidence.example.com/test\"} 1\n",
+        "affidavit_serve_runs_total{cluster=\"test\",origin=\"evidence.example.com/test\"} 1\n",
         "affidavit_bundle_seq{cluster=\"test\",origin=\"evidence.example.com/test\"} 1\n",
         "kind=\"missed\"} 1\n",
     ] {
@@ -179,11 +186,34 @@ fn a_run_that_fails_is_tried_again_and_told() {
     assert!(status == 503 && answer.contains("not ready"), "{answer}");
     assert_eq!(service.ask("GET", "/healthz").0, 200);
     let metrics = service.ask("GET", "/metrics").1;
-    assert!(metrics.contains("affidavit_serve_failures_total 1\n"), "{metrics}");
+    let failures =
+        "affidavit_serve_failures_total{cluster=\"test\",origin=\"evidence.example.com/test\"} 1\n";
+    assert!(metrics.contains(failures), "{metrics}");
     assert!(metrics.contains("kind=\"failed\"} 1\n"), "{metrics}");
     fs::rename(&away, &key).unwrap();
     service.says(&format!("sealed {ORIGIN}#1"));
     assert_eq!(service.ask("GET", "/readyz").0, 200);
+    assert!(service.end().success());
+}
+
+#[apply(test)]
+fn a_chain_that_cannot_be_read_is_said_and_has_no_metrics() {
+    let folder = tempfile::tempdir().unwrap();
+    of_today(folder.path(), "0 0 1 1 *", ", catch_up: skip");
+    let path = folder.path().join("archive");
+    fs::write(&path, "a file is no archive").unwrap();
+    let mut service = Service::start(folder.path(), "one");
+    service.says("could not read the chain, so it has no metrics: ");
+    service.says("not ready: ");
+    let metrics = service.ask("GET", "/metrics").1;
+    assert!(metrics.contains("affidavit_serve_ready{") && !metrics.contains("affidavit_alerts"));
+    // Once it can be read, nobody has to start the process again.
+    fs::remove_file(&path).unwrap();
+    let start = Instant::now();
+    while service.ask("GET", "/readyz").0 != 200 {
+        assert!(start.elapsed() < LONG, "{:#?}", service.said());
+        thread::sleep(Duration::from_millis(300));
+    }
     assert!(service.end().success());
 }
 

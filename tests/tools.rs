@@ -198,9 +198,9 @@ mod of_the_pipeline {
     pub const MINISTACK: Tool =
         Tool::cached("MiniStack", "ministack/bin/ministack", "bash .ci/ministack")
             .or_in("AFFIDAVIT_MINISTACK");
-    /// `bin/helm`, `bin/pushgateway`, `bin/alertmanager`, `bin/jaeger`.
+    /// `bin/helm`, `bin/pushgateway`, `bin/alertmanager`, `bin/promtool`, `bin/jaeger`.
     pub const PRODUCTION: Tool = Tool::cached(
-        "helm, Pushgateway, Alertmanager and Jaeger",
+        "helm, Pushgateway, Alertmanager, promtool and Jaeger",
         "production",
         "bash .ci/production",
     )

@@ -127,6 +127,9 @@ pub(super) fn once(
     arguments: &Arguments,
     context: &Context,
 ) -> Result<(RunOutcome, Exit), Failure> {
+    for sentence in pipeline::past_proxies(config) {
+        context.output.note(format!("warning: {sentence}"));
+    }
     let display = Display::new(context.progress);
     let (result, untold) = pipeline::run_and_tell(config, context.now, arguments.strict, &display);
     display.finish();

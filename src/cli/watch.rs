@@ -11,6 +11,7 @@ use crate::config::{self, Notify};
 use crate::exit::Exit;
 use crate::notify;
 use crate::output::{Failure, Paint};
+use crate::pipeline;
 use crate::verify::pin::Pin;
 use crate::verify::{self, Policy};
 
@@ -66,6 +67,9 @@ pub(super) fn watch(arguments: &Arguments, context: &Context) -> Result<Exit, Fa
         Some(path) => config::load_notify(path).map_err(|error| usage(error.into()))?,
         None => Notify::default(),
     };
+    for sentence in pipeline::past_proxies_to_tell(&notify) {
+        context.output.note(format!("warning: {sentence}"));
+    }
     let mut policy = Policy {
         deep: false,
         live: true,

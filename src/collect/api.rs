@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use http::Request;
 use http::header::{ACCEPT, CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::{Request, Uri};
 use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 
 use crate::config::Access;
-use crate::remote::deepest;
+use crate::remote::{deepest, proxy};
 
 /// Objects per page.
 const PAGE: u32 = 500;
@@ -383,7 +383,42 @@ pub async fn client(access: &Access) -> Result<kube::Client, ApiError> {
     kube::Client::try_from(config).map_err(|error| ApiError::Access(deepest(&error)))
 }
 
+/// Address of the API server that would be asked; `None` where it cannot be told.
+#[must_use]
+pub fn address(access: &Access) -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let config = runtime.block_on(find(access)).ok()?;
+    Some(config.cluster_url.to_string())
+}
+
 async fn find(access: &Access) -> Result<kube::Config, ApiError> {
+    let mut config = configured(access).await?;
+    if let Some(named) = config.proxy_url.take() {
+        check_proxy(&config.cluster_url, &named)?;
+    }
+    Ok(config)
+}
+
+/// Is the proxy that `kube` found none that this API server would need? `kube` takes `HTTPS_PROXY` for every
+/// host, where a kubeconfig names no proxy itself.
+fn check_proxy(server: &Uri, named: &Uri) -> Result<(), ApiError> {
+    let host = server.host().unwrap_or_default();
+    let of_environment = ["HTTPS_PROXY", "https_proxy"].into_iter().any(|name| {
+        std::env::var(name).is_ok_and(|value| value.parse::<Uri>().is_ok_and(|uri| uri == *named))
+    });
+    let reason = if !of_environment {
+        let (proxy, port) = (named.host().unwrap_or_default(), named.port_u16());
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("the kubeconfig names a proxy for {host} (`proxy-url`: {proxy}{port})")
+    } else if let Some(variable) = proxy::variable(&server.to_string()) {
+        format!("{variable} names a proxy for {host}, and NO_PROXY does not exempt it")
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::Access(format!("{reason}; affidavit reaches an API server only without a proxy")))
+}
+
+async fn configured(access: &Access) -> Result<kube::Config, ApiError> {
     let options = KubeConfigOptions { context: access.context.clone(), ..Default::default() };
     let failed = |error: &(dyn std::error::Error + 'static)| ApiError::Access(deepest(error));
     if let Some(path) = &access.kubeconfig {

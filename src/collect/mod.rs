@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-pub use api::{Api, ApiError, client};
+pub use api::{Api, ApiError, address, client};
 pub use archives::{Fleet, Open};
 pub use cluster::ClusterError;
 

@@ -1,4 +1,5 @@
-//! Metrics in the `OpenMetrics` text format; gauges only, so that Prometheus' older format reads them too.
+//! Metrics in the `OpenMetrics` text format. Those of a chain are gauges only, so that Prometheus' older format
+//! reads them too.
 
 use std::fs;
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::sync::atomic::AtomicI64;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -87,9 +89,53 @@ pub fn exposition(standing: &Standing, ended: Option<Ended>) -> String {
         labels.push(("kind", kind.as_str().to_owned()));
         alerts.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
+    encoded(&registry)
+}
+
+/// A process of `affidavit serve`.
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    /// Does it lead?
+    pub leads: bool,
+    /// Could it use the archive and the keys?
+    pub ready: bool,
+    /// Is a run under way?
+    pub running: bool,
+    /// Its runs.
+    pub runs: u64,
+    /// Those of them that sealed nothing.
+    pub failures: u64,
+}
+
+/// Metrics of a process that serves this chain, whether it leads or not.
+#[must_use]
+pub fn of_process(cluster: &str, origin: &str, process: Process) -> String {
+    let mut registry = Registry::with_prefix("affidavit_serve");
+    let own: Labels = vec![("cluster", cluster.to_owned()), ("origin", origin.to_owned())];
+    for (name, help, value) in [
+        ("leader", "Does this process lead (1) or wait (0)", process.leads),
+        ("ready", "Could this process use the archive and the keys (1) or not (0)", process.ready),
+        ("running", "Is a run under way", process.running),
+    ] {
+        let gauges = Gauges::default();
+        gauges.get_or_create(&own).set(i64::from(value));
+        registry.register(name, help, gauges);
+    }
+    for (name, help, value) in [
+        ("runs", "Runs of this process", process.runs),
+        ("failures", "Runs of this process that sealed nothing", process.failures),
+    ] {
+        let counters = Family::<Labels, Counter>::default();
+        counters.get_or_create(&own).inc_by(value);
+        registry.register(name, help, counters);
+    }
+    encoded(&registry)
+}
+
+fn encoded(registry: &Registry) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
-    let _ = text::encode(&mut out, &registry);
+    let _ = text::encode(&mut out, registry);
     out
 }
 

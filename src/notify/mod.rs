@@ -9,6 +9,7 @@ pub mod trace;
 mod webhook;
 
 use jiff::Timestamp;
+pub use webhook::address;
 
 use crate::alert::{Alert, Standing};
 use crate::config::{Access, Notify};

@@ -41,18 +41,25 @@ pub(super) fn send(
         Format::Teams => teams(standing, alerts, &link),
         Format::Alertmanager => alertmanager(webhook, standing, alerts, &link, Timestamp::now()),
     };
-    let address = match &webhook.address {
-        Address::Url(url) => url.clone(),
+    remote::deliver(&address(webhook)?, "application/json", &body.to_string().into_bytes())
+}
+
+/// Where a webhook's messages go.
+///
+/// # Errors
+/// Why its file cannot be read.
+pub fn address(webhook: &Webhook) -> Result<String, String> {
+    match &webhook.address {
+        Address::Url(url) => Ok(url.clone()),
         Address::File(path) => {
             let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
             if length > MAX_ADDRESS {
                 return Err(format!("{} is too long for an address", path.display()));
             }
             let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-            text.trim().to_owned()
+            Ok(text.trim().to_owned())
         }
-    };
-    remote::deliver(&address, "application/json", &body.to_string().into_bytes())
+    }
 }
 
 fn title(standing: &Standing) -> String {

@@ -2,6 +2,7 @@
 
 mod draft;
 mod prepared;
+mod proxies;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use draft::{Draft, Place, pruning, source_refs};
 use jiff::Timestamp;
 use prepared::{InputReader, Keys, Prepared};
+pub use proxies::{past_proxies, past_proxies_to_tell};
 
 use crate::alert::Standing;
 use crate::archive::{Store, StoreError};
@@ -340,9 +342,19 @@ pub fn newest_end(config: &Config, now: Timestamp) -> Option<Timestamp> {
 /// How the chain in the configured archive stands; `None` where nothing can be read.
 #[must_use]
 pub fn standing(config: &Config, now: Timestamp) -> Option<Standing> {
-    let store = archive::open(&config.archive, now).ok()?;
-    let seq = disclose::size(&*store).ok()?.checked_sub(1)?;
-    Standing::read(&*store, seq, now, config.notify.soon_days).ok()
+    read_standing(config, now).ok().flatten()
+}
+
+/// The same, where nothing is sealed yet apart from what cannot be read.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn read_standing(config: &Config, now: Timestamp) -> Result<Option<Standing>, String> {
+    let store = archive::open(&config.archive, now).map_err(|error| error.to_string())?;
+    let size = disclose::size(&*store).map_err(|error| error.to_string())?;
+    let Some(seq) = size.checked_sub(1) else { return Ok(None) };
+    let standing = Standing::read(&*store, seq, now, config.notify.soon_days);
+    standing.map(Some).map_err(|error| error.to_string())
 }
 
 /// [`run()`] with a store and a signer of the caller's.

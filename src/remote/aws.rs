@@ -3,7 +3,6 @@
 
 use std::env;
 use std::error::Error;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use aws_config::profile::{self, ProfileSet};
@@ -27,6 +26,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_types::os_shim_internal::{Env, Fs};
 use url::Url;
 
+use super::proxy::{is_everything_exempt, is_near};
 use super::{TLS, causes, certificates, deepest};
 
 /// The region of a service that no setting names: S3-compatible stores seldom care, and AWS tools
@@ -316,7 +316,9 @@ fn http_client(profiles: &ProfileSet) -> Result<SharedHttpClient, AwsSettingsErr
             connector.build()
         })
     };
-    let (direct, proxied) = (client(ProxyConfig::disabled()), client(ProxyConfig::from_env()));
+    let direct = client(ProxyConfig::disabled());
+    let proxied =
+        if is_everything_exempt() { direct.clone() } else { client(ProxyConfig::from_env()) };
     Ok(SharedHttpClient::new(Routes { direct, proxied }))
 }
 
@@ -343,24 +345,6 @@ impl HttpClient for Routes<SharedHttpClient> {
 impl HttpConnector for Routes<SharedHttpConnector> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         if is_near(request.uri()) { self.direct.call(request) } else { self.proxied.call(request) }
-    }
-}
-
-/// Is it an address of this machine or of its link?
-fn is_near(uri: &str) -> bool {
-    let url = Url::parse(uri);
-    match url.as_ref().ok().and_then(Url::host_str) {
-        None => false,
-        Some("localhost") => true,
-        Some(host) => match host.trim_matches(['[', ']']).parse() {
-            Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
-            // fd00:ec2::/32 is where instances and pods find their metadata.
-            Ok(IpAddr::V6(address)) => {
-                let [first, second, ..] = address.segments();
-                address.is_loopback() || (first, second) == (0xfd00, 0xec2)
-            }
-            Err(_) => false,
-        },
     }
 }
 
@@ -483,26 +467,6 @@ mod tests {
         ] {
             let error = normal_endpoint(given).unwrap_err().to_string();
             assert!(error.contains(said) && !error.contains("secret"), "{given}: {error}");
-        }
-    }
-
-    #[test]
-    fn what_is_near_is_asked_without_a_proxy() {
-        for uri in [
-            "http://169.254.169.254/latest/meta-data/",
-            "http://169.254.170.23/v1/credentials",
-            "http://[fd00:ec2::254]/latest/",
-            "http://[fd00:ec2::23]/v1/credentials",
-            "http://localhost:9000/b",
-            "http://127.0.0.1:9000/b",
-            "http://[::1]:9000/b",
-        ] {
-            assert!(is_near(uri), "{uri}");
-        }
-        for uri in
-            ["https://s3.eu-central-1.amazonaws.com/b", "http://10.0.0.1/b", "http://[fd00::1]/"]
-        {
-            assert!(!is_near(uri), "{uri}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "aws")]
 pub(crate) mod aws;
+pub(crate) mod proxy;
 
 use std::error::Error;
 use std::path::Path;

@@ -263,6 +263,12 @@ pub fn open(uri: &str, secrets: &Secrets) -> Result<Box<dyn Signer>, SignError> 
     }
 }
 
+/// Address of the server that keeps the key of a URI, where it is reached past every proxy: Vault or `OpenBao`.
+#[must_use]
+pub fn address(uri: &str) -> Option<String> {
+    uri::scheme(uri).filter(|(scheme, _)| *scheme == "vault").and_then(|_| vault::origin(uri))
+}
+
 /// Does a URI name a key file, and not a key kept elsewhere?
 #[must_use]
 pub fn is_file(uri: &str) -> bool {

@@ -166,6 +166,11 @@ impl Address {
     }
 }
 
+/// Scheme, host and port of a key's server.
+pub(super) fn origin(uri: &str) -> Option<String> {
+    Address::parse(uri).ok().map(|address| address.origin)
+}
+
 /// Relative paths in a URI would start where the program happens to run.
 fn absolute<'a>(uri: &str, name: &str, path: &'a str) -> Result<&'a Path, SignError> {
     if path.starts_with('/') {

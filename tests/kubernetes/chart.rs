@@ -1,6 +1,7 @@
 //! The Helm chart on the real API server: what it makes is taken, the CronJob controller makes a Job of
 //! it, and what the pod would do is done here, with the pod's arguments, files, environment and token.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -18,7 +19,8 @@ use crate::tools;
 const ORIGIN: &str = "evidence.example.com/prod";
 const NAMESPACE: &str = "affidavit";
 
-fn chart() -> PathBuf {
+/// Its folder.
+pub fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kubernetes/chart")
 }
 
@@ -27,14 +29,19 @@ fn helm(arguments: &[&str]) -> Output {
 }
 
 /// What the chart makes with these values, as `helm install` would send it.
-fn made(values: &[&str]) -> String {
-    let chart = chart();
-    let start = ["template", "evidence", chart.to_str().unwrap(), "--kube-version", "1.36.3"];
+pub fn made(values: &[&str]) -> String {
+    made_of(&chart(), "evidence", values)
+}
+
+/// The same of another chart, or under another name.
+fn made_of(chart: &Path, release: &str, values: &[&str]) -> String {
+    let start = ["template", release, chart.to_str().unwrap(), "--kube-version", "1.36.3"];
     let place = ["--namespace", NAMESPACE];
     done(&helm(&[&start, &place[..], values].concat()))
 }
 
-fn documents(yaml: &str) -> Vec<Value> {
+/// Its objects.
+pub fn documents(yaml: &str) -> Vec<Value> {
     yaml.split("\n---\n")
         .map(|text| serde_saphyr::from_str::<Value>(text.trim_start_matches("---\n")).unwrap())
         .filter(|value| !value.is_null())
@@ -57,6 +64,11 @@ fn the_chart_is_sound_and_refuses_what_cannot_be_meant() {
         ("config.keys.signer=x", "config"),
         ("keys.secret=", "secret"),
         ("imag.tag=1", "imag"),
+        ("enabled=false", "only in a parent chart"),
+        (
+            "fullnameOverride=a-name-that-is-longer-than-the-name-of-a-cronjob-may-be",
+            "fullnameOverride",
+        ),
     ] {
         let arguments = ["template", "e", chart.to_str().unwrap(), "--kube-version", "1.36.3"];
         let output = helm(&[&arguments[..], &["--set", values]].concat());
@@ -92,6 +104,105 @@ fn the_chart_is_sound_and_refuses_what_cannot_be_meant() {
     for name in ["collector", "reports"] {
         assert_eq!(rules(&ours, name), rules(&plain, name), "{name}");
     }
+}
+
+/// Would the server create these objects? They are tried in a namespace that is there.
+fn server_takes(cluster: &Cluster, objects: &str) {
+    let strict = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
+    done(&cluster.kubectl(&strict, objects));
+}
+
+/// Kinds and names of objects; each is there once.
+fn names(objects: &[Value]) -> BTreeSet<(String, String)> {
+    let name = |object: &Value| {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&object["kind"]), text(&object["metadata"]["name"]))
+    };
+    let names: BTreeSet<_> = objects.iter().map(name).collect();
+    assert_eq!(names.len(), objects.len(), "{names:?}");
+    names
+}
+
+/// Which pods an object means.
+fn selects(objects: &[Value], kind: &str) -> Vec<Value> {
+    let of_kind = objects.iter().filter(|object| object["kind"] == kind);
+    of_kind.map(|object| object["spec"]["podSelector"]["matchLabels"].clone()).collect()
+}
+
+#[apply(test)]
+fn a_parent_chart_may_have_it_once_or_more_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let parent = folder.path();
+    let dependency = |alias: &str| {
+        format!(
+            "- {{ name: affidavit, version: '>=0', repository: 'file://{}', alias: {alias}, condition: {alias}.enabled }}\n",
+            chart().display()
+        )
+    };
+    let [one, two] = ["affidavit", "fleet"].map(dependency);
+    let text = format!("apiVersion: v2\nname: platform\nversion: 1.0.0\ndependencies:\n{one}{two}");
+    fs::write(parent.join("Chart.yaml"), text).unwrap();
+    let values = "global: { imageRegistry: registry.example.com, imagePullSecrets: [pull] }\n\
+        affidavit: { mode: serve }\nfleet: { enabled: false, config: { schedule: '30 5 * * *' } }\n";
+    fs::write(parent.join("values.yaml"), values).unwrap();
+    done(&helm(&["dependency", "build", parent.to_str().unwrap()]));
+    done(&helm(&["lint", "--strict", parent.to_str().unwrap()]));
+
+    let objects = documents(&made_of(parent, "evidence", &[]));
+    let affidavit = names(&objects);
+    assert!(affidavit.contains(&("Deployment".to_owned(), "evidence-affidavit".to_owned())));
+    assert!(affidavit.iter().all(|(_, name)| name.starts_with("evidence-affidavit")));
+
+    let both = made_of(parent, "evidence", &["--set", "fleet.enabled=true"]);
+    let objects = documents(&both);
+    let fleet: Vec<_> = names(&objects).difference(&affidavit).cloned().collect();
+    assert!(fleet.iter().all(|(_, name)| name.starts_with("evidence-fleet")), "{fleet:?}");
+    let cron = objects.iter().find(|object| object["kind"] == "CronJob").unwrap();
+    assert_eq!(cron["spec"]["schedule"], "30 5 * * *");
+    // Neither takes the pods of the other one for its own.
+    let policies = selects(&objects, "NetworkPolicy");
+    assert!(policies.len() == 2 && policies[0] != policies[1], "{policies:?}");
+
+    let neither = made_of(parent, "evidence", &["--set", "affidavit.enabled=false"]);
+    assert!(documents(&neither).is_empty(), "{neither}");
+
+    let cluster = Cluster::start();
+    cluster.run(&["create", "namespace", NAMESPACE]);
+    server_takes(&cluster, &both);
+}
+
+#[apply(test)]
+fn a_long_release_name_is_cut_and_stays_its_own() {
+    let cluster = Cluster::start();
+    cluster.run(&["create", "namespace", NAMESPACE]);
+    let values = "dashboard.enabled=true,rbac.reports=true";
+    let cron = |release: &str, mode: &str| {
+        let made = made_of(&chart(), release, &["--set", &format!("{values},mode={mode}")]);
+        server_takes(&cluster, &made);
+        let objects = documents(&made);
+        names(&objects);
+        let kind = if mode == "serve" { "Deployment" } else { "CronJob" };
+        let object = objects.iter().find(|object| object["kind"] == kind).unwrap();
+        object["metadata"]["name"].as_str().unwrap().to_owned()
+    };
+    let of =
+        |length: usize| "release-of-evidence-".chars().cycle().take(length).collect::<String>();
+    // What fits is as it was.
+    let whole = of(42);
+    assert_eq!(cron(&whole, "cronjob"), format!("{whole}-affidavit"));
+    // Of 43, 53 and where the cut leaves a `-` or a dot at the end; two that differ in their last character only.
+    let last = format!("{}x", of(52));
+    let dashes = format!("{}---aaaaaaa", of(43).trim_end_matches('-'));
+    let dotted = format!("{}.aaaaaaaaa", of(42));
+    let releases = [of(43), of(53), last, dashes, dotted];
+    let mut all = BTreeSet::new();
+    for release in &releases {
+        let name = cron(release, "cronjob");
+        assert!(name.len() <= 52 && name.starts_with(&release[..35]), "{name}");
+        assert_eq!(cron(release, "serve"), name);
+        all.insert(name);
+    }
+    assert_eq!(all.len(), releases.len(), "{all:?}");
 }
 
 /// Definitions that are in no cluster by themselves; their fields are not looked at.
@@ -152,8 +263,7 @@ fn the_server_takes_an_overlay_of_the_plain_manifests() {
     assert_eq!(cron["spec"]["timeZone"], schedule.time_zone);
     // The namespace must be there before its objects are tried.
     cluster.apply(&fs::read_to_string(folder.join("base/namespace.yaml")).unwrap());
-    let strict = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
-    done(&cluster.kubectl(&strict, &made));
+    server_takes(&cluster, &made);
 }
 
 #[apply(test)]
@@ -174,9 +284,7 @@ fn a_run_in_the_cluster_archives_to_s3_with_retention() {
         cluster.run(&["wait", "--for=condition=Established", "--timeout=60s", &name]);
     }
     // Everything at once is taken too, field by field.
-    let everything = made(&EVERYTHING);
-    let strict = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
-    done(&cluster.kubectl(&strict, &everything));
+    server_takes(&cluster, &made(&EVERYTHING));
 
     // As the notes say: keys, a secret, a config map.
     let folder = tempfile::tempdir().unwrap();

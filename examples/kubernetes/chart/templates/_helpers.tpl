@@ -1,9 +1,27 @@
+{{- /* What it is called, also under an alias in a parent chart. */ -}}
 {{- define "affidavit.name" -}}
-{{- if contains "affidavit" .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-affidavit{{ end }}
+{{- .Values.nameOverride | default .Chart.Name }}
+{{- end }}
+
+{{- /* The name of what it makes. A CronJob's has at most 52 characters, and the longest suffix here is `-dashboard`: a
+longer name is cut, and a part of its digest keeps it apart from others that begin alike. */ -}}
+{{- define "affidavit.fullname" -}}
+{{- if and (kindIs "bool" .Values.enabled) (not .Values.enabled) }}
+{{- fail (printf "%s.enabled is false, which has an effect only in a parent chart whose dependency says `condition: %s.enabled`: add that, or leave the chart out" .Chart.Name .Chart.Name) }}
+{{- end }}
+{{- $name := include "affidavit.name" . }}
+{{- $full := .Values.fullnameOverride }}
+{{- if not $full }}
+{{- $full = ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- end }}
+{{- if gt (len $full) 52 }}
+{{- $full = printf "%s-%s" (regexReplaceAll "[-.]+$" (trunc 43 $full) "") (sha256sum $full | trunc 8) }}
+{{- end }}
+{{- $full }}
 {{- end }}
 
 {{- define "affidavit.selector" -}}
-app.kubernetes.io/name: affidavit
+app.kubernetes.io/name: {{ include "affidavit.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
@@ -11,7 +29,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ include "affidavit.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "affidavit.image" -}}
@@ -30,14 +48,14 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- if eq .Values.mode "serve" }}
 {{- $_ := set $config "serve" (dict "listen" "0.0.0.0:8080" "jitter" .Values.jitter
-  "lease" (dict "namespace" .Release.Namespace "name" (include "affidavit.name" .))) }}
+  "lease" (dict "namespace" .Release.Namespace "name" (include "affidavit.fullname" .))) }}
 {{- end }}
 {{- toYaml $config }}
 {{- end }}
 
 {{- /* The pod, of the CronJob and of the Deployment. */ -}}
 {{- define "affidavit.pod" -}}
-serviceAccountName: {{ include "affidavit.name" . }}
+serviceAccountName: {{ include "affidavit.fullname" . }}
 automountServiceAccountToken: true
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
@@ -92,7 +110,7 @@ containers:
   {{- end }}
 volumes:
 - name: config
-  configMap: { name: {{ include "affidavit.name" . }} }
+  configMap: { name: {{ include "affidavit.fullname" . }} }
 - name: keyring
   configMap: { name: {{ .Values.keys.keyring }} }
 - name: keys

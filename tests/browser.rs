@@ -36,22 +36,39 @@ pub struct Input {
     pub now: String,
 }
 
+/// A driver that answers, and its port.
+///
+/// Chromedriver binds a port that the system chooses under IPv4, then the same number under IPv6.
+/// Where another program holds that one it gives up, so a start is tried again.
+fn start_driver() -> (Child, u16) {
+    let mut said = Vec::new();
+    for _ in 0..5 {
+        let mut driver = tools::CHROMEDRIVER.command();
+        driver.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = driver.spawn().unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        for line in lines.by_ref().map_while(Result::ok) {
+            if line.contains("successfully on port ") {
+                let port = line.rsplit("on port ").next().unwrap();
+                let port = port.trim_end_matches('.').parse().unwrap();
+                // The driver must not stop at a full pipe.
+                std::thread::spawn(move || lines.count());
+                return (driver, port);
+            }
+            said.push(line);
+        }
+        said.push(format!("{}", driver.wait().unwrap()));
+    }
+    panic!("chromedriver does not start:\n{}", said.join("\n"));
+}
+
 impl Browser {
     /// Ends the test as left out where Chromium or its driver is not installed.
     pub fn open() -> Self {
         // Asked for before it is this test's turn, so that nobody waits for nothing.
         tools::CHROMIUM.demand();
-        let mut driver = tools::CHROMEDRIVER.command();
-        driver.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
         let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut driver = driver.spawn().unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let said = lines
-            .find(|line| line.as_ref().is_ok_and(|line| line.contains("successfully on port ")));
-        let said = said.unwrap().unwrap();
-        let port = said.rsplit("on port ").next().unwrap().trim_end_matches('.').parse().unwrap();
-        // The driver must not stop at a full pipe.
-        std::thread::spawn(move || lines.count());
+        let (driver, port) = start_driver();
         let profile = tempfile::tempdir().unwrap();
         let mut browser = Self { driver, port, session: String::new(), profile, _turn: turn };
         let arguments = [

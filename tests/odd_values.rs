@@ -517,3 +517,52 @@ fn what_decides_is_never_guessed() {
         assert!(error.starts_with("line 1, column ") && error.contains(reason), "{error}");
     }
 }
+
+/// Puts a key into the object that a report begins with, or into every one of a list.
+fn add_key(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(add_key),
+        Value::Object(map) if map.get("items").is_some_and(Value::is_array) => {
+            map["items"].as_array_mut().unwrap().iter_mut().for_each(add_key);
+        }
+        Value::Object(map) if map.keys().all(|key| key.contains('.')) => {
+            map.values_mut().for_each(add_key);
+        }
+        Value::Object(map) => drop(map.insert("scanDegraded".to_owned(), json!(true))),
+        _ => {}
+    }
+}
+
+#[apply(test)]
+fn a_key_that_a_scanner_adds_to_its_reports_is_named() {
+    /// Their entries have keys of their own.
+    const FREE: [&str; 1] = ["kubeaudit"];
+    /// What our own program writes is refused.
+    const OURS: [&str; 1] = ["fleet-member"];
+    let mut formats = BTreeSet::new();
+    for Fixture { format, name, mut value, syntax } in fixtures() {
+        let notes = |value: &Value| {
+            let reading = read(&write(value, syntax), "node-1");
+            let notes = reading.map(|reading| reading.parsed.notes);
+            notes.map(|notes| notes.into_iter().map(|note| note.text).collect())
+        };
+        let is_unknown = |notes: &Vec<String>| {
+            notes.iter().filter(|note| note.contains("is not known to have")).count()
+        };
+        assert_eq!(is_unknown(&notes(&value).unwrap()), 0, "{format} {name}");
+        add_key(&mut value);
+        let after: Result<Vec<String>, ReadError> = notes(&value);
+        if OURS.contains(&&*format) {
+            assert!(after.unwrap_err().to_string().contains("scanDegraded"), "{format} {name}");
+        } else {
+            let expected = usize::from(!FREE.contains(&&*format));
+            let after = after.unwrap();
+            assert_eq!(is_unknown(&after), expected, "{format} {name} {after:?}");
+            let is_named = after.iter().any(|note| note.contains("`scanDegraded`"));
+            assert_eq!(is_named, expected == 1, "{format} {name} {after:?}");
+        }
+        formats.insert(format);
+    }
+    // The fixture of the built-in checks is over `MAX_BYTES`.
+    assert_eq!(formats.len(), SCANNERS.len() - 1, "{formats:?}");
+}

@@ -169,11 +169,11 @@ impl Scanner for Affidavit {
     }
 
     fn recognizes(&self, probe: &Probe) -> bool {
-        probe.scalars.get("schema").is_some_and(|schema| schema == SCHEMA)
+        !probe.is_array && probe.scalars.get("schema").is_some_and(|schema| schema == SCHEMA)
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
-        let report: Report<'_> = document.read()?;
+        let report: Report<'_> = document.read_exactly()?;
         let (name, version) = &report.tool;
         parsed.saw_tool(name, version);
         parsed.saw_time(report.started);

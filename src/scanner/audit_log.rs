@@ -40,8 +40,28 @@ impl Scanner for AuditLog {
 
     fn recognizes(&self, probe: &Probe) -> bool {
         probe.has_object(GROUP, |kind| kind == "Event")
-            || (probe.has_object(GROUP, |kind| kind == "EventList")
-                && probe.child_has("items", "auditID"))
+    }
+
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "level",
+            "auditID",
+            "stage",
+            "requestURI",
+            "verb",
+            "user",
+            "impersonatedUser",
+            "authenticationMetadata",
+            "sourceIPs",
+            "userAgent",
+            "objectRef",
+            "responseStatus",
+            "requestObject",
+            "responseObject",
+            "requestReceivedTimestamp",
+            "stageTimestamp",
+            "annotations",
+        ])
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {

@@ -39,6 +39,24 @@ impl Scanner for Checkov {
         probe.has("check_type") && probe.has("results") || is_zero(probe)
     }
 
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "check_type",
+            "results",
+            "summary",
+            "url",
+            "support_path",
+            "passed",
+            "failed",
+            "skipped",
+            "parsing_errors",
+            "parsingerrors",
+            "resource_count",
+            "resourcecount",
+            "checkov_version",
+        ])
+    }
+
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         if is_zero(document.probe()) {
             let zero: Summary<'_> = document.read()?;

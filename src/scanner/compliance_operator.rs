@@ -31,6 +31,19 @@ impl Scanner for ComplianceOperator {
         probe.has_object(GROUP, |kind| kind == KIND)
     }
 
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "id",
+            "status",
+            "severity",
+            "description",
+            "instructions",
+            "rationale",
+            "warnings",
+            "valuesUsed",
+        ])
+    }
+
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         for (pointer, result) in kube_object::read::<CheckResult<'_>>(document)? {
             result.read(document, &pointer, parsed);
@@ -51,13 +64,13 @@ struct CheckResult<'a> {
     status: Text<'a>,
 }
 
-impl Object for CheckResult<'_> {
+impl<'a> Object<'a> for CheckResult<'a> {
     fn is_ours(api: &str, kind: &str) -> bool {
         kind == KIND && api.split_once('/').is_some_and(|(group, _)| group == GROUP)
     }
 
-    fn identity(&self) -> (&str, &str) {
-        (&self.api_version, &self.kind)
+    fn identity(&mut self) -> [&mut Text<'a>; 2] {
+        [&mut self.api_version, &mut self.kind]
     }
 }
 
@@ -132,11 +145,9 @@ impl CheckResult<'_> {
             "" => {}
             common => statuses.push(Some(common)),
         }
-        let is_fine = |status: &Option<&str>| {
-            matches!(status.map(str::trim), Some("PASS" | "NOT-APPLICABLE" | "NOTAPPLICABLE"))
-        };
-        let is_pass = |status: &Option<&str>| status.map(str::trim) == Some("PASS");
-        if statuses.iter().all(is_fine) && statuses.iter().any(is_pass) {
+        let named = || statuses.iter().map(|status| status.map(str::trim));
+        let is_fine = |status| matches!(status, Some("PASS" | "NOT-APPLICABLE" | "NOTAPPLICABLE"));
+        if named().all(is_fine) && named().any(|status| status == Some("PASS")) {
             Outcome::Pass
         } else {
             Outcome::Fail

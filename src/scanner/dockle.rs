@@ -25,7 +25,11 @@ impl Scanner for Dockle {
     }
 
     fn recognizes(&self, probe: &Probe) -> bool {
-        probe.has("details") && probe.child_has("summary", "fatal")
+        !probe.is_array && probe.has("details") && probe.child_has("summary", "fatal")
+    }
+
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&["image", "summary", "details"])
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {

@@ -15,6 +15,8 @@ use super::{MAX_INPUT_BYTES, Probe, yaml};
 
 /// Characters of a path or reason, which repeat pieces of the input, in an error.
 const MAX_SHOWN: usize = 300;
+/// Arrays in one another in which reports are looked for.
+const MAX_ARRAYS: usize = 4;
 /// Lines in which the first event of a log is looked for: Falco writes what it loads before that.
 const MAX_PREFACE: usize = 1000;
 
@@ -109,6 +111,10 @@ pub struct Document<'a> {
     several: bool,
     last: bool,
     first_line: usize,
+    /// Bytes before the text in its first line.
+    indent: usize,
+    /// Where the text stands in the document that it is an element of: `/3`.
+    base: String,
     subject: &'a str,
     probe: Probe,
     /// The text as JSON, once a YAML document has an odd field.
@@ -258,6 +264,8 @@ impl<'a> Document<'a> {
             several,
             last: true,
             first_line: 1,
+            indent: 0,
+            base: String::new(),
             subject,
             probe,
             json,
@@ -284,8 +292,7 @@ impl<'a> Document<'a> {
             let Some((probe, end)) = first_value(rest).transpose().map_err(|error| {
                 let line = first_line - newlines(leading_space(rest)) + error.line() - 1;
                 // Several values may share a line.
-                let before = text.get(..start).unwrap_or_default();
-                let shared = before.rsplit('\n').next().map_or(0, str::len);
+                let shared = last_line(text.get(..start).unwrap_or_default()).len();
                 let column = error.column() + if error.line() == 1 { shared } else { 0 };
                 ReadError::Malformed {
                     place: format!("line {line}, column {column}"),
@@ -295,13 +302,45 @@ impl<'a> Document<'a> {
             else {
                 break;
             };
-            let text = rest.get(leading_space(rest).len()..end).unwrap_or_default();
-            let document = Self::whole(text, Syntax::Json, subject, probe);
+            let begin = leading_space(rest).len();
+            let value = rest.get(begin..end).unwrap_or_default();
+            let document = Self::whole(value, Syntax::Json, subject, probe);
+            let indent = last_line(text.get(..start + begin).unwrap_or_default()).len();
             let index = documents.len();
-            documents.push(Self { index, first_line, last: false, ..document });
+            documents.push(Self { index, first_line, indent, last: false, ..document });
             start += end;
         }
         Ok(Self::counted(documents))
+    }
+
+    /// The elements of a JSON array as documents of their own: `jq -s` writes such an array of reports.
+    /// None, where the document is something else.
+    pub(super) fn elements(&self) -> Vec<Self> {
+        let is_array = self.syntax == Syntax::Json && self.probe.is_array;
+        if !is_array || self.base.matches('/').count() >= MAX_ARRAYS {
+            return Vec::new();
+        }
+        let elements: Vec<&'a RawValue> = serde_json::from_str(self.text).unwrap_or_default();
+        let (mut seen, mut first_line) = (0, self.first_line);
+        let of_element = |(index, element): (usize, &'a RawValue)| {
+            let text = element.get();
+            let start = text.as_ptr().addr().wrapping_sub(self.text.as_ptr().addr());
+            first_line += newlines(self.text.get(seen..start).unwrap_or_default());
+            seen = start;
+            let before = self.text.get(..start).unwrap_or_default();
+            let shared = if before.contains('\n') { 0 } else { self.indent };
+            let probe = first_value(text).and_then(Result::ok).unwrap_or_default().0;
+            Self {
+                text,
+                first_line,
+                indent: last_line(before).len() + shared,
+                base: format!("{}/{index}", self.base),
+                probe,
+                oddities: RefCell::default(),
+                ..self.clone()
+            }
+        };
+        elements.into_iter().enumerate().map(of_element).collect()
     }
 
     fn counted(mut documents: Vec<Self>) -> Vec<Self> {
@@ -362,13 +401,22 @@ impl<'a> Document<'a> {
         self.subject
     }
 
-    /// `line 1`, or `document 2 at line 40`.
+    /// `line 1`, `document 2 at line 40`, or `line 40, /1` for an element of an array.
     #[must_use]
     pub fn place(&self) -> String {
-        if self.several {
-            format!("document {} at line {}", self.index + 1, self.first_line)
+        self.place_of("")
+    }
+
+    fn place_of(&self, pointer: &str) -> String {
+        let line = self.first_line;
+        let document = if self.several {
+            format!("document {} at line {line}", self.index + 1)
         } else {
-            format!("line {}", self.first_line)
+            format!("line {line}")
+        };
+        match format!("{}{pointer}", self.base) {
+            pointer if pointer.is_empty() => document,
+            pointer => format!("{document}, {pointer}"),
         }
     }
 
@@ -403,18 +451,18 @@ impl<'a> Document<'a> {
     /// writes it: `3#/items/0` in a file of several documents, `/items/0` otherwise.
     #[must_use]
     pub fn locator(&self, pointer: &str) -> Box<str> {
-        if self.several { format!("{}#{pointer}", self.index).into() } else { pointer.into() }
+        let base = &self.base;
+        let document = if self.several { format!("{}#", self.index) } else { String::new() };
+        format!("{document}{base}{pointer}").into()
     }
 
     /// An error at a pointer, for what parses but cannot be meant.
     #[must_use]
     pub fn error(&self, pointer: &str, reason: impl Into<String>) -> ReadError {
-        let place =
-            if pointer.is_empty() { self.place() } else { format!("{}, {pointer}", self.place()) };
-        ReadError::Malformed { place, reason: reason.into() }
+        ReadError::Malformed { place: self.place_of(pointer), reason: reason.into() }
     }
 
-    /// Reads the document as `T`; what is not of `T`'s shape by the rule of [`lenient`]. Duplicate keys
+    /// Reads the document as `T`; what is not of `T`'s shape by the one rule for odd values. Duplicate keys
     /// that `T` knows, `NaN`, and nesting deeper than 128 levels are errors.
     ///
     /// # Errors
@@ -594,10 +642,11 @@ impl<'a> Document<'a> {
             .map(|located| located.path().to_string())
             .filter(|path| path != ".");
         let line = self.first_line + error.line().max(1) - 1;
-        let mut place = format!("line {line}, column {}", error.column());
+        let column = error.column() + if error.line() <= 1 { self.indent } else { 0 };
+        let mut place = format!("line {line}, column {column}");
         if let Some(path) = path {
             place.push_str(", ");
-            place.push_str(&shown(&path, MAX_SHOWN));
+            place.push_str(&shown(&format!("{}{path}", self.base), MAX_SHOWN));
         }
         ReadError::Malformed { place, reason: json_reason(error) }
     }
@@ -610,8 +659,8 @@ impl<'a> Document<'a> {
         let mut place = match before {
             Some(before) => {
                 let line = self.first_line + newlines(before);
-                let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1;
-                format!("line {line}, column {column}")
+                let shared = if before.contains('\n') { 0 } else { self.indent };
+                format!("line {line}, column {}", last_line(before).len() + shared + 1)
             }
             None => self.place(),
         };
@@ -674,6 +723,11 @@ fn first_value(text: &str) -> Option<Result<(Probe, usize), serde_json::Error>> 
     let input = Input { text: value.get(), locator: "", field: "", is_yaml: false };
     let probe = lenient::read(input, &mut Oddities::default()).map_err(|_| error);
     Some(probe.map(|probe| (probe, values.byte_offset())))
+}
+
+/// What stands after the last line break.
+fn last_line(text: &str) -> &str {
+    text.rsplit('\n').next().unwrap_or_default()
 }
 
 fn newlines(text: &str) -> usize {

@@ -36,6 +36,20 @@ impl Scanner for Falco {
         probe.has("rule") && probe.has("priority") && (probe.has("time") || probe.has("output"))
     }
 
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "output",
+            "output_fields",
+            "priority",
+            "rule",
+            "source",
+            "tags",
+            "time",
+            "hostname",
+            "uuid",
+        ])
+    }
+
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let mut log = Log::default();
         let others = events::read(document, |index, event: Event<'_>| {

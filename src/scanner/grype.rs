@@ -28,7 +28,11 @@ impl Scanner for Grype {
     }
 
     fn recognizes(&self, probe: &Probe) -> bool {
-        probe.has("matches") && probe.has("descriptor")
+        !probe.is_array && probe.has("matches") && probe.has("descriptor")
+    }
+
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&["matches", "ignoredMatches", "source", "distro", "descriptor"])
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {

@@ -35,11 +35,30 @@ impl Scanner for KubeBench {
     }
 
     fn recognizes(&self, probe: &Probe) -> bool {
-        probe.child_has("Controls", "tests")
+        let has_controls = probe.child_has("Controls", "tests")
             || probe.child_has("Controls", "node_type")
-            || (probe.has("Controls") && probe.has("Totals"))
+            || (probe.has("Controls") && probe.has("Totals"));
+        (!probe.is_array && has_controls)
             || (probe.has("node_type") && probe.has("tests"))
             || probe.has_object(GROUP, |kind| kind == REPORT_KIND)
+    }
+
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "Controls",
+            "Totals",
+            "id",
+            "version",
+            "detected_version",
+            "text",
+            "node_type",
+            "tests",
+            "total_pass",
+            "total_fail",
+            "total_warn",
+            "total_info",
+            "report",
+        ])
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
@@ -131,23 +150,23 @@ struct TestResult<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
+    #[serde(borrow, default)]
+    api_version: Text<'a>,
     #[serde(default)]
-    api_version: String,
-    #[serde(default)]
-    kind: String,
+    kind: Text<'a>,
     #[serde(default)]
     metadata: Metadata,
     #[serde(borrow, default, rename = "report")]
     body: Option<ReportBody<'a>>,
 }
 
-impl Object for Report<'_> {
+impl<'a> Object<'a> for Report<'a> {
     fn is_ours(api: &str, kind: &str) -> bool {
         kind == REPORT_KIND && api.split_once('/').is_some_and(|(group, _)| group == GROUP)
     }
 
-    fn identity(&self) -> (&str, &str) {
-        (&self.api_version, &self.kind)
+    fn identity(&mut self) -> [&mut Text<'a>; 2] {
+        [&mut self.api_version, &mut self.kind]
     }
 }
 

@@ -24,7 +24,11 @@ impl Scanner for KubeLinter {
     }
 
     fn recognizes(&self, probe: &Probe) -> bool {
-        probe.has("Checks") && probe.child_has("Summary", "KubeLinterVersion")
+        !probe.is_array && probe.has("Checks") && probe.child_has("Summary", "KubeLinterVersion")
+    }
+
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&["Checks", "Reports", "Summary"])
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {

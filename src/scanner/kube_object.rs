@@ -53,12 +53,12 @@ where
 }
 
 /// An object that one reader or another reads.
-pub trait Object {
+pub(super) trait Object<'a>: Deserialize<'a> {
     /// Is an object with this `apiVersion` and `kind` one of these?
     fn is_ours(api: &str, kind: &str) -> bool;
 
     /// Its own `apiVersion` and `kind`.
-    fn identity(&self) -> (&str, &str);
+    fn identity(&mut self) -> [&mut Text<'a>; 2];
 }
 
 /// A `kubectl get -o json` list.
@@ -80,11 +80,11 @@ struct Identity<'a> {
 type Placed<T> = (String, &'static str, T);
 
 /// Reads the objects of a document that are `T`s, with their JSON pointers, whatever wraps them. An
-/// object of a list that does not say what it is weakens the evidence.
+/// object of a list that does not say what it is weakens the evidence, unless the list does.
 ///
 /// # Errors
 /// [`ReadError`] when an object cannot be read.
-pub fn read<'a, T: Object + Deserialize<'a>>(
+pub(super) fn read<'a, T: Object<'a>>(
     document: &'a Document<'a>,
 ) -> Result<Vec<(String, T)>, ReadError> {
     let Some(wrap) = Wrap::of(document.probe()) else {
@@ -95,10 +95,12 @@ pub fn read<'a, T: Object + Deserialize<'a>>(
         Wrap::List => document.read_exactly().map(in_list::<T>),
         Wrap::Map => document.read_exactly().map(in_map::<T>),
     };
+    let inherited = inherited(document.probe());
     let mut found = Vec::new();
     let error = match exactly {
         Ok(objects) => {
-            for (pointer, field, object) in objects {
+            for (pointer, field, mut object) in objects {
+                inherit(object.identity(), &inherited);
                 if is_ours::<T>(document, object.identity(), &pointer, field) {
                     found.push((pointer, object));
                 }
@@ -114,13 +116,33 @@ pub fn read<'a, T: Object + Deserialize<'a>>(
         Wrap::Map => document.read_leniently(error.clone()).map(in_map::<Raw<'_>>),
     }?;
     for (pointer, field, Raw(text)) in objects {
-        let identity: Identity<'_> = Document::look_at(text).unwrap_or_default();
-        if is_ours::<T>(document, (&identity.api_version, &identity.kind), &pointer, field) {
-            let object = document.read_part(text, &pointer, field, error.clone())?;
+        let Identity { mut api_version, mut kind } = Document::look_at(text).unwrap_or_default();
+        inherit([&mut api_version, &mut kind], &inherited);
+        if is_ours::<T>(document, [&mut api_version, &mut kind], &pointer, field) {
+            let mut object: T = document.read_part(text, &pointer, field, error.clone())?;
+            inherit(object.identity(), &inherited);
             found.push((pointer, object));
         }
     }
     Ok(found)
+}
+
+/// `apiVersion` and `kind` of the items of a list that leave them to the list, as the API's own answers
+/// do: `v1` and `Pod` for a `PodList`. Empty where the list does not say.
+fn inherited(probe: &Probe) -> [&str; 2] {
+    let text = |key| probe.scalars.get(key).filter(|_| !probe.is_array).map_or("", String::as_str);
+    match text("kind").strip_suffix("List") {
+        None | Some("") => ["", ""],
+        Some(kind) => [text("apiVersion"), kind],
+    }
+}
+
+fn inherit(identity: [&mut Text<'_>; 2], inherited: &[&str; 2]) {
+    for (own, inherited) in identity.into_iter().zip(inherited) {
+        if own.is_empty() {
+            *own = Text::owned(inherited);
+        }
+    }
 }
 
 /// What the objects of a document stand in.
@@ -165,13 +187,13 @@ fn numbered<T>(parent: &str, field: &'static str, objects: Vec<T>) -> Vec<Placed
     objects.into_iter().enumerate().map(placed).collect()
 }
 
-fn is_ours<T: Object>(
+fn is_ours<'a, T: Object<'a>>(
     document: &Document<'_>,
-    (api, kind): (&str, &str),
+    [api, kind]: [&mut Text<'_>; 2],
     pointer: &str,
     field: &str,
 ) -> bool {
-    for (key, value) in [("apiVersion", api), ("kind", kind)] {
+    for (key, value) in [("apiVersion", &*api), ("kind", &*kind)] {
         if value.is_empty() {
             let (field, locator) = (format!("{field}/{key}"), document.locator(pointer));
             document.odd(&field, "missing: the object is not read", &locator, true);
@@ -186,18 +208,20 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Thing {
-        api_version: String,
-        kind: String,
+    struct Thing<'a> {
+        #[serde(borrow, default)]
+        api_version: Text<'a>,
+        #[serde(default)]
+        kind: Text<'a>,
     }
 
-    impl Object for Thing {
+    impl<'a> Object<'a> for Thing<'a> {
         fn is_ours(_: &str, kind: &str) -> bool {
             kind == "A"
         }
 
-        fn identity(&self) -> (&str, &str) {
-            (&self.api_version, &self.kind)
+        fn identity(&mut self) -> [&mut Text<'a>; 2] {
+            [&mut self.api_version, &mut self.kind]
         }
     }
 
@@ -208,6 +232,11 @@ mod tests {
             (r#"[{"apiVersion":"v1","kind":"A"}]"#, "/0"),
             (r#"{"kind":"List","items":[{"apiVersion":"v1","kind":"A"}]}"#, "/items/0"),
             (r#"{"things.example":[{"apiVersion":"v1","kind":"A"}]}"#, "/things.example/0"),
+            (r#"{"apiVersion":"v1","kind":"AList","items":[{}]}"#, "/items/0"),
+            (
+                r#"{"apiVersion":"v1","kind":"AList","items":[{"kind":"B"},{"kind":null}]}"#,
+                "/items/1",
+            ),
             ("kind: List\nitems:\n- kind: A\n  apiVersion: v1\n", "/items/0"),
             // By the slow way, which other kinds do not disturb.
             (
@@ -216,9 +245,9 @@ mod tests {
             ),
         ] {
             let documents = Document::split(text, "").unwrap();
-            let objects = read::<Thing>(&documents[0]).unwrap();
+            let objects = read::<Thing<'_>>(&documents[0]).unwrap();
             assert_eq!(objects.len(), 1, "{text}");
-            assert_eq!((objects[0].0.as_str(), objects[0].1.kind.as_str()), (pointer, "A"));
+            assert_eq!((objects[0].0.as_str(), &*objects[0].1.kind), (pointer, "A"));
         }
     }
 }

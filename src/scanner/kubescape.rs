@@ -41,8 +41,28 @@ impl Scanner for Kubescape {
     fn recognizes(&self, probe: &Probe) -> bool {
         !probe.is_array
             && probe.child_has("summaryDetails", "controls")
-            && probe.has("results")
+            // Where no resource has a result, there is no `results`.
             && probe.child_keys.get("results").is_none_or(|keys| keys.contains("resourceID"))
+    }
+
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "attributes",
+            "clusterAPIServerInfo",
+            "clusterCloudProvider",
+            "clusterName",
+            "customerGUID",
+            "customerGUIDGenerated",
+            "generationTime",
+            "jobID",
+            "metadata",
+            "paginationInfo",
+            "reportGUID",
+            "resources",
+            "results",
+            "scanCoverage",
+            "summaryDetails",
+        ])
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {

@@ -1,4 +1,4 @@
-//! Raw scanner output → [`Finding`](crate::finding::Finding)s. One file per format.
+//! Raw scanner output → [`Finding`]s. One file per format.
 //!
 //! To add a format: one file here that implements [`Scanner`], one line in [`SCANNERS`], fixtures
 //! under `tests/fixtures/<id>/`. Detection goes by content, never by file name.
@@ -43,6 +43,10 @@ pub use document::{Document, ReadError, Syntax, decode};
 pub use ids::aqua_id;
 pub use probe::Probe;
 
+use text::shown;
+
+use std::collections::BTreeSet;
+
 use crate::finding::{Finding, Outcome, Parsed};
 use lenient::Oddities;
 
@@ -57,6 +61,14 @@ pub trait Scanner: Sync {
 
     /// Is this document in this format? Decided from keys and `apiVersion`/`kind` only.
     fn recognizes(&self, probe: &Probe) -> bool;
+
+    /// Keys that the top object of a report has, or a Kubernetes object besides `apiVersion`, `kind` and
+    /// `metadata`, whether they are read or not: any other is named in a note, since what a scanner
+    /// adds may say that it saw less. `None` where reports have keys of their own, or the reader
+    /// refuses what it does not know.
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        None
+    }
 
     /// Reads the document into `parsed`. An unknown status word becomes [`Outcome::Error`] with the
     /// word in the message; it is never dropped.
@@ -92,6 +104,9 @@ pub const SCANNERS: &[&dyn Scanner] = &[
     &trivy_k8s::TrivyK8s,
     &trivy_operator::TrivyOperator,
 ];
+
+/// Keys that every Kubernetes object has.
+const OBJECT_KEYS: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
 /// Largest input that is read, in bytes: far above any single scanner report, far below what would
 /// endanger the machine.
@@ -129,31 +144,7 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
     let (text, preface) = without_preface(text);
     let mut reading = Reading { formats: Vec::new(), parsed: Parsed::default() };
     for document in Document::split(&text, subject)? {
-        let scanners = detect(document.probe());
-        if scanners.is_empty() {
-            return Err(ReadError::Unrecognised {
-                place: document.place(),
-                looks_like: document.probe().describe(),
-            });
-        }
-        let before = reading.parsed.findings.len();
-        let mut oddities = Oddities::default();
-        for scanner in scanners {
-            if !reading.formats.contains(&scanner.id()) {
-                reading.formats.push(scanner.id());
-            }
-            scanner.parse(&document, &mut reading.parsed)?;
-            oddities.unite(document.take_oddities());
-        }
-        oddities.tell(&mut reading.parsed);
-        doubt_unnamed(&mut reading.parsed, before);
-        note_unread(&document, &mut reading.parsed);
-        if let Some(why) = document.open_end() {
-            let text = format!(
-                "nothing shows that this YAML is whole: {why} (JSON, or a line `...` at the end, does)"
-            );
-            reading.parsed.shortfall(document.locator(""), text);
-        }
+        reading.read(&document)?;
     }
     if preface > 0 {
         let noun = if preface == 1 { "line" } else { "lines" };
@@ -162,6 +153,57 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
         reading.parsed.note("", text);
     }
     Ok(reading)
+}
+
+impl Reading {
+    fn read(&mut self, document: &Document<'_>) -> Result<(), ReadError> {
+        let scanners = detect(document.probe());
+        if let Some(reports) = reports_in_array(document, &scanners) {
+            return reports.iter().try_for_each(|report| self.read(report));
+        }
+        if scanners.is_empty() {
+            return Err(ReadError::Unrecognised {
+                place: document.place(),
+                looks_like: document.probe().describe(),
+            });
+        }
+        let before = self.parsed.findings.len();
+        let mut oddities = Oddities::default();
+        for scanner in &scanners {
+            if !self.formats.contains(&scanner.id()) {
+                self.formats.push(scanner.id());
+            }
+            scanner.parse(document, &mut self.parsed)?;
+            oddities.unite(document.take_oddities());
+        }
+        oddities.tell(&mut self.parsed);
+        doubt_unnamed(&mut self.parsed, before);
+        note_unread(document, &mut self.parsed);
+        note_unknown_keys(document, &scanners, &mut self.parsed);
+        if let Some(why) = document.open_end() {
+            let text = format!(
+                "nothing shows that this YAML is whole: {why} (JSON, or a line `...` at the end, does)"
+            );
+            self.parsed.shortfall(document.locator(""), text);
+        }
+        Ok(())
+    }
+}
+
+/// The reports in an array of reports, such as `jq -s` writes; `None` for an array that is one report by
+/// itself, whose `scanners` know all of it.
+fn reports_in_array<'a>(
+    document: &Document<'a>,
+    scanners: &[&'static dyn Scanner],
+) -> Option<Vec<Document<'a>>> {
+    let reports = document.elements();
+    let mut is_array_of_reports = false;
+    for report in &reports {
+        let alone = detect(report.probe());
+        let is_known = |scanner: &&dyn Scanner| scanners.iter().any(|s| s.id() == scanner.id());
+        is_array_of_reports |= report.probe().is_array || !alone.iter().all(is_known);
+    }
+    is_array_of_reports.then_some(reports)
 }
 
 /// Syntaxes of reports that no format here is written in.
@@ -201,23 +243,68 @@ fn doubt_unnamed(parsed: &mut Parsed, before: usize) {
     }
 }
 
+/// The scanners that read Kubernetes objects of a kind.
+fn readers_of(identity: &(String, String)) -> Vec<&'static dyn Scanner> {
+    let objects = [(identity.clone(), BTreeSet::new())].into();
+    detect(&Probe { is_array: true, objects, ..Probe::default() })
+}
+
 /// Names the kinds of a list of Kubernetes objects that no scanner reads, so that they are not
 /// passed over in silence.
 fn note_unread(document: &Document<'_>, parsed: &mut Parsed) {
-    let objects = &document.probe().objects;
+    let objects = document.probe().objects.keys();
     let unread: Vec<String> = objects
-        .iter()
-        .filter(|object| {
-            let objects = [(*object).clone()].into();
-            let alone = Probe { is_array: true, objects, ..Probe::default() };
-            detect(&alone).is_empty()
-        })
+        .filter(|identity| readers_of(identity).is_empty())
         .map(|(api, kind)| format!("{api} {kind}"))
         .collect();
     if !unread.is_empty() {
         let text = format!("not read, since they are no scanner reports: {}", unread.join(", "));
         parsed.note(document.locator(""), text);
     }
+}
+
+/// Names the keys at the top of a report, or of Kubernetes objects, that its format is not known to have.
+fn note_unknown_keys(
+    document: &Document<'_>,
+    scanners: &[&'static dyn Scanner],
+    parsed: &mut Parsed,
+) {
+    let probe = document.probe();
+    let mut unknown: BTreeSet<&str> = BTreeSet::new();
+    if probe.objects.is_empty() {
+        unknown.extend(unknown_keys(&probe.keys, scanners, &[]));
+    }
+    for (identity, keys) in &probe.objects {
+        unknown.extend(unknown_keys(keys, &readers_of(identity), &OBJECT_KEYS));
+    }
+    if unknown.is_empty() {
+        return;
+    }
+    let named: Vec<_> = unknown.iter().take(8).map(|key| format!("`{}`", shown(key, 64))).collect();
+    let more = match unknown.len().saturating_sub(named.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let noun = if unknown.len() == 1 { "key" } else { "keys" };
+    let text = format!(
+        "not read, since this format is not known to have the {noun}: {}{more}",
+        named.join(", ")
+    );
+    parsed.note(document.locator(""), text);
+}
+
+/// Of `keys`, those that no reader knows; none where there is no reader, or one whose reports have keys
+/// of their own.
+fn unknown_keys<'p>(
+    keys: &'p BTreeSet<String>,
+    readers: &[&'static dyn Scanner],
+    also_known: &[&str],
+) -> Vec<&'p str> {
+    let lists: Option<Vec<_>> = readers.iter().map(|reader| reader.top_keys()).collect();
+    let Some(lists) = lists.filter(|lists| !lists.is_empty()) else { return Vec::new() };
+    let is_known =
+        |key: &str| also_known.contains(&key) || lists.iter().any(|keys| keys.contains(&key));
+    keys.iter().map(String::as_str).filter(|key| !is_known(key)).collect()
 }
 
 #[cfg(test)]
@@ -298,6 +385,89 @@ mod tests {
         let error =
             read(br#"[{"version":"x","node_type":"node","tests":[]}]{"a" 1}"#, "").unwrap_err();
         assert!(error.to_string().starts_with("line 1, column 5"), "{error}");
+    }
+
+    #[test]
+    fn an_array_of_reports_is_read_report_by_report() {
+        let kube_bench = r#"{"Controls":[{"version":"cis-1.12","node_type":"node","tests":[{"section":"4.1","results":[{"test_number":"4.1.1","status":"FAIL"}]}]}],"Totals":{}}"#;
+        let kubescape = r#"{"summaryDetails":{"controls":{}},"results":[],"resources":[]}"#;
+        let polaris = r#"{"PolarisOutputVersion":"1.0","Results":[]}"#;
+        let policy = r#"{"apiVersion":"openreports.io/v1alpha1","kind":"Report","results":[{"policy":"p","result":"fail"}]}"#;
+        let read = |text: &str| super::read(text.as_bytes(), "n").unwrap();
+        let alone = read(kube_bench).parsed.findings;
+        for (text, formats, prefix) in [
+            (format!("[{kube_bench}]"), &["kube-bench"][..], "/0"),
+            (format!("[{kubescape},{kube_bench}]"), &["kubescape", "kube-bench"], "/1"),
+            (format!("[\n{polaris},{kube_bench}]"), &["polaris", "kube-bench"], "/1"),
+            (format!("[[{kube_bench}],{policy}]"), &["kube-bench", "policy-report"], "/0/0"),
+            // Kubernetes objects beside another report.
+            (format!("[{policy},{kube_bench}]"), &["policy-report", "kube-bench"], "/1"),
+            (format!("{polaris}[{polaris},{kube_bench}]"), &["polaris", "kube-bench"], "1#/1"),
+        ] {
+            let reading = read(&text);
+            assert_eq!(reading.formats, formats, "{text}");
+            let is_of_kube_bench = |f: &&Finding| f.check.as_str().starts_with("kube-bench");
+            let found: Vec<_> = reading.parsed.findings.iter().filter(is_of_kube_bench).collect();
+            assert_eq!(found.len(), alone.len(), "{text}");
+            for (found, alone) in found.iter().zip(&alone) {
+                assert_eq!(*found.locator, format!("{prefix}{}", alone.locator));
+                assert_eq!((found.outcome, &found.check), (alone.outcome, &alone.check));
+            }
+        }
+        // Nothing in it is passed over.
+        for other in [r#"{"x":1}"#, "null", "3", "[]"] {
+            let text = format!("[\n{kubescape},\n{other}]");
+            let error = super::read(text.as_bytes(), "").unwrap_err().to_string();
+            assert!(error.starts_with("line 3, /1: no known scanner format"), "{error}");
+        }
+        // The place of an error is that of the file.
+        let wrong = r#"{"PolarisOutputVersion":"2.0","Results":[]}"#;
+        let text = format!("{polaris} [{polaris},{wrong}]");
+        let error = super::read(text.as_bytes(), "").unwrap_err().to_string();
+        assert!(error.starts_with("document 2 at line 1, /1/PolarisOutputVersion"), "{error}");
+    }
+
+    #[test]
+    fn one_element_is_enough_to_know_a_format_by() {
+        for (text, format) in [
+            (
+                r#"{"ClusterName":"c","Resources":[{"Namespace":"a","Kind":"Pod","Name":"a"},{"Kind":"Pod","Name":"b","Results":[]}]}"#,
+                "trivy-k8s",
+            ),
+            (
+                r#"{"ClusterName":"c","Resources":[{"Kind":"Pod","Name":"a","Metadata":{"ImageID":"x"}}]}"#,
+                "trivy-k8s",
+            ),
+            (r#"{"clusterName":"c","summaryDetails":{"controls":{}}}"#, "kubescape"),
+            (r#"{"Controls":[{"id":"1"},{"id":"2","node_type":"node"}]}"#, "kube-bench"),
+            (
+                r#"[{"class_uid":2004,"message":"x"},{"class_uid":2004,"metadata":{"event_code":"x"}}]"#,
+                "prowler",
+            ),
+            (
+                r#"{"apiVersion":"v1","kind":"List","items":[{},{"apiVersion":"wgpolicyk8s.io/v1alpha2","kind":"PolicyReport"}]}"#,
+                "policy-report",
+            ),
+            (
+                r#"{"apiVersion":"wgpolicyk8s.io/v1alpha2","kind":"PolicyReportList","items":[{"metadata":{}}]}"#,
+                "policy-report",
+            ),
+            (
+                r#"{"apiVersion":"aquasecurity.github.io/v1alpha1","kind":"ConfigAuditReportList","items":[{"report":{}}]}"#,
+                "trivy-operator",
+            ),
+            (
+                r#"{"apiVersion":"audit.k8s.io/v1","kind":"EventList","items":[{"auditID":"x"}]}"#,
+                "audit-log",
+            ),
+        ] {
+            match read(text.as_bytes(), "") {
+                Ok(reading) => assert_eq!(reading.formats, [format], "{text}"),
+                // Known, and refused for what it lacks.
+                Err(ReadError::Unrecognised { .. }) => panic!("{text}"),
+                Err(_) => {}
+            }
+        }
     }
 
     #[test]

@@ -46,11 +46,15 @@ impl Scanner for OpenScap {
             _ => false,
         };
         probe.root_element.as_ref().is_some_and(is_result)
-            || probe.objects.iter().any(|(api, kind)| api == "v1" && kind == "ConfigMap")
+            || probe.objects.keys().any(|(api, kind)| api == "v1" && kind == "ConfigMap")
                 && (probe.child_has("data", "results")
                     || probe.child_has("data", "exit-code")
                     || probe.has("items")
                     || probe.is_array)
+    }
+
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&["data", "binaryData", "immutable"])
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
@@ -77,13 +81,13 @@ struct ConfigMap<'a> {
     data: Data<'a>,
 }
 
-impl Object for ConfigMap<'_> {
+impl<'a> Object<'a> for ConfigMap<'a> {
     fn is_ours(api: &str, kind: &str) -> bool {
         api == "v1" && kind == "ConfigMap"
     }
 
-    fn identity(&self) -> (&str, &str) {
-        (&self.api_version, &self.kind)
+    fn identity(&mut self) -> [&mut Text<'a>; 2] {
+        [&mut self.api_version, &mut self.kind]
     }
 }
 

@@ -25,7 +25,28 @@ impl Scanner for Polaris {
     }
 
     fn recognizes(&self, probe: &Probe) -> bool {
-        probe.has("PolarisOutputVersion") || probe.has("polarisOutputVersion")
+        !probe.is_array && (probe.has("PolarisOutputVersion") || probe.has("polarisOutputVersion"))
+    }
+
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "PolarisOutputVersion",
+            "AuditTime",
+            "SourceType",
+            "SourceName",
+            "DisplayName",
+            "ClusterInfo",
+            "Results",
+            "Score",
+            "polarisOutputVersion",
+            "auditTime",
+            "sourceType",
+            "sourceName",
+            "displayName",
+            "clusterInfo",
+            "results",
+            "score",
+        ])
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {

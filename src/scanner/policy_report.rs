@@ -37,6 +37,10 @@ impl Scanner for PolicyReport {
         GROUPS.iter().any(|group| probe.has_object(group, is_report))
     }
 
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&["source", "scope", "scopeSelector", "configuration", "summary", "results"])
+    }
+
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         for (pointer, report) in kube_object::read::<Report<'_>>(document)? {
             report.read(document, &pointer, parsed);
@@ -59,13 +63,13 @@ struct Report<'a> {
     results: Vec<Item<'a>>,
 }
 
-impl Object for Report<'_> {
+impl<'a> Object<'a> for Report<'a> {
     fn is_ours(api: &str, kind: &str) -> bool {
         api.split_once('/').is_some_and(|(group, _)| GROUPS.contains(&group)) && is_report(kind)
     }
 
-    fn identity(&self) -> (&str, &str) {
-        (&self.api_version, &self.kind)
+    fn identity(&mut self) -> [&mut Text<'a>; 2] {
+        [&mut self.api_version, &mut self.kind]
     }
 }
 

@@ -15,23 +15,27 @@ const MAX_SHOWN: usize = 64;
 /// Keys remembered per object.
 const MAX_KEYS: usize = 64;
 
+/// `(apiVersion, kind)` of objects, and the keys of each kind's.
+pub type Objects = BTreeMap<(String, String), BTreeSet<String>>;
+
 /// What a document looks like from outside.
 #[derive(Clone, Debug, Default)]
 pub struct Probe {
-    /// Is the document an array? Then `keys` are those of its first element.
+    /// Is the document an array? Then it looks like all objects in it together.
     pub is_array: bool,
     /// Keys of the top object.
     pub keys: BTreeSet<String>,
     /// For each key whose value is an object or an array of objects: the keys of that object, or
-    /// of the array's first.
+    /// of all objects of the array together.
     pub child_keys: BTreeMap<String, BTreeSet<String>>,
     /// The last key of the top object, if a list with something in it stands there.
     pub last_list: Option<String>,
     /// Scalar values of the top object, as text.
     pub scalars: BTreeMap<String, String>,
     /// `(apiVersion, kind)` of every Kubernetes object: the document itself, the items of a list
-    /// or an array, or of a map from resource names to arrays.
-    pub objects: BTreeSet<(String, String)>,
+    /// or an array, or of a map from resource names to arrays. Items of a `PodList`, as the API itself
+    /// answers, do not repeat that they are Pods. With the keys that objects of the kind have.
+    pub objects: Objects,
     /// Namespace and name of the root element, in XML.
     pub root_element: Option<(String, String)>,
 }
@@ -52,7 +56,7 @@ impl Probe {
         self.keys.contains(key)
     }
 
-    /// Has the object below `key` (or the first of the array there) this key?
+    /// Has the object below `key`, or one of the array there, this key?
     #[must_use]
     pub fn child_has(&self, key: &str, child: &str) -> bool {
         self.child_keys.get(key).is_some_and(|keys| keys.contains(child))
@@ -62,7 +66,7 @@ impl Probe {
     /// whose kind is accepted?
     #[must_use]
     pub fn has_object(&self, group: &str, kind: impl Fn(&str) -> bool) -> bool {
-        self.objects.iter().any(|(api, name)| {
+        self.objects.keys().any(|(api, name)| {
             api.split_once('/').is_some_and(|(found, _)| found == group) && kind(name)
         })
     }
@@ -81,13 +85,13 @@ impl Probe {
         {
             return "ASFF, the AWS Security Finding Format".to_owned();
         }
-        if !self.objects.is_empty() && self.objects.iter().all(|(_, kind)| kind.ends_with("List")) {
+        if !self.objects.is_empty() && self.objects.keys().all(|(_, kind)| kind.ends_with("List")) {
             return "an empty list of Kubernetes objects".to_owned();
         }
         if !self.objects.is_empty() {
             let kinds: Vec<_> = self
                 .objects
-                .iter()
+                .keys()
                 .take(8)
                 .map(|(api, kind)| shown(&format!("{api} {kind}"), MAX_SHOWN))
                 .collect();
@@ -106,7 +110,13 @@ impl Probe {
 enum Node {
     Scalar(String),
     Map(Vec<(String, Node)>),
-    Seq { first: Option<Box<Node>>, objects: BTreeSet<(String, String)> },
+    Seq {
+        /// All elements in one, if there is one.
+        together: Option<Box<Node>>,
+        objects: Objects,
+        /// Keys of the objects that do not say what they are.
+        anonymous: BTreeSet<String>,
+    },
     Unseen,
 }
 
@@ -125,12 +135,55 @@ impl Node {
     fn keys(&self) -> BTreeSet<String> {
         match self {
             Self::Map(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
-            Self::Seq { first: Some(first), .. } => match first.as_ref() {
-                map @ Self::Map(_) => map.keys(),
-                _ => BTreeSet::new(),
-            },
+            Self::Seq { together: Some(together), .. } if matches!(**together, Self::Map(_)) => {
+                together.keys()
+            }
             _ => BTreeSet::new(),
         }
+    }
+
+    /// Adds what another element of the same array shows.
+    fn unite(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Map(entries), Self::Map(others)) => {
+                for (place, (key, node)) in others.into_iter().enumerate() {
+                    // The elements of an array mostly have the same keys in the same order.
+                    let known = match entries.get(place) {
+                        Some((known, _)) if *known == key => Some(place),
+                        _ => entries.iter().position(|(known, _)| *known == key),
+                    };
+                    if known.is_none() && entries.len() < MAX_KEYS {
+                        entries.push((key, node));
+                    } else if let Some((_, known)) = known.and_then(|at| entries.get_mut(at)) {
+                        known.unite(node);
+                    }
+                }
+            }
+            (
+                Self::Seq { together, objects, anonymous },
+                Self::Seq { together: other, objects: others, anonymous: other_anonymous },
+            ) => {
+                unite_objects(objects, others);
+                anonymous.extend(other_anonymous);
+                match (together, other) {
+                    (Some(together), Some(other)) => together.unite(*other),
+                    (together @ None, other) => *together = other,
+                    _ => {}
+                }
+            }
+            (
+                this @ (Self::Scalar(_) | Self::Unseen),
+                other @ (Self::Map(_) | Self::Seq { .. }),
+            )
+            | (this @ Self::Unseen, other @ Self::Scalar(_)) => *this = other,
+            _ => {}
+        }
+    }
+}
+
+fn unite_objects(objects: &mut Objects, others: Objects) {
+    for (identity, keys) in others {
+        objects.entry(identity).or_default().extend(keys);
     }
 }
 
@@ -139,20 +192,25 @@ impl<'de> Deserialize<'de> for Probe {
         let top = Seed { depth: DEPTH }.deserialize(deserializer)?;
         let mut probe = Self { keys: top.keys(), ..Self::default() };
         let map = match top {
-            Node::Seq { first, objects } => {
+            Node::Seq { together, objects, .. } => {
                 probe.is_array = true;
                 probe.objects = objects;
-                first.map_or(Node::Unseen, |first| *first)
+                together.map_or(Node::Unseen, |together| *together)
             }
             other => other,
         };
         let own_identity = map.object_identity();
         let is_list = own_identity.as_ref().is_some_and(|(_, kind)| kind.ends_with("List"));
+        let kind_of_items = own_identity.as_ref().and_then(|(api, kind)| {
+            kind.strip_suffix("List")
+                .filter(|kind| !kind.is_empty())
+                .map(|kind| (api.clone(), kind.to_owned()))
+        });
         if let (Some(identity), false) = (own_identity, probe.is_array) {
-            probe.objects.insert(identity);
+            probe.objects.insert(identity, probe.keys.clone());
         }
         let Node::Map(entries) = map else { return Ok(probe) };
-        if let (false, Some((key, Node::Seq { first: Some(_), .. }))) =
+        if let (false, Some((key, Node::Seq { together: Some(_), .. }))) =
             (probe.is_array, entries.last())
         {
             probe.last_list = Some(key.clone());
@@ -166,14 +224,20 @@ impl<'de> Deserialize<'de> for Probe {
                 Node::Scalar(text) => {
                     probe.scalars.insert(key, text);
                 }
-                Node::Seq { objects, .. } if (is_list && key == "items") || key.contains('.') => {
-                    probe.objects.extend(objects);
+                Node::Seq { objects, anonymous, .. } if is_list && key == "items" => {
+                    unite_objects(&mut probe.objects, objects);
+                    let inherited = kind_of_items.clone().filter(|_| !anonymous.is_empty());
+                    let inherited = inherited.map(|kind| (kind, anonymous));
+                    unite_objects(&mut probe.objects, inherited.into_iter().collect());
+                }
+                Node::Seq { objects, .. } if key.contains('.') => {
+                    unite_objects(&mut probe.objects, objects);
                 }
                 _ => {}
             }
         }
         if is_list && probe.objects.len() > 1 {
-            probe.objects.retain(|(_, kind)| !kind.ends_with("List"));
+            probe.objects.retain(|(_, kind), _| !kind.ends_with("List"));
         }
         Ok(probe)
     }
@@ -232,13 +296,14 @@ impl<'de> Visitor<'de> for Seed {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        if self.depth == 0 {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Node::Unseen);
+        }
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
-            if self.depth == 0 || entries.len() >= MAX_KEYS {
+            if entries.len() >= MAX_KEYS {
                 map.next_value::<IgnoredAny>()?;
-                if self.depth == 0 && entries.len() < MAX_KEYS {
-                    entries.push((key, Node::Unseen));
-                }
             } else {
                 entries.push((key, map.next_value_seed(Self { depth: self.depth - 1 })?));
             }
@@ -251,17 +316,26 @@ impl<'de> Visitor<'de> for Seed {
             while seq.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(Node::Unseen);
         }
-        let first = seq.next_element_seed(Self { depth: self.depth - 1 })?;
-        let mut objects: BTreeSet<_> = first.iter().filter_map(Node::object_identity).collect();
-        if objects.is_empty() {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-        } else {
-            // A list of Kubernetes objects may mix kinds: each one's identity counts.
-            while let Some(node) = seq.next_element_seed(Self { depth: 1 })? {
-                objects.extend(node.object_identity());
+        let (mut together, mut objects) = (None::<Box<Node>>, Objects::new());
+        let mut anonymous = BTreeSet::new();
+        while let Some(node) = seq.next_element_seed(Self { depth: self.depth - 1 })? {
+            if let Node::Map(entries) = &node {
+                let keys = match node.object_identity() {
+                    Some(identity) => objects.entry(identity).or_default(),
+                    None => &mut anonymous,
+                };
+                for (key, _) in entries {
+                    if !keys.contains(key) {
+                        keys.insert(key.clone());
+                    }
+                }
+            }
+            match &mut together {
+                Some(together) => together.unite(node),
+                None => together = Some(Box::new(node)),
             }
         }
-        Ok(Node::Seq { first: first.map(Box::new), objects })
+        Ok(Node::Seq { together, objects, anonymous })
     }
 }
 
@@ -282,7 +356,7 @@ mod tests {
             r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"a.example/v1","kind":"Thing"}]}"#,
             r#"{"things.a.example":[{"apiVersion":"a.example/v1","kind":"Thing"}]}"#,
         ] {
-            assert!(probe(text).objects.contains(&wanted), "{text}");
+            assert!(probe(text).objects.contains_key(&wanted), "{text}");
         }
     }
 
@@ -297,7 +371,21 @@ mod tests {
 
     #[test]
     fn keys_one_level_down_are_seen_through_arrays() {
-        let probe = probe(r#"{"Controls":[{"tests":[]}]}"#);
-        assert!(probe.child_has("Controls", "tests"));
+        for text in [
+            r#"{"Controls":[{"tests":[]}]}"#,
+            r#"{"Controls":[{"id":"1"},null,{"id":"2","tests":[]}]}"#,
+            r#"[{"Controls":null},{"Controls":{"tests":[]}}]"#,
+        ] {
+            assert!(probe(text).child_has("Controls", "tests"), "{text}");
+        }
+    }
+
+    #[test]
+    fn items_of_a_list_of_one_kind_need_not_say_it() {
+        let text = r#"{"apiVersion":"a/v1","kind":"AList","items":[{"apiVersion":"b/v1","kind":"B"},{"x":1}]}"#;
+        assert!(probe(text).has_object("a", |kind| kind == "A"));
+        assert!(probe(text).has_object("b", |kind| kind == "B"));
+        let text = r#"{"apiVersion":"v1","kind":"List","items":[{"x":1}]}"#;
+        assert!(!probe(text).objects.keys().any(|(_, kind)| kind.is_empty()));
     }
 }

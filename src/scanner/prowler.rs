@@ -29,6 +29,56 @@ impl Scanner for Prowler {
             && probe.child_has("metadata", "event_code")
     }
 
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "activity_id",
+            "activity_name",
+            "category_name",
+            "category_uid",
+            "class_name",
+            "class_uid",
+            "cloud",
+            "comment",
+            "confidence",
+            "confidence_id",
+            "confidence_score",
+            "count",
+            "duration",
+            "end_time",
+            "end_time_dt",
+            "event_time",
+            "finding_info",
+            "impact",
+            "impact_id",
+            "impact_score",
+            "message",
+            "metadata",
+            "observables",
+            "raw_data",
+            "remediation",
+            "resources",
+            "risk_details",
+            "risk_level",
+            "risk_level_id",
+            "risk_score",
+            "severity",
+            "severity_id",
+            "start_time",
+            "start_time_dt",
+            "status",
+            "status_code",
+            "status_detail",
+            "status_id",
+            "time",
+            "time_dt",
+            "timezone_offset",
+            "type_name",
+            "type_uid",
+            "unmapped",
+            "vulnerabilities",
+        ])
+    }
+
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         for (index, event) in document.read::<Vec<Event<'_>>>()?.iter().enumerate() {
             let pointer = format!("/{index}");

@@ -30,6 +30,10 @@ impl Scanner for Sarif {
         !probe.is_array && probe.has("runs") && probe.has("version")
     }
 
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&["$schema", "version", "runs", "properties"])
+    }
+
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let log: Log<'_> = document.read()?;
         if &*log.version != "2.1.0" {

@@ -11,6 +11,12 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Text<'a>(Cow<'a, str>);
 
+impl Text<'_> {
+    pub(super) fn owned(text: &str) -> Self {
+        Self(Cow::Owned(text.to_owned()))
+    }
+}
+
 impl Deref for Text<'_> {
     type Target = str;
 

@@ -27,6 +27,30 @@ impl Scanner for Trivy {
         probe.has("SchemaVersion") && probe.has("ArtifactType") && probe.has("ArtifactName")
     }
 
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "SchemaVersion",
+            "Trivy",
+            "ReportID",
+            "CreatedAt",
+            "ArtifactID",
+            "ArtifactName",
+            "ArtifactType",
+            "Metadata",
+            "Results",
+            "Target",
+            "Class",
+            "Type",
+            "Packages",
+            "Vulnerabilities",
+            "MisconfSummary",
+            "Misconfigurations",
+            "Secrets",
+            "Licenses",
+            "CustomResources",
+        ])
+    }
+
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         if document.probe().is_array {
             parsed.saw_tool(PREFIX, "");

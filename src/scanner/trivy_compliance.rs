@@ -40,6 +40,19 @@ impl Scanner for TrivyCompliance {
                 || (probe.has("RelatedResources") && probe.has("Results") && is_control("Results")))
     }
 
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "ID",
+            "Title",
+            "Description",
+            "Version",
+            "RelatedResources",
+            "Results",
+            "SummaryControls",
+            "SchemaVersion",
+        ])
+    }
+
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let report: Report<'_> = document.read()?;
         parsed.saw_tool(TRIVY, "");

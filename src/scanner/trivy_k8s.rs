@@ -28,14 +28,25 @@ impl Scanner for TrivyK8s {
     fn recognizes(&self, probe: &Probe) -> bool {
         let mut lists = LISTS.iter().filter(|list| probe.has(list)).peekable();
         let is_list_of_resources = |list: &&str| {
-            probe.child_keys.get(*list).is_none_or(|keys| {
-                keys.contains("Kind") && (keys.contains("Results") || keys.contains("Error"))
-            })
+            // A resource in which nothing was found has no `Results`.
+            let keys = probe.child_keys.get(*list);
+            keys.is_none_or(|keys| keys.contains("Kind") && keys.contains("Name"))
         };
         !probe.is_array
             && probe.has("ClusterName")
             && lists.peek().is_some()
             && lists.all(is_list_of_resources)
+    }
+
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "SchemaVersion",
+            "ClusterName",
+            "Resources",
+            "Findings",
+            "Vulnerabilities",
+            "Misconfigurations",
+        ])
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {

@@ -56,6 +56,10 @@ impl Scanner for TrivyOperator {
         probe.has_object(GROUP, |kind| Kind::of(kind).is_some())
     }
 
+    fn top_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&["report", "spec", "status"])
+    }
+
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let mut reader = Reader { document, parsed, checks: Checks::default() };
         for (pointer, object) in kube_object::read::<Object<'_>>(document)? {
@@ -79,13 +83,13 @@ struct Object<'a> {
     status: Option<ComplianceStatus<'a>>,
 }
 
-impl kube_object::Object for Object<'_> {
+impl<'a> kube_object::Object<'a> for Object<'a> {
     fn is_ours(api: &str, kind: &str) -> bool {
         api.split_once('/').is_some_and(|(group, _)| group == GROUP) && Kind::of(kind).is_some()
     }
 
-    fn identity(&self) -> (&str, &str) {
-        (&self.api_version, &self.kind)
+    fn identity(&mut self) -> [&mut Text<'a>; 2] {
+        [&mut self.api_version, &mut self.kind]
     }
 }
 

@@ -1,11 +1,12 @@
 //! The JSON Schema of `affidavit.yaml` and the program agree.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use affidavit::config::{Config, From};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::schema_errors;
 
@@ -43,6 +44,7 @@ sources: [{ name: a, scanner: trivy, files: [x], max_age: 1d, expect_files: 2, t
 waivers: [w]
 attestations: [a]
 notify: { webhooks: [{ name: x, url_file: f, format: teams, on: [failed, stale], link: l }, { url: 'https://a' }], pushgateway: 'http://p', traces: 'http://o', textfile: t, events: true, expiring_within: 14d }
+report: { signature: { key: k, certificate: c, timestamp_authority: 'http://t' } }
 serve: { listen: '0.0.0.0:9090', jitter: 5m, catch_up: skip, lease: { namespace: ns, name: lease } }
 ";
     assert_eq!(both(all), (true, true));
@@ -187,6 +189,64 @@ fn a_scanner_is_one_whose_reports_are_read() {
     for scanner in affidavit::config::scanners() {
         assert!(template.contains(scanner), "{scanner}");
     }
+}
+
+/// What the program expects where a document holds `unknown`, as a key (`field`) or a word (`variant`)
+/// that nobody knows: the keys or words of that place. Empty where it is no place for one.
+fn expected_by_program(kind: &str, document: &Value) -> BTreeSet<String> {
+    let error = Config::parse(&document.to_string(), Path::new("a.yaml"), Path::new("."));
+    let said = error.unwrap_err().to_string();
+    let list = said.split(&format!("unknown {kind} `unknown`, expected one of ")).nth(1);
+    let list = list.and_then(|list| list.lines().next()).unwrap_or_default();
+    list.split(", ").filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Compares the keys of an object, and what is below them, in both directions. `place` puts a value into
+/// the document at the object's place.
+fn compare_keys(path: &str, schema: &Value, place: &dyn Fn(Value) -> Value, seen: &mut usize) {
+    let keys = expected_by_program("field", &place(json!({"unknown": 1})));
+    let of_schema: BTreeSet<String> =
+        schema["properties"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(keys, of_schema, "{path}");
+    for key in keys {
+        *seen += 1;
+        let path = format!("{path}.{key}");
+        let property = &schema["properties"][&key];
+        let [object, list, map] = [
+            &|value| place(json!({ &key: value })),
+            &|value| place(json!({ &key: [value] })),
+            &|value| place(json!({ &key: { "a": value } })),
+        ] as [&dyn Fn(Value) -> Value; 3];
+        for (schema, place) in [(property, object), (&property["items"], list)] {
+            // A struct of the program, or an object of the schema: then both.
+            let is_struct = !expected_by_program("field", &place(json!({"unknown": 1}))).is_empty();
+            assert_eq!(is_struct, schema["properties"].is_object(), "{path}");
+            if is_struct {
+                compare_keys(&path, schema, place, seen);
+            }
+        }
+        for (schema, place) in [
+            (property, object),
+            (&property["items"], list),
+            (&property["additionalProperties"], map),
+        ] {
+            let words = expected_by_program("variant", &place(json!("unknown")));
+            let listed = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            // `a_scanner_is_one_whose_reports_are_read` compares those.
+            if key != "scanner" {
+                assert_eq!(words, listed.map(str::to_owned).collect(), "{path}");
+            }
+        }
+    }
+}
+
+#[apply(test)]
+fn the_schema_has_the_keys_and_words_of_the_program() {
+    let schema: Value =
+        serde_json::from_str(&repository("examples/affidavit.schema.json")).unwrap();
+    let mut seen = 0;
+    compare_keys("", &schema, &|value| value, &mut seen);
+    assert!(seen > 80, "{seen}");
 }
 
 /// One row for each key, in alphabetical order; keys of lists have `[]`.

@@ -179,6 +179,32 @@ fn a_source_that_expects_nothing_is_told_so() {
 }
 
 #[apply(test)]
+fn everything_that_is_wrong_with_a_source_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir_all(folder.join("in")).unwrap();
+    configure(
+        folder,
+        "{ name: prod }",
+        "{ name: kb, scanner: kube-bench, files: ['in/{node}.json', 'more/*.json'], expect_files: 9, expect_nodes: [a, b], max_age: 30d, taken_at: '2026-11-21T00:00:00Z' }",
+    );
+    fs::write(folder.join("in/a.json"), kube_bench("eks-9.9.9", &[("4.2.1", "FAIL")])).unwrap();
+    fs::write(folder.join("in/c.json"), "{").unwrap();
+    let (found, exit) = rehearse(folder);
+    let (standing, detail) = source(&found, "kb");
+    assert_eq!((standing, exit), ("unreadable", 4));
+    for part in [
+        "c.json (c): line 1",
+        "a.json (a): ",
+        "more/*.json",
+        "2 of 9 expected files were found",
+        "there are no results for node b",
+    ] {
+        assert!(detail.contains(part), "{part}: {detail}");
+    }
+}
+
+#[apply(test)]
 fn a_node_with_results_of_unknown_editions_only_has_no_answer() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -461,6 +461,44 @@ fn unmapped_text(findings: u64, of: &str) -> String {
 }
 
 fn source_standing(source: &Source, inputs: &[InputItem], seen: &Seen) -> (Standing, String) {
+    let mut problems = if inputs.is_empty() { Vec::new() } else { problems_of_inputs(inputs) };
+    let mut incomplete = |text: String| problems.push((Standing::Incomplete, text));
+    for shortfall in &source.shortfalls {
+        incomplete(shortfall.clone());
+    }
+    // A place where a file was not found is a shortfall already.
+    if !inputs.is_empty() && (inputs.len() as u64) < source.expect_files {
+        let (found, expected) = (inputs.len(), source.expect_files);
+        incomplete(format!("{found} of {expected} expected files were found"));
+    }
+    let missing: Vec<&str> = source
+        .expect_nodes
+        .iter()
+        .filter(|node| !seen.nodes.contains(*node))
+        .map(String::as_str)
+        .collect();
+    if !inputs.is_empty() && !missing.is_empty() {
+        let noun = if missing.len() == 1 { "node" } else { "nodes" };
+        incomplete(format!("there are no results for {noun} {}", missing.join(", ")));
+    }
+    for text in &seen.doubled {
+        incomplete(text.clone());
+    }
+    problems.sort_by_key(|(standing, _)| std::cmp::Reverse(*standing));
+    let texts: Vec<&str> = problems.iter().map(|(_, text)| text.as_str()).collect();
+    let text = texts.join("; ");
+    match problems.first() {
+        _ if inputs.is_empty() && text.is_empty() => {
+            (Standing::Missing, "no file was found".to_owned())
+        }
+        _ if inputs.is_empty() => (Standing::Missing, text),
+        None => (Standing::Ok, text),
+        Some((worst, _)) => (*worst, text),
+    }
+}
+
+/// What is wrong with the inputs of a source, of which there is one at least.
+fn problems_of_inputs(inputs: &[InputItem]) -> Vec<(Standing, String)> {
     let of = |standing: Standing| -> Vec<&InputItem> {
         inputs.iter().filter(|input| input.standing == standing.as_str()).collect()
     };
@@ -472,62 +510,41 @@ fn source_standing(source: &Source, inputs: &[InputItem], seen: &Seen) -> (Stand
     let names = |inputs: &[&InputItem]| {
         inputs.iter().map(|input| name(input)).collect::<Vec<_>>().join(", ")
     };
-    let shortfalls = source.shortfalls.join("; ");
-    if inputs.is_empty() {
-        let why = if shortfalls.is_empty() { "no file was found".to_owned() } else { shortfalls };
-        return (Standing::Missing, why);
-    }
+    let mut problems = Vec::new();
     for standing in [Standing::Unreadable, Standing::OtherCluster] {
-        let refused = of(standing);
-        if !refused.is_empty() {
-            let why = refused.iter().map(|input| format!("{}: {}", name(input), input.error));
-            return (standing, why.collect::<Vec<_>>().join("; "));
+        for input in of(standing) {
+            problems.push((standing, format!("{}: {}", name(input), input.error)));
         }
     }
-    let empty = of(Standing::Empty);
+    let (empty, unmapped) = (of(Standing::Empty), of(Standing::Unmapped));
+    let mut weak = of(Standing::Incomplete);
     if empty.len() == inputs.len() {
-        return (Standing::Empty, format!("{} holds no findings", names(&empty)));
+        problems.push((Standing::Empty, format!("{} holds no findings", names(&empty))));
+    } else {
+        weak.extend(empty);
     }
-    let stale = of(Standing::Stale);
-    if let Some(first) = stale.first() {
-        let why = first.notes.last().map_or("its age is not known", String::as_str);
-        return (Standing::Stale, format!("{}: {why}", names(&stale)));
-    }
-    if of(Standing::Unmapped).len() == inputs.len() {
+    if unmapped.len() == inputs.len() {
         let findings: u64 = inputs.iter().map(|input| input.findings).sum();
         let sets: BTreeSet<&str> =
             inputs.iter().flat_map(|input| &input.rule_sets).map(String::as_str).collect();
         let of = sets.into_iter().collect::<Vec<_>>().join(", ");
-        return (Standing::Unmapped, unmapped_text(findings, &of));
+        problems.push((Standing::Unmapped, unmapped_text(findings, &of)));
+    } else {
+        weak.extend(unmapped);
     }
-    if !shortfalls.is_empty() {
-        return (Standing::Incomplete, shortfalls);
+    for (standing, inputs, otherwise) in [
+        (Standing::Stale, of(Standing::Stale), "its age is not known"),
+        (Standing::Incomplete, weak, "it holds no findings"),
+    ] {
+        let why =
+            |input: &InputItem| input.notes.last().map_or(otherwise, String::as_str).to_owned();
+        let mut by_why: BTreeMap<String, Vec<&InputItem>> = BTreeMap::new();
+        for input in inputs {
+            by_why.entry(why(input)).or_default().push(input);
+        }
+        for (why, inputs) in by_why {
+            problems.push((standing, format!("{}: {why}", names(&inputs))));
+        }
     }
-    if (inputs.len() as u64) < source.expect_files {
-        let text = format!("{} of {} expected files were found", inputs.len(), source.expect_files);
-        return (Standing::Incomplete, text);
-    }
-    let missing: Vec<&str> = source
-        .expect_nodes
-        .iter()
-        .filter(|node| !seen.nodes.contains(*node))
-        .map(String::as_str)
-        .collect();
-    if !missing.is_empty() {
-        let (missing, noun) =
-            (missing.join(", "), if missing.len() == 1 { "node" } else { "nodes" });
-        return (Standing::Incomplete, format!("there are no results for {noun} {missing}"));
-    }
-    if !seen.doubled.is_empty() {
-        let text = seen.doubled.iter().map(String::as_str).collect::<Vec<_>>().join("; ");
-        return (Standing::Incomplete, text);
-    }
-    let incomplete: Vec<_> =
-        of(Standing::Unmapped).into_iter().chain(of(Standing::Incomplete)).chain(empty).collect();
-    if !incomplete.is_empty() {
-        let what = incomplete.first().and_then(|input| input.notes.last());
-        let why = what.map_or("it holds no findings", String::as_str);
-        return (Standing::Incomplete, format!("{}: {why}", names(&incomplete)));
-    }
-    (Standing::Ok, String::new())
+    problems
 }

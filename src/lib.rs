@@ -53,6 +53,8 @@ pub mod config;
 #[cfg(feature = "pipeline")]
 pub mod checks;
 #[cfg(feature = "pipeline")]
+pub mod access;
+#[cfg(feature = "pipeline")]
 pub mod collect;
 #[cfg(feature = "pipeline")]
 pub mod notify;

@@ -40,9 +40,16 @@ pub struct Member {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ClusterIdentity {
+    /// What gave access: `kubeconfig` or `in-cluster`.
+    pub access: String,
+    /// SHA-256 of the certificate authorities that were configured for it; empty where those of the system
+    /// were believed.
+    pub authorities: String,
     /// Seconds by which the API server's clock is ahead of the collector's; from the `Date` header
     /// (RFC 9110, section 6.6.1), so accurate to a second or two.
     pub clock_ahead_seconds: i64,
+    /// Context of the kubeconfig; empty in a pod.
+    pub context: String,
     /// SHA-256 of the certificate with which the API server answered (DER), in hexadecimal; empty
     /// without TLS.
     pub endpoint_certificate: String,
@@ -51,6 +58,12 @@ pub struct ClusterIdentity {
     /// Kinds that the asking user may not list, as the API server says when asked
     /// (SelfSubjectAccessReview).
     pub may_not_list: Vec<String>,
+    /// Kinds of which the API server did not say whether they may be listed.
+    pub not_known: Vec<String>,
+    /// Address of the API server, without credentials.
+    pub server: String,
+    /// Was the server's certificate verified?
+    pub tls_verified: bool,
     /// UID of the namespace `kube-system`, which stays for a cluster's life; empty when it could
     /// not be read.
     pub uid: String,

@@ -72,8 +72,14 @@ pub struct CheckItem {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ClusterItem {
+    /// What gave access: `kubeconfig` or `in-cluster`.
+    pub access: String,
+    /// SHA-256 of the certificate authorities configured for it; empty where those of the system were believed.
+    pub authorities: String,
     /// Seconds by which its clock is ahead of the collector's.
     pub clock_ahead_seconds: i64,
+    /// Context of the kubeconfig; empty in a pod.
+    pub context: String,
     /// SHA-256 of the certificate with which it answered; empty without TLS.
     pub endpoint_certificate: String,
     /// Groups of the asking user.
@@ -84,8 +90,14 @@ pub struct ClusterItem {
     pub input: String,
     /// Kinds that the asking user may not list.
     pub may_not_list: Vec<String>,
+    /// Kinds of which the API server did not say whether they may be listed.
+    pub not_known: Vec<String>,
     /// Section 7.
     pub salt: String,
+    /// Address of the API server.
+    pub server: String,
+    /// Was the server's certificate verified?
+    pub tls_verified: bool,
     /// `cluster`.
     #[serde(rename = "type")]
     pub kind: String,

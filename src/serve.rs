@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::collect;
+use crate::access::Way;
 use crate::config::{CatchUp, Config, Lease};
 use crate::evidence::instant;
 use crate::notify::Ended;
@@ -286,8 +286,8 @@ async fn take_part(
 ) -> Result<Part, ServeError> {
     let name = format!("{}/{}", lease.namespace, lease.name);
     let failed = |reason: String| ServeError::Lease { name: name.clone(), reason };
-    let client = collect::client(&service.config.access).await;
-    let client = client.map_err(|error| failed(error.to_string()))?;
+    let way = Way::find(&service.config.access).map_err(|error| failed(error.to_string()))?;
+    let client = way.client();
     let identity =
         std::env::var("POD_NAME").unwrap_or_else(|_| format!("process-{}", std::process::id()));
     let records = Api::namespaced(client.clone(), &lease.namespace);

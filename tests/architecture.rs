@@ -89,9 +89,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("schedule", &[]),
     ("config", &["alert", "archive", "evidence", "risk", "scanner", "schedule"]),
     ("checks", &["evidence", "finding", "population", "scanner"]),
+    ("access", &["config", "evidence", "remote"]),
     (
         "collect",
         &[
+            "access",
             "assessment",
             "checks",
             "config",
@@ -155,7 +157,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("doctor", &["alert", "archive", "config", "evidence", "pipeline", "sign", "verify"]),
-    ("serve", &["archive", "collect", "config", "evidence", "notify", "pipeline"]),
+    ("serve", &["access", "archive", "config", "evidence", "notify", "pipeline"]),
     // Shell.
     ("exit", &[]),
     ("output", &["exit"]),

@@ -60,6 +60,10 @@ pub(super) fn collect(arguments: &Arguments, context: &Context) -> Result<Exit, 
         }
         incomplete |= !source.shortfalls.is_empty() || source.files.is_empty();
     }
+    for (source, text) in &collected.unseen {
+        rows.push(vec![source.clone(), "-".to_owned(), text.clone()]);
+    }
+    incomplete |= !collected.unseen.is_empty();
     for line in table(&rows) {
         context.output.line(line);
     }

@@ -1,21 +1,20 @@
 //! The Kubernetes API, asked one question at a time: bounded in time, in tries and in memory.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::collections::HashSet;
+use std::cell::{Cell, OnceCell};
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime};
 
+use http::Request;
 use http::header::{ACCEPT, CONTENT_TYPE, DATE, RETRY_AFTER};
-use http::{Request, Uri};
-use kube::client::{Body, ConfigExt as _};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::client::Body;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::access::{self, AccessError, Route, Way};
 use crate::config::Access;
-use crate::remote::{deepest, proxy};
 
 /// Objects per page.
 const PAGE: u32 = 500;
@@ -29,24 +28,30 @@ const PASSED_ON: Duration = Duration::from_secs(10);
 const AT_A_TIME: usize = 8;
 /// Longest that the API server is obeyed when it says when to come back.
 const MAX_WAIT: Duration = Duration::from_secs(30);
+/// Pause before the second try; doubled before each further one.
+const PAUSE: Duration = Duration::from_millis(250);
 const JSON: &str = "application/json";
-/// Characters of an answer in plain text that an error repeats.
-const MAX_WORDS: usize = 120;
+/// How often a list is read that does not add up.
+const LOOKS: u32 = 2;
+/// How often what an access review allows is asked for again when it is refused: a server that starts refuses
+/// everybody.
+const REFUSALS: u32 = 5;
 /// Asks for nothing but the metadata of a list's items.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
-/// Why the API server did not give what it was asked for.
+/// Why the API server did not give what it was asked for. Nothing of what it answered is repeated: that may
+/// hold what it was sent.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApiError {
     /// There is no way to it.
     #[error("no access to a cluster: {0}")]
-    Access(String),
+    Access(#[from] AccessError),
     /// The asking user may not.
-    #[error("{message}")]
+    #[error("{path}: forbidden")]
     Forbidden {
-        /// In the server's words, which name the user, the verb and the resource.
-        message: String,
+        /// What was asked for.
+        path: String,
     },
     /// There is no such thing.
     #[error("{path}: not found")]
@@ -60,15 +65,21 @@ pub enum ApiError {
         /// What was asked for.
         path: String,
     },
-    /// Another answer than the one hoped for.
-    #[error("{path}: the API server answered {code}: {message}")]
+    /// Another status than the one hoped for.
+    #[error("{path}: HTTP status {code}")]
     Status {
         /// What was asked for.
         path: String,
         /// HTTP status.
         code: u16,
-        /// In its words.
-        message: String,
+    },
+    /// An answer that is not what was asked for.
+    #[error("{path}: {reason}")]
+    Unexpected {
+        /// What was asked for.
+        path: String,
+        /// In what way.
+        reason: String,
     },
     /// No answer.
     #[error("{path}: {reason}")]
@@ -84,7 +95,7 @@ impl ApiError {
     /// May it go better the next time?
     fn is_passing(&self) -> bool {
         match self {
-            Self::Silent { .. } => true,
+            Self::Silent { .. } | Self::Unexpected { .. } => true,
             Self::Status { code, .. } => *code == 429 || *code >= 500,
             _ => false,
         }
@@ -93,11 +104,13 @@ impl ApiError {
 
 /// A way to a cluster.
 pub struct Api {
+    way: Way,
     client: kube::Client,
-    config: kube::Config,
     runtime: Runtime,
     timeout: Duration,
     clock_ahead: Cell<Option<i64>>,
+    /// Versions at which groups are served.
+    groups: OnceCell<Option<BTreeMap<String, Vec<String>>>>,
 }
 
 /// An answer.
@@ -106,15 +119,56 @@ struct Answer {
     date: Option<jiff::Timestamp>,
 }
 
+/// What is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listable {
+    /// API group; empty for the core.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Kind of the objects.
+    pub kind: String,
+    /// Their resource: the plural in the path.
+    pub resource: String,
+}
+
+impl Listable {
+    /// `apiVersion` of the objects.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    fn path(&self) -> String {
+        let root = if self.group.is_empty() { "api" } else { "apis" };
+        format!("/{root}/{}/{}", self.api_version(), self.resource)
+    }
+}
+
 /// A page of a list.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Page {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
     #[serde(default)]
     metadata: PageMetadata,
     /// As they came: one object at a time is looked at, and its form in memory is several times as
-    /// large.
-    #[serde(default)]
+    /// large. `null` is an empty list; without it, it is none.
+    #[serde(default, deserialize_with = "items")]
     items: Option<Vec<Box<RawValue>>>,
+}
+
+fn items<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Box<RawValue>>>, D::Error> {
+    Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
 }
 
 #[derive(Default, Deserialize)]
@@ -122,7 +176,26 @@ struct Page {
 struct PageMetadata {
     resource_version: String,
     #[serde(rename = "continue")]
-    next: String,
+    next: Option<String>,
+    remaining_item_count: Option<u64>,
+}
+
+impl Page {
+    /// Is it the list that was asked for?
+    fn check(self, path: &str, api_version: &str, kind: &str) -> Result<Self, ApiError> {
+        let unexpected =
+            |reason: String| Err(ApiError::Unexpected { path: path.to_owned(), reason });
+        if self.kind != kind || self.api_version != api_version {
+            return unexpected(format!("the answer is no {kind} of {api_version}"));
+        }
+        if self.metadata.resource_version.is_empty() {
+            return unexpected("the list has no resourceVersion".to_owned());
+        }
+        if self.items.is_none() {
+            return unexpected("the list has no items".to_owned());
+        }
+        Ok(self)
+    }
 }
 
 #[derive(Deserialize)]
@@ -140,7 +213,40 @@ struct IdentityMetadata<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Status {
-    message: String,
+    kind: String,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct Groups {
+    kind: String,
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    name: String,
+    versions: Vec<GroupVersion>,
+}
+
+#[derive(Deserialize)]
+struct GroupVersion {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Resources {
+    kind: String,
+    resources: Vec<Resource>,
+}
+
+/// A resource of a group at a version.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Resource {
+    /// The plural in paths.
+    pub name: String,
+    /// Kind of its objects.
+    pub kind: String,
 }
 
 /// How a list was read.
@@ -167,24 +273,30 @@ impl Api {
     /// # Errors
     /// [`ApiError::Access`].
     pub fn open(access: &Access) -> Result<Self, ApiError> {
-        let failed = |error: &(dyn std::error::Error + 'static)| ApiError::Access(deepest(error));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
-            .map_err(|error| failed(&error))?;
-        let timeout = Duration::from_secs(access.timeout_seconds);
-        let mut config = runtime.block_on(find(access))?;
-        // The second line: the time of a whole answer is kept below.
-        config.read_timeout = Some(timeout * 2);
-        config.write_timeout = Some(timeout * 2);
-        config.reset_reader_on_write = true;
-        // Tries are counted here, where they end.
-        config.default_retry = false;
+            .map_err(|error| AccessError::System(error.kind()))?;
+        let way = Way::find(access)?;
         let guard = runtime.enter();
-        let client = kube::Client::try_from(config.clone()).map_err(|error| failed(&error))?;
+        let client = way.client();
         drop(guard);
-        Ok(Self { client, config, runtime, timeout, clock_ahead: Cell::new(None) })
+        let timeout = Duration::from_secs(access.timeout_seconds);
+        let clock_ahead = Cell::new(None);
+        Ok(Self { way, client, runtime, timeout, clock_ahead, groups: OnceCell::new() })
+    }
+
+    /// How the cluster is reached.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        self.way.route()
+    }
+
+    /// What the kubeconfig says to people who do not have its credential plugin.
+    #[must_use]
+    pub fn install_hint(&self) -> &str {
+        self.way.install_hint()
     }
 
     /// Gets a document.
@@ -192,9 +304,8 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
-        let answer =
-            self.ask(&|| Request::get(path).header(ACCEPT, JSON).body(Body::empty()), path)?;
-        parse(path, &answer.bytes)
+        let request = || Request::get(path).header(ACCEPT, JSON).body(Body::empty());
+        self.ask(&request, path)
     }
 
     /// Gets documents, several at a time and each in a few tries: for what is passed on to machines
@@ -216,14 +327,14 @@ impl Api {
                     self.runtime.spawn(async move {
                         let request =
                             || Request::get(&path).header(ACCEPT, JSON).body(Body::empty());
-                        let answer = insist(&client, timeout, FEW_TRIES, &request, &path).await?;
-                        parse(&path, &answer.bytes)
+                        let take = |answer: Answer| parse(&path, &answer.bytes);
+                        insist(&client, timeout, FEW_TRIES, &request, &path, &take).await
                     })
                 })
                 .collect();
             for (path, task) in group.iter().zip(tasks) {
                 let answer = self.runtime.block_on(task).unwrap_or_else(|error| {
-                    Err(ApiError::Silent { path: path.clone(), reason: error.to_string() })
+                    Err(ApiError::Silent { path: path.clone(), reason: broken(&error) })
                 });
                 see(path, answer)?;
             }
@@ -244,42 +355,76 @@ impl Api {
                 .header(CONTENT_TYPE, JSON)
                 .body(Body::from(body.clone()))
         };
-        parse(path, &self.ask(&request, path)?.bytes)
+        self.ask(&request, path)
     }
 
     /// Reads a list page by page; `see` gets the objects of one page at a time, each object once.
     /// While it looks at them, the next page is fetched.
     ///
+    /// A list that does not add up is read again, and `see` gets what it has not seen. What is refused
+    /// although an access review allows it is asked for again.
+    ///
     /// # Errors
     /// [`ApiError`], or that of `see`.
     pub fn list<E: From<ApiError>>(
         &self,
-        path: &str,
+        what: &Listable,
         depth: Depth,
         mut see: impl FnMut(Vec<Box<RawValue>>) -> Result<(), E>,
     ) -> Result<Listed, E> {
         let mut listed = Listed::default();
         let mut seen: HashSet<String> = HashSet::new();
-        let mut pending = Some(self.fetch(path, depth, ""));
+        let (mut looks, mut refusals) = (0, 0);
+        let mut read = Read::default();
+        let mut pending = Some(self.fetch(what, depth, ""));
         while let Some(task) = pending.take() {
-            let page = match self.runtime.block_on(task) {
-                Ok(Ok(page)) => page,
-                Ok(Err(ApiError::Expired { .. })) if listed.restarts < TRIES => {
+            let page = self.runtime.block_on(task).unwrap_or_else(|error| {
+                Err(ApiError::Silent { path: what.path(), reason: broken(&error) })
+            });
+            let page = match page {
+                Ok(page) => page,
+                Err(ApiError::Expired { .. }) if listed.restarts < TRIES => {
                     listed.restarts += 1;
-                    pending = Some(self.fetch(path, depth, ""));
+                    read = Read::default();
+                    pending = Some(self.fetch(what, depth, ""));
                     continue;
                 }
-                Ok(Err(error)) => return Err(error.into()),
-                Err(error) => {
-                    let reason = error.to_string();
-                    return Err(ApiError::Silent { path: path.to_owned(), reason }.into());
+                Err(error @ ApiError::Forbidden { .. }) => {
+                    let may_pass = refusals < REFUSALS && self.may_list(what) == Some(true);
+                    if !may_pass {
+                        return Err(error.into());
+                    }
+                    std::thread::sleep(PAUSE * 2_u32.pow(refusals));
+                    refusals += 1;
+                    read = Read::default();
+                    pending = Some(self.fetch(what, depth, ""));
+                    continue;
                 }
+                Err(error) => return Err(error.into()),
             };
-            listed.resource_version = page.metadata.resource_version;
-            if !page.metadata.next.is_empty() {
-                pending = Some(self.fetch(path, depth, &page.metadata.next));
-            }
+            let next = page.metadata.next.clone().unwrap_or_default();
             let mut items = page.items.unwrap_or_default();
+            listed.resource_version = page.metadata.resource_version;
+            let adds_up = read.page(items.len() as u64, page.metadata.remaining_item_count, &next);
+            if !adds_up {
+                looks += 1;
+                if looks >= LOOKS {
+                    let reason = "the list does not add up: it may not be whole".to_owned();
+                    return Err(ApiError::Unexpected { path: what.path(), reason }.into());
+                }
+                read = Read::default();
+                pending = Some(self.fetch(what, depth, ""));
+            } else if !next.is_empty() {
+                pending = Some(self.fetch(what, depth, &next));
+            } else if read.may_go_on() && self.count(what, depth)? > read.objects {
+                looks += 1;
+                if looks >= LOOKS {
+                    let reason = "the list ends before its objects do".to_owned();
+                    return Err(ApiError::Unexpected { path: what.path(), reason }.into());
+                }
+                read = Read::default();
+                pending = Some(self.fetch(what, depth, ""));
+            }
             items.retain(|item| match serde_json::from_str::<Identity<'_>>(item.get()) {
                 Ok(Identity { metadata: IdentityMetadata { uid } }) if !uid.is_empty() => {
                     seen.insert(uid.into_owned())
@@ -291,13 +436,34 @@ impl Api {
         Ok(listed)
     }
 
+    /// How many objects there are, in one small question.
+    fn count(&self, what: &Listable, depth: Depth) -> Result<u64, ApiError> {
+        let page = self.runtime.block_on(self.fetch_some(what, depth, 1, ""));
+        let page = page.unwrap_or_else(|error| {
+            Err(ApiError::Silent { path: what.path(), reason: broken(&error) })
+        })?;
+        let items = page.items.unwrap_or_default().len() as u64;
+        Ok(items + page.metadata.remaining_item_count.unwrap_or(0))
+    }
+
     fn fetch(
         &self,
-        path: &str,
+        what: &Listable,
         depth: Depth,
         next: &str,
     ) -> tokio::task::JoinHandle<Result<Page, ApiError>> {
-        let mut address = format!("{path}?limit={PAGE}");
+        self.fetch_some(what, depth, PAGE, next)
+    }
+
+    fn fetch_some(
+        &self,
+        what: &Listable,
+        depth: Depth,
+        limit: u32,
+        next: &str,
+    ) -> tokio::task::JoinHandle<Result<Page, ApiError>> {
+        let path = what.path();
+        let mut address = format!("{path}?limit={limit}");
         if !next.is_empty() {
             address.push_str("&continue=");
             address.extend(percent_encoding::utf8_percent_encode(
@@ -305,16 +471,88 @@ impl Api {
                 percent_encoding::NON_ALPHANUMERIC,
             ));
         }
-        let accept = match depth {
-            Depth::Whole => JSON,
-            Depth::Metadata => METADATA_ONLY,
+        let (accept, api_version, kind) = match depth {
+            Depth::Whole => (JSON, what.api_version(), format!("{}List", what.kind)),
+            Depth::Metadata => {
+                (METADATA_ONLY, "meta.k8s.io/v1".to_owned(), "PartialObjectMetadataList".to_owned())
+            }
         };
-        let (client, timeout, path) = (self.client.clone(), self.timeout, path.to_owned());
+        let (client, timeout) = (self.client.clone(), self.timeout);
         self.runtime.spawn(async move {
             let request = || Request::get(&address).header(ACCEPT, accept).body(Body::empty());
-            let answer = insist(&client, timeout, TRIES, &request, &path).await?;
-            parse(&path, &answer.bytes)
+            let take = |answer: Answer| {
+                parse::<Page>(&path, &answer.bytes)?.check(&path, &api_version, &kind)
+            };
+            insist(&client, timeout, TRIES, &request, &path, &take).await
         })
+    }
+
+    /// May the asking user list it? `None` when the server does not say.
+    #[must_use]
+    pub fn may_list(&self, what: &Listable) -> Option<bool> {
+        self.may(&json!({"verb": "list", "group": what.group, "resource": what.resource}))
+    }
+
+    /// May the asking user do that (`resourceAttributes` of a SelfSubjectAccessReview)? `None` when the
+    /// server does not say.
+    #[must_use]
+    pub fn may(&self, attributes: &Value) -> Option<bool> {
+        let question = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        });
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let review = self.post(path, &question).ok()?;
+        let is_review = review.get("kind")?.as_str()? == "SelfSubjectAccessReview";
+        review.pointer("/status/allowed")?.as_bool().filter(|_| is_review)
+    }
+
+    /// Versions at which a group is served, its preferred one first; empty where it is not served, `None` where
+    /// the server does not say.
+    pub fn versions(&self, group: &str) -> Option<&[String]> {
+        let groups = self.groups.get_or_init(|| {
+            let found: Groups = self.get("/apis").ok()?;
+            (found.kind == "APIGroupList").then(|| {
+                let versions = |group: Group| {
+                    (group.name, group.versions.into_iter().map(|v| v.version).collect())
+                };
+                found.groups.into_iter().map(versions).collect()
+            })
+        });
+        groups.as_ref().map(|groups| groups.get(group).map_or(&[][..], Vec::as_slice))
+    }
+
+    /// Resources of a group at a version.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn resources(&self, group: &str, version: &str) -> Result<Vec<Resource>, ApiError> {
+        let path = if group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{group}/{version}")
+        };
+        let found: Resources = self.get(&path)?;
+        if found.kind == "APIResourceList" {
+            Ok(found.resources)
+        } else {
+            let reason = "the answer is no APIResourceList".to_owned();
+            Err(ApiError::Unexpected { path, reason })
+        }
+    }
+
+    /// Does the server not have this kind at all? A `not found` by itself may come from anybody on the way.
+    #[must_use]
+    pub fn is_absent(&self, what: &Listable) -> bool {
+        match self.versions(&what.group) {
+            _ if what.group.is_empty() => false,
+            None => false,
+            Some(versions) if !versions.contains(&what.version) => true,
+            Some(_) => self.resources(&what.group, &what.version).is_ok_and(|resources| {
+                !resources.iter().any(|resource| resource.name == what.resource)
+            }),
+        }
     }
 
     /// Seconds by which the server's clock is ahead of ours, as of the first answer with a date.
@@ -323,14 +561,15 @@ impl Api {
         self.clock_ahead.get().unwrap_or(0)
     }
 
-    fn ask(
+    fn ask<T: serde::de::DeserializeOwned>(
         &self,
         request: &(dyn Fn() -> http::Result<Request<Body>> + Sync),
         path: &str,
-    ) -> Result<Answer, ApiError> {
-        let answer =
-            self.runtime.block_on(insist(&self.client, self.timeout, TRIES, request, path))?;
-        if let (None, Some(date)) = (self.clock_ahead.get(), answer.date) {
+    ) -> Result<T, ApiError> {
+        let take = |answer: Answer| Ok((parse(path, &answer.bytes)?, answer.date));
+        let asking = insist(&self.client, self.timeout, TRIES, request, path, &take);
+        let (answer, date) = self.runtime.block_on(asking)?;
+        if let (None, Some(date)) = (self.clock_ahead.get(), date) {
             let here =
                 jiff::Timestamp::try_from(SystemTime::now()).map_or(0, jiff::Timestamp::as_second);
             self.clock_ahead.set(Some(date.as_second() - here));
@@ -342,112 +581,68 @@ impl Api {
     /// on a connection of its own, verified like the others.
     ///
     /// # Errors
-    /// [`ApiError`].
+    /// [`ApiError::Silent`].
     pub fn certificate(&self) -> Result<Option<Vec<u8>>, ApiError> {
-        let url = &self.config.cluster_url;
-        if url.scheme_str() != Some("https") {
-            return Ok(None);
+        let path = self.way.route().server.clone();
+        self.runtime
+            .block_on(self.way.certificate())
+            .map_err(|reason| ApiError::Silent { path, reason })
+    }
+}
+
+/// Adds up the pages of a list.
+#[derive(Debug, Default)]
+struct Read {
+    objects: u64,
+    /// What the first pages said that there are in all.
+    promised: Option<u64>,
+    is_last_full: bool,
+}
+
+impl Read {
+    /// Takes in a page. Does it agree with what the pages before it said?
+    fn page(&mut self, items: u64, remaining: Option<u64>, next: &str) -> bool {
+        self.objects += items;
+        self.is_last_full = items >= u64::from(PAGE);
+        if let Some(remaining) = remaining {
+            self.promised = Some(self.objects + remaining);
         }
-        let silent = |reason: String| ApiError::Silent { path: url.to_string(), reason };
-        let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let port = url.port_u16().unwrap_or(443);
-        let tls = self.config.rustls_client_config().map_err(|error| silent(error.to_string()))?;
-        let name = self.config.tls_server_name.clone().unwrap_or_else(|| host.clone());
-        let name = rustls::pki_types::ServerName::try_from(name)
-            .map_err(|error| silent(error.to_string()))?;
-        let mut connection = rustls::ClientConnection::new(tls.into(), name)
-            .map_err(|error| silent(error.to_string()))?;
-        let mut socket = std::net::TcpStream::connect((host.as_str(), port))
-            .map_err(|error| silent(error.to_string()))?;
-        let timeout = Some(self.timeout);
-        socket
-            .set_read_timeout(timeout)
-            .and_then(|()| socket.set_write_timeout(timeout))
-            .map_err(|error| silent(error.to_string()))?;
-        while connection.is_handshaking() {
-            connection.complete_io(&mut socket).map_err(|error| silent(error.to_string()))?;
-        }
-        let leaf = connection.peer_certificates().and_then(|certificates| certificates.first());
-        Ok(leaf.map(|certificate| certificate.to_vec()))
+        let is_end = next.is_empty();
+        let is_short = is_end && self.promised.is_some_and(|promised| self.objects < promised);
+        let is_stuck = !is_end && items == 0;
+        !is_short && !is_stuck
+    }
+
+    /// May there be more although the list has ended? A page that is not full is the last one.
+    fn may_go_on(&self) -> bool {
+        self.is_last_full
     }
 }
 
-/// A client for what is no list of objects.
-///
-/// # Errors
-/// [`ApiError::Access`].
-pub async fn client(access: &Access) -> Result<kube::Client, ApiError> {
-    let mut config = find(access).await?;
-    config.read_timeout = Some(Duration::from_secs(access.timeout_seconds));
-    config.write_timeout = Some(Duration::from_secs(access.timeout_seconds));
-    kube::Client::try_from(config).map_err(|error| ApiError::Access(deepest(&error)))
+/// A task that did not come to its end.
+fn broken(error: &tokio::task::JoinError) -> String {
+    if error.is_panic() { "it could not be asked" } else { "it was not asked" }.to_owned()
 }
 
-/// Address of the API server that would be asked; `None` where it cannot be told.
-#[must_use]
-pub fn address(access: &Access) -> Option<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let config = runtime.block_on(find(access)).ok()?;
-    Some(config.cluster_url.to_string())
-}
-
-async fn find(access: &Access) -> Result<kube::Config, ApiError> {
-    let mut config = configured(access).await?;
-    if let Some(named) = config.proxy_url.take() {
-        check_proxy(&config.cluster_url, &named)?;
-    }
-    Ok(config)
-}
-
-/// Is the proxy that `kube` found none that this API server would need? `kube` takes `HTTPS_PROXY` for every
-/// host, where a kubeconfig names no proxy itself.
-fn check_proxy(server: &Uri, named: &Uri) -> Result<(), ApiError> {
-    let host = server.host().unwrap_or_default();
-    let of_environment = ["HTTPS_PROXY", "https_proxy"].into_iter().any(|name| {
-        std::env::var(name).is_ok_and(|value| value.parse::<Uri>().is_ok_and(|uri| uri == *named))
-    });
-    let reason = if !of_environment {
-        let (proxy, port) = (named.host().unwrap_or_default(), named.port_u16());
-        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        format!("the kubeconfig names a proxy for {host} (`proxy-url`: {proxy}{port})")
-    } else if let Some(variable) = proxy::variable(&server.to_string()) {
-        format!("{variable} names a proxy for {host}, and NO_PROXY does not exempt it")
-    } else {
-        return Ok(());
-    };
-    Err(ApiError::Access(format!("{reason}; affidavit reaches an API server only without a proxy")))
-}
-
-async fn configured(access: &Access) -> Result<kube::Config, ApiError> {
-    let options = KubeConfigOptions { context: access.context.clone(), ..Default::default() };
-    let failed = |error: &(dyn std::error::Error + 'static)| ApiError::Access(deepest(error));
-    if let Some(path) = &access.kubeconfig {
-        let kubeconfig = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
-        return kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .map_err(|error| failed(&error));
-    }
-    if access.context.is_some() {
-        return kube::Config::from_kubeconfig(&options).await.map_err(|error| failed(&error));
-    }
-    kube::Config::infer().await.map_err(|error| failed(&error))
-}
-
-/// Asks until there is an answer, or until it is clear that there is none.
-async fn insist(
+/// Asks until there is an answer that `take` takes, or until it is clear that there is none.
+async fn insist<T>(
     client: &kube::Client,
     timeout: Duration,
     tries: u32,
     request: &(dyn Fn() -> http::Result<Request<Body>> + Sync),
     path: &str,
-) -> Result<Answer, ApiError> {
-    let mut wait = Duration::from_millis(250);
+    take: &(dyn Fn(Answer) -> Result<T, ApiError> + Sync),
+) -> Result<T, ApiError> {
+    let mut wait = PAUSE;
     for tried in 1.. {
         let silent = |reason: String| ApiError::Silent { path: path.to_owned(), reason };
-        let question = request().map_err(|error| silent(error.to_string()))?;
+        let question = request().map_err(|_| silent("it cannot be asked for".to_owned()))?;
         let mut come_back = None;
         let error = match tokio::time::timeout(timeout, once(client, question, path)).await {
-            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Ok(answer)) => match take(answer) {
+                Ok(taken) => return Ok(taken),
+                Err(error) => error,
+            },
             Ok(Err((error, after))) => {
                 come_back = after;
                 error
@@ -471,8 +666,12 @@ async fn once(
     path: &str,
 ) -> Result<Answer, Refusal> {
     let silent = |error: kube::Error| {
-        let reason = deepest(&error);
-        (ApiError::Silent { path: path.to_owned(), reason }, None)
+        // What cannot be used does not get better by asking again.
+        let error = match access::of_access(&error) {
+            Some(error) => ApiError::Access(error),
+            None => ApiError::Silent { path: path.to_owned(), reason: access::failure(&error) },
+        };
+        (error, None)
     };
     let response = client.send(question).await.map_err(silent)?;
     let (parts, body) = response.into_parts();
@@ -481,34 +680,80 @@ async fn once(
     let come_back = header(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
     let bytes = body.collect_bytes().await.map_err(silent)?.to_vec();
     let path = path.to_owned();
-    let message = || {
-        // What passes a request on answers in plain text.
-        let text: String = String::from_utf8_lossy(&bytes).chars().take(MAX_WORDS).collect();
-        serde_json::from_slice::<Status>(&bytes).map_or_else(
-            |_| format!("{}: {}", parts.status, text.trim().escape_debug()),
-            |status| status.message,
-        )
-    };
     let error = match parts.status.as_u16() {
         200..=299 => {
             return Ok(Answer { bytes, date: date.map(|date| date.timestamp()) });
         }
-        403 => ApiError::Forbidden { message: message() },
-        404 => ApiError::NotFound { path },
+        403 => ApiError::Forbidden { path },
+        404 if is_of_api_server(&bytes) => ApiError::NotFound { path },
         410 => ApiError::Expired { path },
-        code => ApiError::Status { path, code, message: message() },
+        code => ApiError::Status { path, code },
     };
     Err((error, come_back))
 }
 
+/// Is a `not found` an API server's own? What stands between answers so too.
+fn is_of_api_server(bytes: &[u8]) -> bool {
+    let status: Status = serde_json::from_slice(bytes).unwrap_or_default();
+    (status.kind == "Status" && status.reason == "NotFound")
+        || bytes.trim_ascii() == b"404 page not found"
+}
+
 fn parse<T: serde::de::DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| ApiError::Silent {
+    serde_json::from_slice(bytes).map_err(|error| ApiError::Unexpected {
         path: path.to_owned(),
         // Where, and not what: an answer may hold secrets.
         reason: format!(
-            "the answer breaks off or is no JSON (line {}, column {})",
+            "the answer breaks off or is not what was asked for (line {}, column {})",
             error.line(),
             error.column()
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_do_not_add_up_are_noticed() {
+        let adds_up = |pages: &[(u64, Option<u64>, &str)]| {
+            let mut read = Read::default();
+            let all = pages.iter().all(|(items, left, next)| read.page(*items, *left, next));
+            (all, read.may_go_on())
+        };
+        assert_eq!(adds_up(&[(0, None, "")]), (true, false));
+        assert_eq!(adds_up(&[(500, Some(3), "x"), (3, None, "")]), (true, false));
+        // A server that does not count, and one that ends where a page does.
+        assert_eq!(adds_up(&[(500, None, "x"), (3, None, "")]), (true, false));
+        assert_eq!(adds_up(&[(500, None, "")]), (true, true));
+        assert!(!adds_up(&[(500, Some(300), "")]).0);
+        assert!(!adds_up(&[(500, Some(300), "x"), (200, None, "")]).0);
+        assert!(!adds_up(&[(200, Some(0), "x"), (0, None, "y")]).0);
+    }
+
+    #[test]
+    fn what_is_no_list_is_none() {
+        let check = |text: &str| {
+            let page = parse::<Page>("/api/v1/pods", text.as_bytes());
+            page.and_then(|page| page.check("/api/v1/pods", "v1", "PodList")).is_ok()
+        };
+        let good =
+            r#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
+        assert!(check(good));
+        assert!(check(&good.replace("[]", "null")));
+        for bad in [
+            "{}",
+            "[]",
+            "null",
+            r#"{"error":"x"}"#,
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure"}"#,
+            &good.replace("PodList", "NodeList"),
+            &good.replace("\"v1\"", "\"v2\""),
+            &good.replace(r#","items":[]"#, ""),
+            &good.replace(r#""resourceVersion":"1""#, ""),
+        ] {
+            assert!(!check(bad), "{bad}");
+        }
+    }
 }

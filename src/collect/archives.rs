@@ -106,7 +106,7 @@ pub(super) fn read(
                 .into_iter()
                 .map(|cluster| super::GatheredFile::made(path_of(cluster)))
                 .collect(),
-            shortfalls: Vec::new(),
+            ..super::Gathered::default()
         }),
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::api::{Api, ApiError, Depth, Listed};
+use super::api::{Api, ApiError, Depth, Listable, Listed};
 use crate::checks::{Engine, Examination, KINDS, KUBELET, Kind, SECRET, redact};
 use crate::evidence::digest::Digest;
 use crate::population::{ClusterIdentity, Listing};
@@ -35,7 +35,8 @@ pub enum ClusterError {
     },
 }
 
-/// Who answers, and to whom. Parts that the asking user may not know stay empty.
+/// Who answers, and to whom. Parts that the asking user may not know, or that the server does not say, stay
+/// empty.
 ///
 /// # Errors
 /// [`ClusterError::Api`] when there is no answer at all, [`ClusterError::Other`] when `uid` is not
@@ -46,19 +47,25 @@ pub fn identify(api: &Api, uid: &str) -> Result<ClusterIdentity, ClusterError> {
     struct Version {
         git_version: String,
     }
-    let version: Version = api.get("/version")?;
-    let namespace = allowed(api.get::<Value>("/api/v1/namespaces/kube-system"))?;
+    let version = answered(api.get::<Version>("/version"))?.map(|version| version.git_version);
+    let namespace = answered(api.get::<Value>("/api/v1/namespaces/kube-system"))?;
+    let namespace = namespace.filter(|namespace| text(namespace, "/kind") == "Namespace");
     let found = namespace.map(|namespace| text(&namespace, "/metadata/uid")).unwrap_or_default();
     if !uid.is_empty() && !found.is_empty() && uid != found {
         return Err(ClusterError::Other { found, configured: uid.to_owned() });
     }
     let question = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-    let myself = allowed(api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &question))?;
+    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let myself = answered(api.post(path, &question))?;
     let groups = myself.as_ref().and_then(|review| review.pointer("/status/userInfo/groups"));
+    let route = api.route();
     let mut identity = ClusterIdentity {
+        access: route.by.to_owned(),
+        authorities: route.authorities.clone(),
         clock_ahead_seconds: api.clock_ahead_seconds(),
-        endpoint_certificate: api
-            .certificate()?
+        context: route.context.clone(),
+        endpoint_certificate: answered(api.certificate())?
+            .flatten()
             .map(|certificate| Digest::of(&certificate).to_string())
             .unwrap_or_default(),
         groups: groups
@@ -68,43 +75,57 @@ pub fn identify(api: &Api, uid: &str) -> Result<ClusterIdentity, ClusterError> {
             .filter_map(|group| Some(group.as_str()?.to_owned()))
             .collect(),
         may_not_list: Vec::new(),
+        not_known: Vec::new(),
+        server: route.server.clone(),
+        tls_verified: route.verified,
         uid: found,
         user: myself.map(|review| text(&review, "/status/userInfo/username")).unwrap_or_default(),
-        version: version.git_version,
+        version: version.unwrap_or_default(),
     };
     for kind in KINDS {
-        if may(api, kind)? == Some(false) {
-            identity.may_not_list.push(kind.kind.to_owned());
+        match may(api, kind) {
+            Some(true) => {}
+            Some(false) => identity.may_not_list.push(kind.kind.to_owned()),
+            None => identity.not_known.push(kind.kind.to_owned()),
         }
     }
     Ok(identity)
 }
 
-/// `None` for what the asking user may not know.
-fn allowed<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+/// `None` for what the server does not give. A question before the lists loses what it asks for, and nothing
+/// else; but where nobody answers, nobody is asked further.
+fn answered<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error),
+        // Nothing is answered to somebody whom the server does not know.
+        Err(
+            error @ (ApiError::Silent { .. }
+            | ApiError::Access(_)
+            | ApiError::Status { code: 401, .. }),
+        ) => Err(error),
+        Err(_) => Ok(None),
     }
 }
 
 /// May the asking user list this kind (`kubelet`: ask kubelets through the API server)? `None` when
 /// the server does not say.
-fn may(api: &Api, kind: &Kind) -> Result<Option<bool>, ApiError> {
-    let attributes = if kind.kind == KUBELET {
-        json!({"verb": "get", "group": "", "resource": "nodes", "subresource": "proxy"})
+fn may(api: &Api, kind: &Kind) -> Option<bool> {
+    if kind.kind == KUBELET {
+        let of_kubelets =
+            json!({"verb": "get", "group": "", "resource": "nodes", "subresource": "proxy"});
+        api.may(&of_kubelets)
     } else {
-        json!({"verb": "list", "group": kind.group, "resource": kind.plural})
-    };
-    let question = json!({
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    });
-    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-    let answer = allowed(api.post(path, &question))?;
-    Ok(answer.and_then(|review| review.pointer("/status/allowed")?.as_bool()))
+        api.may_list(&listable(kind))
+    }
+}
+
+fn listable(kind: &Kind) -> Listable {
+    Listable {
+        group: kind.group.to_owned(),
+        version: kind.version.to_owned(),
+        kind: kind.kind.to_owned(),
+        resource: kind.plural.to_owned(),
+    }
 }
 
 /// What is to be examined, and when.
@@ -121,7 +142,7 @@ pub struct Examining<'a> {
     pub step: &'a dyn Fn(&str),
 }
 
-/// Examines a cluster and writes the report into `out`.
+/// Examines a cluster and writes the report into `out`. Gives what could not be seen, in sentences.
 ///
 /// # Errors
 /// [`ClusterError::Write`].
@@ -130,8 +151,9 @@ pub fn examine<W: Write>(
     engine: &Engine,
     examining: &Examining<'_>,
     out: W,
-) -> Result<W, ClusterError> {
+) -> Result<(W, Vec<String>), ClusterError> {
     let mut examination = Examination::begin(engine, out, examining.started)?;
+    let mut unseen = Vec::new();
     let mut nodes = Vec::new();
     let mut has_all_nodes = false;
     for kind in KINDS {
@@ -142,15 +164,17 @@ pub fn examine<W: Write>(
         (examining.step)(kind.kind);
         if kind.kind == KUBELET && !has_all_nodes {
             let detail = "which nodes there are is not known";
+            unseen.push(format!("{}: {detail}", kind.kind));
             examination.listed(kind, Listing::Failed, detail, "");
             continue;
         }
         if kind.kind == KUBELET {
-            kubelets(api, kind, &nodes, &mut examination)?;
+            unseen.extend(kubelets(api, kind, &nodes, &mut examination)?);
             continue;
         }
         let depth = if kind.kind == SECRET { Depth::Metadata } else { Depth::Whole };
-        let result = api.list(&path(kind), depth, |items| {
+        let what = listable(kind);
+        let result = api.list(&what, depth, |items| {
             for item in items {
                 let mut object = parsed(&item)?;
                 redact(&mut object);
@@ -171,14 +195,18 @@ pub fn examine<W: Write>(
                 &listed.resource_version,
             ),
             Err(ClusterError::Api(error)) => {
-                examination.listed(kind, how_it_failed(&error), &error.to_string(), "");
+                let (listing, detail) = how_it_failed(api, &what, &error);
+                if listing != Listing::Absent {
+                    unseen.push(format!("{}: {detail}", kind.kind));
+                }
+                examination.listed(kind, listing, &detail, "");
             }
             Err(error) => return Err(error),
         }
     }
     let files = std::collections::BTreeMap::new();
     let finished = (examining.finished)();
-    Ok(examination.finish(Some(examining.identity), &files, &[], finished)?)
+    Ok((examination.finish(Some(examining.identity), &files, &[], finished)?, unseen))
 }
 
 /// An item of a list, one at a time.
@@ -189,11 +217,13 @@ pub(super) fn parsed(item: &RawValue) -> Result<Value, ApiError> {
     })
 }
 
-fn how_it_failed(error: &ApiError) -> Listing {
+fn how_it_failed(api: &Api, what: &Listable, error: &ApiError) -> (Listing, String) {
     match error {
-        ApiError::Forbidden { .. } => Listing::Forbidden,
-        ApiError::NotFound { .. } => Listing::Absent,
-        _ => Listing::Failed,
+        ApiError::Forbidden { .. } => (Listing::Forbidden, error.to_string()),
+        ApiError::NotFound { .. } if api.is_absent(what) => {
+            (Listing::Absent, "the server does not have this kind".to_owned())
+        }
+        _ => (Listing::Failed, error.to_string()),
     }
 }
 
@@ -202,14 +232,6 @@ fn restarted(listed: &Listed) -> String {
         0 => String::new(),
         1 => "the list expired while it was read and was begun again".to_owned(),
         n => format!("the list expired while it was read and was begun again {n} times"),
-    }
-}
-
-fn path(kind: &Kind) -> String {
-    if kind.group.is_empty() {
-        format!("/api/{}/{}", kind.version, kind.plural)
-    } else {
-        format!("/apis/{}/{}/{}", kind.group, kind.version, kind.plural)
     }
 }
 
@@ -227,7 +249,7 @@ fn kubelets<W: Write>(
     kind: &'static Kind,
     nodes: &[String],
     examination: &mut Examination<'_, W>,
-) -> Result<(), ClusterError> {
+) -> Result<Option<String>, ClusterError> {
     let mut failures: Vec<(&str, ApiError)> = Vec::new();
     let mut strange = Vec::new();
     let paths: Vec<String> =
@@ -274,7 +296,7 @@ fn kubelets<W: Write>(
         (None, None) => (Listing::Complete, String::new()),
     };
     examination.listed(kind, listing, &detail, "");
-    Ok(())
+    Ok((listing != Listing::Complete).then(|| format!("{}: {detail}", kind.kind)))
 }
 
 fn text(value: &Value, pointer: &str) -> String {

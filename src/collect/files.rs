@@ -28,7 +28,7 @@ pub(super) fn find(
             Err(reason) => shortfalls.push(shortfall(&path, &reason)),
         }
     }
-    Ok(super::Gathered { files: found, shortfalls })
+    Ok(super::Gathered { files: found, shortfalls, ..super::Gathered::default() })
 }
 
 /// A sentence on a file or folder, without where it lies: that has no place in a bundle.

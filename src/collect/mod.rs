@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-pub use api::{Api, ApiError, address, client};
+pub use api::{Api, ApiError};
 pub use archives::{Fleet, Open};
 pub use cluster::ClusterError;
 
@@ -37,6 +37,8 @@ pub struct Collected {
     pub sources: Vec<run::Source>,
     /// Where each input lies, by its path in the bundle.
     pub origins: BTreeMap<String, PathBuf>,
+    /// What a cluster did not show, in sentences, by name of the source. Its report says the same.
+    pub unseen: Vec<(String, String)>,
 }
 
 /// Why inputs could not be collected. A source without files is no error: that it is missing is
@@ -102,7 +104,8 @@ pub fn collect(
     };
     let mut collected = Collected::default();
     for source in &config.sources {
-        let Gathered { files, shortfalls } = collector.gather(source)?;
+        let Gathered { files, shortfalls, unseen } = collector.gather(source)?;
+        collected.unseen.extend(unseen.into_iter().map(|text| (source.name.clone(), text)));
         let mut inputs = Vec::new();
         for (number, GatheredFile { path, file_time, node }) in (1..).zip(files) {
             let original = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -134,6 +137,8 @@ pub fn collect(
 struct Gathered {
     files: Vec<GatheredFile>,
     shortfalls: Vec<String>,
+    /// What the files say that they do not hold.
+    unseen: Vec<String>,
 }
 
 struct GatheredFile {
@@ -182,12 +187,13 @@ impl Collector<'_> {
         let (found, shortfalls) = files::matches(patterns)?;
         let paths: Vec<PathBuf> = found.into_iter().map(|(path, _)| path).collect();
         if paths.is_empty() {
-            return Ok(Gathered { files: Vec::new(), shortfalls });
+            return Ok(Gathered { shortfalls, ..Gathered::default() });
         }
         (self.step)("checking manifests");
         let (path, out) = self.create(source, "affidavit-checks.json")?;
         manifests::examine(self.engine()?, &paths, self.now, out).map_err(written(&path))?;
-        Ok(Gathered { files: vec![GatheredFile::made(path)], shortfalls })
+        let files = vec![GatheredFile::made(path)];
+        Ok(Gathered { files, shortfalls, ..Gathered::default() })
     }
 
     fn in_cluster(&self, source: &Source, without: &[String]) -> Result<Gathered, CollectError> {
@@ -200,7 +206,8 @@ impl Collector<'_> {
         let (api, identity) = match self.cluster()? {
             Ok(cluster) => cluster,
             Err(reason) => {
-                return Ok(Gathered { files: Vec::new(), shortfalls: vec![reason.clone()] });
+                let shortfalls = vec![reason.clone()];
+                return Ok(Gathered { shortfalls, ..Gathered::default() });
             }
         };
         let mut shortfalls = Vec::new();
@@ -221,7 +228,8 @@ impl Collector<'_> {
             };
             shortfalls.extend(found.shortfalls);
             let files = found.files.iter().map(|name| GatheredFile::made(folder.join(name)));
-            return Ok(Gathered { files: files.collect(), shortfalls });
+            let files = files.collect();
+            return Ok(Gathered { files, shortfalls, ..Gathered::default() });
         }
         let (path, out) = self.create(source, "affidavit-checks.json")?;
         let finished = &|| {
@@ -232,10 +240,11 @@ impl Collector<'_> {
         let step = |kind: &str| (self.step)(&format!("checking the cluster: {kind}"));
         let examining =
             cluster::Examining { identity, without, started: self.now, finished, step: &step };
-        cluster::examine(api, self.engine()?, &examining, out).map_err(|error| {
-            CollectError::Write { path: path.clone(), reason: error.to_string() }
-        })?;
-        Ok(Gathered { files: vec![GatheredFile::made(path)], shortfalls })
+        let (_, unseen) =
+            cluster::examine(api, self.engine()?, &examining, out).map_err(|error| {
+                CollectError::Write { path: path.clone(), reason: error.to_string() }
+            })?;
+        Ok(Gathered { files: vec![GatheredFile::made(path)], shortfalls, unseen })
     }
 
     /// The cluster, or why there is none. Another cluster than the configured one is an error.
@@ -243,7 +252,11 @@ impl Collector<'_> {
         once(&self.cluster, || {
             (self.step)("asking the cluster");
             let opened = Api::open(self.access).map_err(ClusterError::from).and_then(|api| {
-                let identity = cluster::identify(&api, self.cluster_uid)?;
+                let identity = cluster::identify(&api, self.cluster_uid).inspect_err(|_| {
+                    if !api.install_hint().is_empty() {
+                        (self.step)(api.install_hint());
+                    }
+                })?;
                 Ok((api, identity))
             });
             match opened {

@@ -4,10 +4,9 @@
 use std::io;
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Api, ApiError, Depth};
+use super::api::{Api, ApiError, Depth, Listable};
 use super::cluster::parsed;
 
 /// API groups in which a scanner's reports are, by prefix of its check ids.
@@ -49,31 +48,6 @@ pub struct Found {
     pub shortfalls: Vec<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Group {
-    #[serde(default)]
-    preferred_version: Version,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Version {
-    group_version: String,
-}
-
-#[derive(Deserialize)]
-struct Resources {
-    #[serde(default)]
-    resources: Vec<Resource>,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    name: String,
-    kind: String,
-}
-
 /// Why reports could not be kept; what the cluster does not give is a shortfall.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -98,18 +72,7 @@ pub fn fetch(api: &Api, scanner: &str, folder: &Path) -> Result<Found, ReportsEr
     let (groups, kinds) = (of(GROUPS), of(KINDS));
     let mut resources = Vec::new();
     for group in groups {
-        let discovered = discover(api, group);
-        match discovered {
-            Ok(Some((version, list))) => resources.extend(
-                list.into_iter()
-                    .filter(|resource| {
-                        kinds.contains(&resource.kind.as_str()) && !resource.name.contains('/')
-                    })
-                    .map(|resource| (version.clone(), resource)),
-            ),
-            Ok(None) => {}
-            Err(error) => found.shortfalls.push(format!("{group}: {error}")),
-        }
+        discover(api, group, kinds, &mut resources, &mut found.shortfalls);
     }
     if resources.is_empty() && found.shortfalls.is_empty() {
         found.shortfalls.push(format!(
@@ -118,10 +81,10 @@ pub fn fetch(api: &Api, scanner: &str, folder: &Path) -> Result<Found, ReportsEr
             groups.join(", ")
         ));
     }
-    for (version, resource) in resources {
+    for resource in resources {
         let mut page = 0;
-        let path = format!("/apis/{version}/{}", resource.name);
-        let result = api.list(&path, Depth::Whole, |items| {
+        let (version, kind) = (resource.api_version(), &resource.kind);
+        let result = api.list(&resource, Depth::Whole, |items| {
             if items.is_empty() {
                 return Ok(());
             }
@@ -129,15 +92,15 @@ pub fn fetch(api: &Api, scanner: &str, folder: &Path) -> Result<Found, ReportsEr
             let mut objects = Vec::with_capacity(items.len());
             for item in items {
                 let mut object = parsed(&item)?;
-                strip(&mut object, &version, &resource.kind);
+                strip(&mut object, &version, kind);
                 objects.push(object);
             }
             let list = json!({
                 "apiVersion": version,
-                "kind": format!("{}List", resource.kind),
+                "kind": format!("{kind}List"),
                 "items": objects,
             });
-            let name = format!("{}-{page:04}.json", resource.name);
+            let name = format!("{}-{page:04}.json", resource.resource);
             std::fs::write(folder.join(&name), list.to_string())?;
             found.files.push(name);
             Ok::<(), ReportsError>(())
@@ -145,7 +108,8 @@ pub fn fetch(api: &Api, scanner: &str, folder: &Path) -> Result<Found, ReportsEr
         match result {
             Ok(_) => {}
             Err(ReportsError::Api(error)) => {
-                found.shortfalls.push(format!("{} could not be listed: {error}", resource.name));
+                let name = format!("{}.{}", resource.resource, resource.group);
+                found.shortfalls.push(format!("{name} could not be listed: {error}"));
             }
             Err(error) => return Err(error),
         }
@@ -153,15 +117,41 @@ pub fn fetch(api: &Api, scanner: &str, folder: &Path) -> Result<Found, ReportsEr
     Ok(found)
 }
 
-fn discover(api: &Api, group: &str) -> Result<Option<(String, Vec<Resource>)>, ApiError> {
-    let found: Group = match api.get(&format!("/apis/{group}")) {
-        Ok(found) => found,
-        Err(ApiError::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(error),
+/// Finds the kinds of a group, each at the first version that serves it: kinds of one group may be served at
+/// different ones. What the server does not say is a shortfall of that part.
+fn discover(
+    api: &Api,
+    group: &str,
+    kinds: &[&str],
+    found: &mut Vec<Listable>,
+    shortfalls: &mut Vec<String>,
+) {
+    let Some(versions) = api.versions(group) else {
+        shortfalls.push(format!("{group}: the server does not say which groups it serves"));
+        return;
     };
-    let version = found.preferred_version.group_version;
-    let resources: Resources = api.get(&format!("/apis/{version}"))?;
-    Ok(Some((version, resources.resources)))
+    for version in versions {
+        let resources = match api.resources(group, version) {
+            Ok(resources) => resources,
+            Err(error) => {
+                shortfalls.push(format!("{group}/{version}: {error}"));
+                continue;
+            }
+        };
+        for resource in resources {
+            let is_report = kinds.contains(&resource.kind.as_str()) && !resource.name.contains('/');
+            let is_known =
+                found.iter().any(|known| known.group == group && known.kind == resource.kind);
+            if is_report && !is_known {
+                found.push(Listable {
+                    group: group.to_owned(),
+                    version: version.clone(),
+                    kind: resource.kind,
+                    resource: resource.name,
+                });
+            }
+        }
+    }
 }
 
 /// Takes out what repeats the object or is the bookkeeping of its writers, and says of each item

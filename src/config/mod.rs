@@ -91,6 +91,7 @@ struct WrittenCluster {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct WrittenAccess {
+    from: Option<AccessFrom>,
     kubeconfig: Option<PathBuf>,
     context: Option<String>,
     timeout: Option<String>,
@@ -328,6 +329,8 @@ pub struct ReportSignature {
 /// How to reach a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
+    /// What says which cluster is meant; `None`: whatever there is, by the rule of [`crate::access`].
+    pub from: Option<AccessFrom>,
     /// A kubeconfig; without it, `KUBECONFIG`, then `~/.kube/config`, then the pod's own account.
     pub kubeconfig: Option<PathBuf>,
     /// Its context; without it, the current one.
@@ -336,12 +339,22 @@ pub struct Access {
     pub timeout_seconds: u64,
 }
 
+/// What says which cluster is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessFrom {
+    /// A kubeconfig, never the account of the pod.
+    Kubeconfig,
+    /// The account of the pod, never a kubeconfig.
+    InCluster,
+}
+
 /// Seconds that one answer of a cluster may take.
 const TIMEOUT_SECONDS: u64 = 60;
 
 impl Default for Access {
     fn default() -> Self {
-        Self { kubeconfig: None, context: None, timeout_seconds: TIMEOUT_SECONDS }
+        Self { from: None, kubeconfig: None, context: None, timeout_seconds: TIMEOUT_SECONDS }
     }
 }
 
@@ -567,8 +580,25 @@ impl WrittenAccess {
                     ("kubernetes.timeout".to_owned(), reason)
                 })?,
         };
+        if self.from == Some(AccessFrom::InCluster) {
+            for (key, is_set) in
+                [("kubeconfig", self.kubeconfig.is_some()), ("context", self.context.is_some())]
+            {
+                if is_set {
+                    let reason = "not with `from: in-cluster`".to_owned();
+                    return Err((format!("kubernetes.{key}"), reason));
+                }
+            }
+        }
+        // Nobody but a shell reads `~` in a path, but people write it here.
+        let in_home = |path: &Path| {
+            path.strip_prefix("~").ok().and_then(|rest| Some(std::env::home_dir()?.join(rest)))
+        };
         Ok(Access {
-            kubeconfig: self.kubeconfig.map(|path| folder.join(path)),
+            from: self.from,
+            kubeconfig: self
+                .kubeconfig
+                .map(|path| in_home(&path).unwrap_or_else(|| folder.join(path))),
             context: self.context,
             timeout_seconds,
         })

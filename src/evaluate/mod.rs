@@ -418,12 +418,18 @@ impl Evaluation {
             let input = self.input_path(*input);
             let id = format!("cluster/{input}");
             let item = ClusterItem {
+                access: cluster.access.clone(),
+                authorities: cluster.authorities.clone(),
                 clock_ahead_seconds: cluster.clock_ahead_seconds,
+                context: cluster.context.clone(),
                 endpoint_certificate: cluster.endpoint_certificate.clone(),
                 groups: cluster.groups.clone(),
                 input: input.to_owned(),
                 may_not_list: cluster.may_not_list.clone(),
+                not_known: cluster.not_known.clone(),
                 salt: salt(&id),
+                server: cluster.server.clone(),
+                tls_verified: cluster.tls_verified,
                 kind: "cluster".to_owned(),
                 uid: cluster.uid.clone(),
                 user: cluster.user.clone(),

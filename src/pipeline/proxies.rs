@@ -2,9 +2,9 @@
 
 use url::Url;
 
-use crate::config::{Config, From, Notify};
+use crate::config::{Config, Notify};
 use crate::remote::proxy;
-use crate::{collect, notify, sign};
+use crate::{notify, sign};
 
 /// A sentence for each connection of a configuration that goes past a proxy.
 #[must_use]
@@ -16,13 +16,6 @@ pub fn past_proxies(config: &Config) -> Vec<String> {
     let authority = config.report_signature.as_ref();
     if let Some(address) = authority.and_then(|signature| signature.timestamp_authority.clone()) {
         connections.push((at("the timestamp authority", &address), address));
-    }
-    let asks = |from: &From| matches!(from, From::Cluster { .. });
-    let cluster = config.sources.iter().any(|source| asks(&source.from))
-        || config.notify.events
-        || config.serve.lease.is_some();
-    if cluster && let Some(address) = collect::address(&config.access) {
-        connections.push((at("the API server", &address), address));
     }
     let mut sentences: Vec<String> = connections.into_iter().filter_map(sentence).collect();
     sentences.extend(past_proxies_to_tell(&config.notify));

@@ -289,6 +289,16 @@ pub struct Answered {
     pub groups: Vec<String>,
     /// Kinds that the user may not list.
     pub may_not_list: Vec<String>,
+    /// Kinds of which the server did not say whether the user may list them.
+    pub not_known: Vec<String>,
+    /// Address of the API server.
+    pub server: String,
+    /// What gave access, with the context of the kubeconfig.
+    pub access: String,
+    /// SHA-256 of the certificate authorities configured for it; empty where those of the system were believed.
+    pub authorities: String,
+    /// Was the server's certificate verified?
+    pub tls_verified: bool,
     /// Seconds by which its clock was ahead.
     pub clock_ahead_seconds: i64,
 }

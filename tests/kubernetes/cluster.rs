@@ -59,6 +59,8 @@ impl Cluster {
             .args([format!("--etcd-servers={clients}"), format!("--secure-port={port}")])
             .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
             .args(["--tls-cert-file=pki/server.crt", "--tls-private-key-file=pki/server.key"])
+            .args(["--tls-sni-cert-key=pki/p521.crt,pki/p521.key:p521.example"])
+            .args(["--tls-sni-cert-key=pki/self.crt,pki/self.key:self.example"])
             .args(["--client-ca-file=pki/ca.crt", "--authorization-mode=Node,RBAC"])
             .args(["--service-account-issuer=https://kubernetes.default.svc"])
             .args(["--service-account-key-file=pki/sa.pub"])
@@ -93,6 +95,14 @@ impl Cluster {
             issue server server /CN=kube-apiserver
             issue admin client /O=system:masters/CN=admin
             issue controllers client /CN=system:kube-controller-manager
+            openssl ecparam -name secp521r1 -genkey -noout -out p521.key
+            openssl req -new -key p521.key -subj /O=system:masters/CN=p521 -out p521.csr
+            openssl x509 -req -in p521.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
+              -extfile ext -extensions p521 -sha512 -out p521.crt
+            openssl x509 -req -in admin.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out v1.crt
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout self.key \
+              -subj /CN=self.example -addext subjectAltName=DNS:self.example \
+              -addext basicConstraints=critical,CA:FALSE -days 2 -out self.crt
             openssl genrsa -out sa.key 2048; openssl rsa -in sa.key -pubout -out sa.pub";
         let output = tools::SH
             .command()
@@ -254,13 +264,16 @@ impl Drop for Cluster {
     }
 }
 
-/// Certificates of version 3: rustls takes no others.
+/// For certificates of version 3.
 const EXTENSIONS: &str = "\
 [server]
 subjectAltName = IP:127.0.0.1,DNS:localhost
 extendedKeyUsage = serverAuth
 [client]
 extendedKeyUsage = clientAuth
+[p521]
+subjectAltName = DNS:p521.example
+extendedKeyUsage = serverAuth, clientAuth
 ";
 
 const AUDIT_POLICY: &str = "\

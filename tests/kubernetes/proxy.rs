@@ -43,16 +43,9 @@ fn the_server_is_reached_where_no_proxy_is_meant_for_it() {
         let report = fs::read(folder.path().join("out/cluster/affidavit-checks.json"));
         (report.is_ok_and(|report| report.len() > 1000), said)
     };
-    let address = text.lines().find_map(|line| line.trim().strip_prefix("server: ")).unwrap();
-    // `kube`, like kubectl, does not look at this one.
+    // Go's programs do not look at this one.
     let (collected, said) = collect(&plain, &[("ALL_PROXY", PROXY)]);
     assert!(collected, "{said}");
-    let examined = affidavit_with(folder.path(), &["doctor"], &[("ALL_PROXY", PROXY)]);
-    let examined = String::from_utf8_lossy(&examined.stdout).into_owned();
-    let past = format!(
-        "ALL_PROXY is set, but the connection to the API server at {address} does not use it"
-    );
-    assert!(examined.contains(&past), "{examined}");
 
     let set = ("HTTPS_PROXY", PROXY);
     // Not set, or not for this host: the server answers.
@@ -60,26 +53,14 @@ fn the_server_is_reached_where_no_proxy_is_meant_for_it() {
         let (collected, said) = collect(&plain, variables);
         assert!(collected, "{variables:?}: {said}");
     }
-    for (kubeconfig, variables, named) in [
-        (
-            &plain,
-            &[set][..],
-            format!("HTTPS_PROXY names a proxy for {own}, and NO_PROXY does not exempt it"),
-        ),
-        (
-            &plain,
-            &[("https_proxy", PROXY), ("NO_PROXY", "example.com")],
-            format!("https_proxy names a proxy for {own}"),
-        ),
+    // A proxy that nobody runs is not passed by.
+    for (kubeconfig, variables) in [
+        (&plain, &[set][..]),
+        (&plain, &[("https_proxy", PROXY), ("NO_PROXY", "example.com")]),
         // As with kubectl, NO_PROXY says nothing of a proxy that the kubeconfig names.
-        (
-            &of_its_own,
-            &[("NO_PROXY", "*")],
-            format!("the kubeconfig names a proxy for {own} (`proxy-url`: 127.0.0.1:9)"),
-        ),
+        (&of_its_own, &[("NO_PROXY", "*")]),
     ] {
         let (collected, said) = collect(kubeconfig, variables);
-        assert!(!collected && said.contains(&named), "{variables:?}: {said}");
-        assert!(said.contains("affidavit reaches an API server only without a proxy"), "{said}");
+        assert!(!collected && said.contains("connection refused"), "{variables:?}: {said}");
     }
 }

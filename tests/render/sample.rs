@@ -373,6 +373,11 @@ fn population() -> Population {
             user: "system:serviceaccount:affidavit:affidavit".to_owned(),
             groups: vec!["system:serviceaccounts".to_owned(), "system:authenticated".to_owned()],
             may_not_list: vec!["Secret".to_owned()],
+            not_known: Vec::new(),
+            server: "https://10.96.0.1:443".to_owned(),
+            access: "in-cluster".to_owned(),
+            authorities: "5c".repeat(32),
+            tls_verified: true,
             clock_ahead_seconds: -2,
         }),
         objects: 1_249,
@@ -759,6 +764,11 @@ fn everywhere_in_population(population: &mut Population, text: &str) {
         user: text.into(),
         groups: list(),
         may_not_list: list(),
+        not_known: list(),
+        server: text.into(),
+        access: text.into(),
+        authorities: text.into(),
+        tls_verified: false,
         clock_ahead_seconds: i64::MIN + 1,
     });
     for kind in &mut population.kinds {

@@ -153,6 +153,7 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
 }
 
 /// The first cause of an error.
+#[cfg(feature = "aws")]
 pub(crate) fn deepest(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

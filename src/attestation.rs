@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pattern::Pattern;
 use crate::validity::{Day, State};
-use crate::waiver::PolicyError;
+use crate::waiver::{PolicyError, is_placeholder};
 
 /// An attestation file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +97,9 @@ impl Attestation {
         let empty = texts.iter().find(|(_, text)| text.trim().is_empty()).map(|(field, _)| *field);
         if let Some(field) = empty.or_else(|| self.controls.is_empty().then_some("controls")) {
             return Err(PolicyError::Empty { id: self.id.clone(), field });
+        }
+        if let Some((field, _)) = texts.iter().find(|(_, text)| is_placeholder(text)) {
+            return Err(PolicyError::Template { id: self.id.clone(), field });
         }
         if self.date > self.until {
             return Err(PolicyError::EndsBeforeStart { id: self.id.clone() });

@@ -314,6 +314,8 @@ pub struct Parsed {
     /// When the scanner says it looked: the *oldest* of all times in the input, so that one fresh
     /// report cannot hide a stale one. `None` when the input carries no time.
     pub taken_at: Option<Timestamp>,
+    /// Locators of reports without a time, of formats whose scanners always write one.
+    pub undated: Vec<Box<str>>,
     /// Names of the cluster as the input states them; empty when it states none.
     pub clusters: BTreeSet<String>,
     /// Benchmarks, policies or rule sets the scanner says it applied (`cis-1.12`).

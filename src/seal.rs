@@ -253,6 +253,8 @@ pub struct Sealer<'a> {
     store: &'a dyn Store,
     signer: &'a dyn Signer,
     keyring: &'a CheckedKeyring,
+    /// All versions as envelope bytes, oldest first.
+    keyrings: &'a [Vec<u8>],
     former: Former,
 }
 
@@ -263,8 +265,8 @@ impl<'a> Sealer<'a> {
         self.former == Former::Unknown
     }
 
-    /// Prepares a chain for writing: probes the store, publishes the keyrings, verifies what is
-    /// there and finishes what a cut-off run left.
+    /// Prepares a chain for writing: probes the store and verifies what is there. Nothing stays written
+    /// before [`Sealer::seal`], but what a cut-off run left is finished by [`Sealer::log`].
     ///
     /// `keyrings` are all versions as envelope bytes, oldest first; `keyring` is the newest.
     ///
@@ -274,7 +276,22 @@ impl<'a> Sealer<'a> {
         store: &'a dyn Store,
         signer: &'a dyn Signer,
         keyring: &'a CheckedKeyring,
-        keyrings: &[Vec<u8>],
+        keyrings: &'a [Vec<u8>],
+        now: Timestamp,
+    ) -> Result<Self, SealError> {
+        store.probe()?;
+        Self::look(store, signer, keyring, keyrings, now)
+    }
+
+    /// As [`Sealer::open`], without writing anything at all.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn look(
+        store: &'a dyn Store,
+        signer: &'a dyn Signer,
+        keyring: &'a CheckedKeyring,
+        keyrings: &'a [Vec<u8>],
         now: Timestamp,
     ) -> Result<Self, SealError> {
         if instant::parse(&keyring.keyring.expires).is_none_or(|expires| expires < now) {
@@ -283,15 +300,11 @@ impl<'a> Sealer<'a> {
                 expires: keyring.keyring.expires.clone(),
             });
         }
-        store.probe()?;
         let former = store.former()?;
         if let Former::Removed(count) = former {
             return Err(StoreError::Removed { store: store.describe(), count }.into());
         }
-        for (version, bytes) in (1..).zip(keyrings) {
-            put(store, &layout::keyring(version), bytes)?;
-        }
-        let sealer = Self { store, signer, keyring, former };
+        let sealer = Self { store, signer, keyring, keyrings, former };
         // What auditors trust is the first version, whoever holds the root keys by now.
         let first = keyrings.first().and_then(|bytes| Envelope::parse(bytes).ok());
         let trusted = first.map(|envelope| envelope.payload_id());
@@ -309,7 +322,8 @@ impl<'a> Sealer<'a> {
             FailureCode::HeadRolledBack => true,
             FailureCode::UnsignedClaim => finding.object == layout::statement(newest),
             FailureCode::CheckpointMissing => finding.object == layout::checkpoint(statements),
-            FailureCode::GenesisInvalid => statements == 0,
+            // Keyrings are published before the first bundle.
+            FailureCode::GenesisInvalid | FailureCode::KeyringMissing => statements == 0,
             _ => false,
         };
         let fault =
@@ -406,6 +420,9 @@ impl<'a> Sealer<'a> {
         let (statement, bytes) = statement.into_fitting_bytes()?;
         self.refuse_invalid(seq, &statement, &bytes, (&sums_bytes, sums), payload, input_digests)?;
 
+        for (version, bytes) in (1..).zip(self.keyrings) {
+            put(self.store, &layout::keyring(version), bytes)?;
+        }
         put(self.store, layout::VERIFY_MD, VERIFY_MD.as_bytes()).or_else(ignore_other)?;
         // Each write waits for the disk or the network, so several are under way.
         parallel::map_in_order(
@@ -478,9 +495,8 @@ impl<'a> Sealer<'a> {
         input_digests: &BTreeMap<String, Digest>,
     ) -> Result<(), SealError> {
         let mut files = BTreeMap::new();
-        for version in 1..=self.keyring.keyring.version {
-            let path = layout::keyring(version);
-            files.insert(path.clone(), Cow::Owned(self.store.read(&path)?));
+        for (version, bytes) in (1..).zip(self.keyrings) {
+            files.insert(layout::keyring(version), Cow::Borrowed(bytes.as_slice()));
         }
         if let Some(before) = seq.checked_sub(1) {
             let path = layout::statement(before);

@@ -67,6 +67,14 @@ pub enum PolicyError {
         /// Which field.
         field: &'static str,
     },
+    /// A field still holds what the template says in angle brackets.
+    #[error("`{id}`: `{field}` still holds the words of the template")]
+    Template {
+        /// Which entry.
+        id: String,
+        /// Which field.
+        field: &'static str,
+    },
     /// The same id twice.
     #[error("`{id}` is there twice")]
     Duplicate {
@@ -79,6 +87,12 @@ pub enum PolicyError {
         /// Which entry.
         id: String,
     },
+}
+
+/// Is it a place that somebody should have filled in, as the templates mark it?
+pub(crate) fn is_placeholder(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with('<') && text.ends_with('>')
 }
 
 impl WaiverFile {
@@ -114,6 +128,9 @@ impl Waiver {
             });
         if let Some(field) = empty {
             return Err(PolicyError::Empty { id: self.id.clone(), field });
+        }
+        if let Some((field, _)) = texts.iter().find(|(_, text)| is_placeholder(text)) {
+            return Err(PolicyError::Template { id: self.id.clone(), field });
         }
         if self.from.is_some_and(|from| from > self.expires) {
             return Err(PolicyError::EndsBeforeStart { id: self.id.clone() });

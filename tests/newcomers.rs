@@ -121,7 +121,7 @@ fn a_dry_run_says_what_would_be_sealed_and_writes_nothing() {
     let before = files(folder);
     let dry = done(&affidavit(folder, &["run", "--dry-run", "--now", NOW]));
     assert_eq!(files(folder), before);
-    assert!(dry.contains("nothing was sealed: --dry-run"), "{dry}");
+    assert!(dry.contains("nothing was sealed"), "{dry}");
     let nearest = "attestation A-1 is about nothing: there is no control `cis-kubernetes/4.1.9`; is `cis-kubernetes@1.12/4.1.9` meant?";
     assert!(dry.contains(nearest), "{dry}");
     assert!(dry.contains("1 control fails, "), "{dry}");
@@ -208,4 +208,70 @@ fn what_cannot_be_meant_is_refused_before_anything_is_read() {
     assert_eq!(output.status.code(), Some(4));
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.contains("no file matches `workers/*.json`"), "{told}");
+}
+
+#[apply(test)]
+fn a_dry_run_fails_where_a_run_would_and_a_check_needs_no_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    workspace(folder);
+    let path = folder.join("affidavit.yaml");
+    let good = fs::read_to_string(&path).unwrap();
+    let dry = |text: &str| {
+        fs::write(&path, text).unwrap();
+        let output = affidavit(folder, &["run", "--dry-run", "--now", NOW]);
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (exit, said) = dry(&good);
+    assert!(matches!(exit, 0 | 4), "{said}");
+    let origin = good.lines().find(|line| line.starts_with("origin:")).unwrap().to_owned();
+    let signer = good.lines().find_map(|line| line.split("signer: ").nth(1)).unwrap();
+    let signer = signer.split([',', ' ', '}']).next().unwrap().to_owned();
+    for bad in [
+        good.replace(&origin, "origin: other.test/chain"),
+        good.replace(&signer, "no-such-key.pem"),
+        good.replace(&signer, "gcpkms://x/y"),
+    ] {
+        assert_ne!(bad, good);
+        let (exit, said) = dry(&bad);
+        assert!(
+            matches!(exit, 2 | 3) && said.contains("a run could not seal this"),
+            "{exit} {said}"
+        );
+    }
+    // A chain that lost its end.
+    fs::write(&path, &good).unwrap();
+    affidavit(folder, &["run", "--now", NOW]);
+    assert!(folder.join("archive/log").exists());
+    for file in fs::read_dir(folder.join("archive/log")).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let (exit, said) = dry(&good);
+    assert!(matches!(exit, 2 | 3), "{exit} {said}");
+    // Without any key, the inputs can still be checked.
+    fs::write(&path, good.replace(&signer, "no-such-key.pem")).unwrap();
+    let output = affidavit(folder, &["check", "--now", NOW]);
+    assert!(
+        matches!(output.status.code(), Some(0 | 4)),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[apply(test)]
+fn a_run_that_cannot_read_its_decisions_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    workspace(folder);
+    let path = folder.join("affidavit.yaml");
+    let good = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{good}attestations: [a.yaml]\n")).unwrap();
+    let template = "attestations:\n  - id: A-1\n    controls: ['pci-dss@4.0.1/9.1.1']\n    outcome: implemented\n    by: <name of who says it>\n    role: officer\n    statement: yes it is\n    date: 2026-11-01\n    until: 2027-10-31\n";
+    for (text, said) in [(template, "the words of the template"), ("attestations: [{}]\n", "id")] {
+        fs::write(folder.join("a.yaml"), text).unwrap();
+        let output = affidavit(folder, &["run", "--now", NOW]);
+        let told = error(&output, 2);
+        assert!(told.contains(said), "{told}");
+        assert!(!folder.join("archive/keyring").exists(), "{told}");
+    }
 }

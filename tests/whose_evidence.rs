@@ -179,6 +179,51 @@ fn a_source_that_expects_nothing_is_told_so() {
 }
 
 #[apply(test)]
+fn reports_that_name_no_node_are_not_taken_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir_all(folder.join("in")).unwrap();
+    let source_of = |name: &str, file: &str| {
+        format!(
+            "{{ name: {name}, scanner: kube-bench, files: [in/{file}], max_age: 30d, taken_at: '2026-11-21T00:00:00Z' }}"
+        )
+    };
+    let all = ["4.1.1", "4.1.5", "4.2.1", "4.2.2"];
+    let of = |edition: &str, status: &str| kube_bench(edition, &all.map(|number| (number, status)));
+    let hidden = [kube_bench("cis-1.12", &[("4.1.1", "PASS")]), of("eks-1.8.0", "FAIL")];
+    for (text, said) in [
+        (format!("[{},{}]", of("cis-1.12", "PASS"), of("eks-1.8.0", "FAIL")), "several benchmarks"),
+        (format!("{}{}", of("cis-1.12", "PASS"), of("cis-1.12", "FAIL")), "none names its node"),
+        (format!("[{},{}]", of("cis-1.12", "PASS"), of("cis-1.12", "PASS")), "none names its node"),
+        (hidden.join("\n"), "only 1 are of an edition that does"),
+    ] {
+        fs::write(folder.join("in/n.json"), text).unwrap();
+        configure(folder, "{ name: prod }", &source_of("kb", "n.json"));
+        let (found, exit) = rehearse(folder);
+        let (standing, detail) = source(&found, "kb");
+        assert_eq!((standing, exit), ("incomplete", 4), "{detail}");
+        assert!(detail.contains(said), "{said}: {detail}");
+    }
+    // Two sources: what differs is not one node, or one that nobody understands.
+    for (node, status) in [("a", "PASS"), ("b", "FAIL")] {
+        fs::create_dir_all(folder.join("in").join(node)).unwrap();
+        fs::write(folder.join("in").join(node).join("worker.json"), of("cis-1.12", status))
+            .unwrap();
+    }
+    let both = [source_of("a", "a/worker.json"), source_of("b", "b/worker.json")].join(", ");
+    configure(folder, "{ name: prod }", &both);
+    let (found, _) = rehearse(folder);
+    assert_eq!(source(&found, "a").0, "ok");
+    assert!(source(&found, "b").1.contains("of another source"), "{}", source(&found, "b").1);
+    // The scanner's name in a file's name is not the node's.
+    fs::write(folder.join("in/w1.kube-bench.json"), of("cis-1.12", "PASS")).unwrap();
+    let named =
+        source_of("kb", "w1.kube-bench.json").replace("max_age", "expect_nodes: [w1], max_age");
+    configure(folder, "{ name: prod }", &named);
+    assert_eq!(source(&rehearse(folder).0, "kb"), ("ok", ""));
+}
+
+#[apply(test)]
 fn everything_that_is_wrong_with_a_source_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -58,6 +58,9 @@ pub(super) fn collect(arguments: &Arguments, context: &Context) -> Result<Exit, 
         for shortfall in &source.shortfalls {
             rows.push(vec![source.name.clone(), "-".to_owned(), shortfall.clone()]);
         }
+        if source.files.is_empty() && source.shortfalls.is_empty() {
+            rows.push(vec![source.name.clone(), "-".to_owned(), "no file was found".to_owned()]);
+        }
         incomplete |= !source.shortfalls.is_empty() || source.files.is_empty();
     }
     for (source, text) in &collected.unseen {

@@ -58,12 +58,12 @@ pub(super) fn fleet(arguments: &Arguments, context: &Context) -> Result<Exit, Fa
 
 /// Runs as `affidavit run` does, and shows the clusters.
 fn roll_up(arguments: &run::Arguments, context: &Context) -> Result<Exit, Failure> {
-    let config = run::load(&arguments.config)?;
+    let config = run::load(&arguments.assess.config)?;
     if !config.is_fleet() {
         let text = "the configuration has no source with `scanner: fleet` and its clusters";
         return Err(usage(anyhow::anyhow!(text)));
     }
-    let (outcome, exit) = run::once(&config, arguments, context)?;
+    let (outcome, exit) = run::once(&config, &arguments.assess, context)?;
     let bundle = read(&config, outcome.seq, context)?;
     if context.output.is_json() {
         context.output.json(&serde_json::json!({

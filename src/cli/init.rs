@@ -24,9 +24,9 @@ const WAIVERS: &str = "\
 waivers: []
 #  - id: W-1
 #    scope: { checks: ['trivy:KSV-0017'], resources: ['payments/*'] }
-#    reason: Why the risk is accepted.
-#    approver: Who accepted it
-#    ticket: Where the decision is recorded
+#    reason: <why the risk is accepted>
+#    approver: <who accepted it>
+#    ticket: <where the decision is recorded>
 #    expires: 2027-06-30
 ";
 
@@ -38,9 +38,9 @@ attestations: []
 #  - id: A-1
 #    controls: ['pci-dss@4.0.1/9.1.1']
 #    outcome: implemented   # or alternative, not-implemented, not-applicable
-#    by: Name of who says it
-#    role: In which role
-#    statement: What is in place, in their words.
+#    by: <name of who says it>
+#    role: <in which role>
+#    statement: <what is in place, in their words>
 #    date: 2026-11-01
 #    until: 2027-10-31
 ";

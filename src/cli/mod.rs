@@ -87,6 +87,9 @@ enum Command {
     /// Collect, assess, seal, report and archive
     #[cfg(feature = "pipeline")]
     Run(run::Arguments),
+    /// Collect and assess without keys or an archive, and seal nothing: for a pull request
+    #[cfg(feature = "pipeline")]
+    Check(run::AssessArguments),
     /// Roll up the archives of many clusters into one report and bundle
     #[cfg(feature = "pipeline")]
     Fleet(fleet::Arguments),
@@ -212,6 +215,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Init(arguments) => init::init(&arguments, context),
         #[cfg(feature = "pipeline")]
         Command::Run(arguments) => run::run(&arguments, context),
+        #[cfg(feature = "pipeline")]
+        Command::Check(arguments) => run::check(&arguments, context),
         #[cfg(feature = "pipeline")]
         Command::Fleet(arguments) => fleet::fleet(&arguments, context),
         #[cfg(feature = "pipeline")]

@@ -16,6 +16,17 @@ use crate::record::SourceItem;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) assess: AssessArguments,
+
+    /// Do everything but seal: say what would be sealed, which decisions would have no effect, and whether keys and
+    /// archive are in order
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct AssessArguments {
     /// Configuration file
     #[arg(short, long, default_value = "affidavit.yaml", value_name = "FILE")]
     pub(super) config: PathBuf,
@@ -28,10 +39,6 @@ pub(super) struct Arguments {
     /// cluster, stale, incomplete or unmapped)
     #[arg(long)]
     strict: bool,
-
-    /// Do everything but seal: say what would be sealed, and which decisions would have no effect
-    #[arg(long)]
-    dry_run: bool,
 }
 
 fn parse_status(text: &str) -> Result<Status, String> {
@@ -42,8 +49,10 @@ fn parse_status(text: &str) -> Result<Status, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
-    let config = load(&arguments.config)?;
-    if arguments.dry_run {
+    let config = load(&arguments.assess.config)?;
+    let is_dry = arguments.dry_run;
+    let arguments = &arguments.assess;
+    if is_dry {
         return dry_run(&config, arguments, context);
     }
     let (outcome, exit) = once(&config, arguments, context)?;
@@ -55,8 +64,32 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     Ok(exit)
 }
 
-/// Collects and assesses as a run does, and says what came of it. Keys are not needed, and nothing is written.
-fn dry_run(config: &Config, arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
+/// Collects and assesses, says what came of it, and writes nothing: for a pull request, where there are neither
+/// keys nor an archive.
+pub(super) fn check(arguments: &AssessArguments, context: &Context) -> Result<Exit, Failure> {
+    let config = load(&arguments.config)?;
+    assess(&config, arguments, context)
+}
+
+/// Does all of that and tries keys and archive as well.
+fn dry_run(
+    config: &Config,
+    arguments: &AssessArguments,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let exit = assess(config, arguments, context)?;
+    pipeline::rehearse_sealing(config, context.now).map_err(|error| {
+        let Failure { exit, error, help } = failed(error);
+        Failure { exit, error: error.context("a run could not seal this"), help }
+    })?;
+    Ok(exit)
+}
+
+fn assess(
+    config: &Config,
+    arguments: &AssessArguments,
+    context: &Context,
+) -> Result<Exit, Failure> {
     let display = Display::new(context.progress);
     let rehearsal = pipeline::rehearse(config, context.now, &display);
     display.finish();
@@ -82,7 +115,7 @@ fn dry_run(config: &Config, arguments: &Arguments, context: &Context) -> Result<
     } else {
         print_found(&found.sources, &found.frameworks, &found.notices, output);
         output.line("");
-        output.line("nothing was sealed: --dry-run");
+        output.line("nothing was sealed");
     }
     Ok(exit_of(&found.frameworks, found.incomplete, arguments))
 }
@@ -96,7 +129,7 @@ fn failed(error: RunFailure) -> Failure {
 fn exit_of(
     frameworks: &[(String, String, StatusCounts)],
     incomplete: bool,
-    arguments: &Arguments,
+    arguments: &AssessArguments,
 ) -> Exit {
     let gated = frameworks
         .iter()
@@ -124,7 +157,7 @@ pub(super) fn load(path: &Path) -> Result<Config, Failure> {
 /// Runs once; gives what it sealed and how the program is to end.
 pub(super) fn once(
     config: &Config,
-    arguments: &Arguments,
+    arguments: &AssessArguments,
     context: &Context,
 ) -> Result<(RunOutcome, Exit), Failure> {
     for sentence in pipeline::past_proxies(config) {

@@ -22,9 +22,9 @@ pub(super) fn find(
 ) -> Result<super::Gathered, CollectError> {
     let (paths, mut shortfalls) = matches(patterns)?;
     let mut found = Vec::new();
-    for (path, node) in paths {
+    for Match { path, name, node } in paths {
         match look_at(&path, max_age_seconds, now) {
-            Ok(file_time) => found.push(GatheredFile { path, file_time, node }),
+            Ok(file_time) => found.push(GatheredFile { path, name, file_time, node }),
             Err(reason) => shortfalls.push(shortfall(&path, &reason)),
         }
     }
@@ -36,15 +36,22 @@ pub(super) fn shortfall(path: &Path, reason: &str) -> String {
     format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Files, each with the node that its path names if the pattern has a place for that.
-pub(super) type Matches = Vec<(PathBuf, Option<String>)>;
+/// A file that a pattern matches.
+pub(super) struct Match {
+    pub(super) path: PathBuf,
+    /// Its path below the folders that the pattern names without a wildcard: where those lie has no place in a
+    /// bundle.
+    pub(super) name: String,
+    /// The node that its path names, if the pattern has a place for that.
+    pub(super) node: Option<String>,
+}
 
 /// Files by patterns, and what could not be looked at.
 ///
 /// # Errors
 /// [`CollectError::Pattern`].
-pub(super) fn matches(patterns: &[String]) -> Result<(Matches, Vec<String>), CollectError> {
-    let mut found = Matches::new();
+pub(super) fn matches(patterns: &[String]) -> Result<(Vec<Match>, Vec<String>), CollectError> {
+    let mut found: Vec<Match> = Vec::new();
     let mut shortfalls = Vec::new();
     for pattern in patterns {
         let wrong = |error: glob::PatternError| CollectError::Pattern {
@@ -57,10 +64,12 @@ pub(super) fn matches(patterns: &[String]) -> Result<(Matches, Vec<String>), Col
         for path in paths {
             is_matched = true;
             match path {
-                Ok(path) if path.is_dir() || found.iter().any(|(known, _)| *known == path) => {}
+                Ok(path) if path.is_dir() || found.iter().any(|known| known.path == path) => {}
+                Ok(path) if is_litter(&path) => {}
                 Ok(path) => {
                     let node = place.as_ref().and_then(|place| place.name_in(&path));
-                    found.push((path, node));
+                    let name = below(pattern, &path);
+                    found.push(Match { path, name, node });
                 }
                 Err(error) => {
                     shortfalls.push(shortfall(error.path(), &error.error().to_string()));
@@ -138,10 +147,32 @@ fn components(path: &Path) -> Vec<String> {
     parts.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
 }
 
-/// The end of a pattern, without where the configuration lies.
+/// How many components of a pattern have no wildcard, nor are its last.
+fn fixed(parts: &[String]) -> usize {
+    let is_open = |part: &String| part.contains(['*', '?', '[']) || part.contains(NODE);
+    parts.iter().position(is_open).unwrap_or(usize::MAX).min(parts.len().saturating_sub(1))
+}
+
+/// A path below what its pattern names without a wildcard.
+fn below(pattern: &str, path: &Path) -> String {
+    let (parts, found) = (components(Path::new(pattern)), components(path));
+    found.get(fixed(&parts)..).unwrap_or_default().join("/")
+}
+
+/// The end of a pattern, from the last folder before its first wildcard on: where that lies has no place in a
+/// bundle.
 fn without_place(pattern: &str) -> String {
-    let segments: Vec<&str> = pattern.rsplit('/').take(2).collect();
-    segments.into_iter().rev().collect::<Vec<_>>().join("/")
+    let parts = components(Path::new(pattern));
+    parts.get(fixed(&parts).saturating_sub(1)..).unwrap_or_default().join("/")
+}
+
+/// What file managers leave in every folder that somebody opens.
+fn is_litter(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("._")
+        || [".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini"]
+            .iter()
+            .any(|litter| name.eq_ignore_ascii_case(litter))
 }
 
 fn look_at(path: &Path, max_age_seconds: i64, now: Timestamp) -> Result<FileTime, String> {

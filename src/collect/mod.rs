@@ -107,10 +107,9 @@ pub fn collect(
         let Gathered { files, shortfalls, unseen } = collector.gather(source)?;
         collected.unseen.extend(unseen.into_iter().map(|text| (source.name.clone(), text)));
         let mut inputs = Vec::new();
-        for (number, GatheredFile { path, file_time, node }) in (1..).zip(files) {
-            let original = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let in_bundle =
-                format!("inputs/{}/{number:04}-{}", source.name, safe_segment(&original));
+        for (number, GatheredFile { path, name: original, file_time, node }) in (1..).zip(files) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let in_bundle = format!("inputs/{}/{number:04}-{}", source.name, safe_segment(&name));
             collected.origins.insert(in_bundle.clone(), path);
             inputs.push(run::File {
                 path: in_bundle,
@@ -143,6 +142,8 @@ struct Gathered {
 
 struct GatheredFile {
     path: PathBuf,
+    /// What it is called in the bundle and to people.
+    name: String,
     file_time: FileTime,
     /// The node that its path names, where the pattern says which part of it does.
     node: Option<String>,
@@ -151,7 +152,8 @@ struct GatheredFile {
 impl GatheredFile {
     /// What this run made.
     fn made(path: PathBuf) -> Self {
-        Self { path, file_time: FileTime::Fresh, node: None }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path, name, file_time: FileTime::Fresh, node: None }
     }
 }
 
@@ -185,7 +187,7 @@ impl Collector<'_> {
 
     fn manifests(&self, source: &Source, patterns: &[String]) -> Result<Gathered, CollectError> {
         let (found, shortfalls) = files::matches(patterns)?;
-        let paths: Vec<PathBuf> = found.into_iter().map(|(path, _)| path).collect();
+        let paths: Vec<PathBuf> = found.into_iter().map(|found| found.path).collect();
         if paths.is_empty() {
             return Ok(Gathered { shortfalls, ..Gathered::default() });
         }

@@ -501,7 +501,8 @@ impl Written {
         let mut names = BTreeSet::new();
         let mut sources = Vec::new();
         for source in self.sources {
-            if !names.insert(source.name.clone()) {
+            // Stores and file systems may not tell capitals apart.
+            if !names.insert(source.name.to_ascii_lowercase()) {
                 return fault("sources", format!("`{}` is listed twice", source.name));
             }
             sources.push(source.mean(folder, &archive)?);

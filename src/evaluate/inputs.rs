@@ -8,7 +8,7 @@ use crate::assess::{SourceStanding, Sourced, Standing, yields};
 use crate::assessment::OutcomeCounts;
 use crate::evidence::digest::Digest;
 use crate::evidence::instant;
-use crate::finding::{CheckId, CheckInfo, Finding, Parsed, ResourceRef};
+use crate::finding::{CheckId, CheckInfo, Finding, Outcome, Parsed, ResourceRef};
 use crate::framework::Framework;
 use crate::member::{self, Member};
 use crate::population::Population;
@@ -42,6 +42,8 @@ pub(super) struct Collected {
     pub(super) members: Vec<(u32, Member)>,
     /// What each source with an input holds, by its index.
     seen: BTreeMap<u32, Seen>,
+    /// By node that only its file names, and by check: the source and the file that answer, and how.
+    answered: BTreeMap<(String, CheckId), (u32, String, Outcome)>,
     /// Inputs, from the first one on, of sources that have been added.
     judged_inputs: usize,
 }
@@ -55,10 +57,19 @@ struct Seen {
     unmapped: BTreeSet<CheckId>,
     /// Nodes that a finding is about.
     nodes: BTreeSet<String>,
-    /// By node that only its file names, and by check: the input that answers.
-    by_file: BTreeMap<String, BTreeMap<CheckId, u32>>,
-    /// Inputs that answer for the same node, in sentences.
+    /// By node that only its file names: what answers for it.
+    by_file: BTreeMap<String, Answers>,
+    /// Reports that cannot be told apart by node, in sentences.
     doubled: BTreeSet<String>,
+}
+
+/// What answers for a node that no report names.
+#[derive(Default)]
+struct Answers {
+    /// The input, and the place in it, by check.
+    checks: BTreeMap<CheckId, (u32, Box<str>)>,
+    /// Editions of benchmarks.
+    editions: BTreeSet<String>,
 }
 
 impl Collected {
@@ -106,13 +117,43 @@ impl Collected {
                 continue;
             }
             let answers = seen.by_file.entry(node.name.clone()).or_default();
-            let first = *answers.entry(finding.check.clone()).or_insert(input);
-            if let Some(earlier) = self.inputs.get(first as usize).filter(|_| first != input) {
+            if let Some(edition) = finding.check.edition()
+                && !answers.editions.contains(edition)
+            {
+                answers.editions.insert(edition.to_owned());
+            }
+            let key = (node.name.clone(), finding.check.clone());
+            let answer = (source, read.item.original.clone(), finding.outcome);
+            let (other, file, outcome) = self.answered.entry(key).or_insert(answer);
+            if *other != source && *outcome != finding.outcome {
                 seen.doubled.insert(format!(
-                    "{} and {} are both about node {} (name nodes in `files` with {{node}})",
-                    last_segment(&earlier.path),
-                    last_segment(&read.item.path),
-                    node.name
+                    "{} and {file} of another source are both about node {} and differ",
+                    read.item.original, node.name
+                ));
+            }
+            let here = (input, finding.locator.clone());
+            let (first, place) = answers.checks.entry(finding.check.clone()).or_insert(here);
+            if *first == input && *place == finding.locator {
+                continue;
+            }
+            let name = &node.name;
+            seen.doubled.insert(match self.inputs.get(*first as usize) {
+                Some(earlier) => format!(
+                    "{} and {} are both about node {name} (name nodes in `files` with {{node}})",
+                    earlier.original, read.item.original,
+                ),
+                None => format!(
+                    "{} holds several reports, of which none names its node: all are about {name} (one file for each node)",
+                    read.item.original
+                ),
+            });
+        }
+        for (node, answers) in &seen.by_file {
+            if answers.editions.len() > 1 {
+                let editions = answers.editions.iter().map(String::as_str).collect::<Vec<_>>();
+                seen.doubled.insert(format!(
+                    "node {node} has results of several benchmarks ({}): reports of several nodes that none of them names",
+                    editions.join(", ")
                 ));
             }
         }
@@ -211,7 +252,7 @@ impl<'a> Intake<'a> {
     pub(super) fn read(&self, source: &Source, file: &File, bytes: &[u8]) -> ReadInput {
         let mut item = unread_item(source, file, bytes);
         let subject = match &*file.subject {
-            "" => stem(&file.original),
+            "" => stem(file.original.rsplit('/').next().unwrap_or_default()),
             configured => configured,
         };
         let parsed = match scanner::read(bytes, subject) {
@@ -240,12 +281,7 @@ impl<'a> Intake<'a> {
         for finding in &parsed.findings {
             *item.outcomes.entry(finding.outcome).or_default() += 1;
         }
-        let mut weakened = false;
-        for note in &parsed.notes {
-            weakened |= note.weakens;
-            let place = if note.locator.is_empty() { "" } else { " at " };
-            item.notes.push(format!("{}{place}{}", note.text, note.locator));
-        }
+        let mut weakened = note_all(&mut item, file, &parsed);
         let foreign = parsed.findings.iter().find(|f| !yields(&source.scanner, &f.check));
         let other_cluster = self.other_cluster(&parsed);
         if let Some(finding) = foreign {
@@ -333,25 +369,84 @@ impl<'a> Intake<'a> {
     /// Things of which only results of editions are there that no framework knows: each would have an
     /// answer in an edition that is known.
     fn without_known_edition(&self, findings: &[Finding]) -> Vec<String> {
-        let mut things: BTreeMap<&ResourceRef, (bool, BTreeSet<&str>, usize)> = BTreeMap::new();
+        let mut things: BTreeMap<&ResourceRef, Editions<'_>> = BTreeMap::new();
         for finding in findings {
             let Some(edition) = finding.check.edition() else { continue };
             let thing = things.entry(&finding.resource).or_default();
-            thing.0 |= self.editions.contains(edition);
-            thing.1.insert(edition);
-            thing.2 += 1;
+            if self.editions.contains(edition) {
+                thing.known.insert(&finding.check);
+            } else {
+                thing.unknown.insert(edition);
+                thing.unmapped += 1;
+            }
         }
-        let unanswered = things.into_iter().filter(|(_, (is_known, ..))| !is_known);
+        let answers_less = |known: &BTreeSet<&CheckId>| {
+            things
+                .values()
+                .any(|other| other.known.len() > known.len() && other.known.is_superset(known))
+        };
+        // What has an answer or two in a known edition has none for the rest of it.
+        let is_unanswered = |thing: &Editions<'_>| {
+            thing.unmapped > 0 && (thing.known.len() < thing.unmapped || answers_less(&thing.known))
+        };
+        let unanswered = things.iter().filter(|(_, editions)| is_unanswered(editions));
         unanswered
-            .map(|(thing, (_, editions, findings))| {
-                let editions = editions.into_iter().collect::<Vec<_>>().join(", ");
-                match findings {
-                    1 => format!("the one finding about {thing} bears on no control of this run ({editions})"),
-                    _ => format!("none of the {findings} findings about {thing} bears on a control of this run ({editions})"),
+            .map(|(thing, editions)| {
+                let names = editions.unknown.iter().copied().collect::<Vec<_>>().join(", ");
+                match (editions.unmapped, editions.known.len()) {
+                    (1, 0) => format!("the one finding about {thing} bears on no control of this run ({names})"),
+                    (count, 0) => format!("none of the {count} findings about {thing} bears on a control of this run ({names})"),
+                    (count, known) => format!("{count} findings about {thing} bear on no control of this run ({names}), and only {known} are of an edition that does"),
                 }
             })
             .collect()
     }
+}
+
+/// Notes what the reader said of an input, and what it lacks. Does any of that weaken it?
+fn note_all(item: &mut InputItem, file: &File, parsed: &Parsed) -> bool {
+    // What weakens comes last: sources say the last note of an input.
+    let (weak, plain): (Vec<_>, Vec<_>) = parsed.notes.iter().partition(|note| note.weakens);
+    let mut weakened = !weak.is_empty();
+    for note in plain.into_iter().chain(weak) {
+        let place = if note.locator.is_empty() { "" } else { " at " };
+        item.notes.push(format!("{}{place}{}", note.text, note.locator));
+    }
+    // The time of one report, or of the file, says nothing of another one.
+    if file.taken_at.is_none()
+        && parsed.taken_at.is_some()
+        && let Some(first) = parsed.undated.first()
+    {
+        weakened = true;
+        let count = parsed.undated.len();
+        let what = if count == 1 {
+            "a report carries".to_owned()
+        } else {
+            format!("{count} reports carry")
+        };
+        let at = if first.is_empty() { String::new() } else { format!(" at {first}") };
+        item.notes.push(format!(
+            "{what} no time{at}, and others do (`taken_at` of the source can state it)"
+        ));
+    }
+    if !parsed.findings.is_empty()
+        && parsed.findings.iter().all(|finding| finding.outcome == Outcome::Error)
+    {
+        weakened = true;
+        item.notes.push("every result is an error: nothing could be looked at".to_owned());
+    }
+    weakened
+}
+
+/// What there is about a thing, by edition of the benchmark.
+#[derive(Default)]
+struct Editions<'a> {
+    /// Checks of editions that bear on a control.
+    known: BTreeSet<&'a CheckId>,
+    /// Other editions.
+    unknown: BTreeSet<&'a str>,
+    /// How many findings are of those.
+    unmapped: usize,
 }
 
 /// An input of which nothing is known but its bytes.
@@ -380,8 +475,21 @@ fn unread_item(source: &Source, file: &File, bytes: &[u8]) -> InputItem {
     }
 }
 
-/// The name of a file without the extension of its syntax: names of nodes have dots too.
+/// The name of a file without the extension of its syntax and the name of the scanner: names of nodes have
+/// dots too.
 fn stem(name: &str) -> &str {
+    let stem = without_extension(name);
+    let scanners = ["kube-bench", "kubebench", "kube_bench"];
+    let around = |mark: char| {
+        scanners.into_iter().find_map(|scanner| {
+            let after = stem.strip_suffix(scanner).and_then(|rest| rest.strip_suffix(mark));
+            after.or_else(|| stem.strip_prefix(scanner).and_then(|rest| rest.strip_prefix(mark)))
+        })
+    };
+    ['.', '-', '_'].into_iter().find_map(around).filter(|rest| !rest.is_empty()).unwrap_or(stem)
+}
+
+fn without_extension(name: &str) -> &str {
     const EXTENSIONS: [&str; 8] = ["json", "jsonl", "log", "ndjson", "txt", "xml", "yaml", "yml"];
     match name.rsplit_once('.') {
         Some((stem, extension))
@@ -392,10 +500,6 @@ fn stem(name: &str) -> &str {
         }
         _ => name,
     }
-}
-
-fn last_segment(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Fills in when the data was taken and says whether it is too old or from the future.

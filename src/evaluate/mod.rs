@@ -263,6 +263,17 @@ impl Evaluation {
         self.findings.len()
     }
 
+    /// Is anything about this namespace?
+    #[must_use]
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.findings.iter().any(|sourced| sourced.finding.resource.namespace == name)
+            || self.populations.iter().any(|(_, population)| {
+                population.members.iter().any(|member| {
+                    member.namespace == name || (member.kind == "Namespace" && member.name == name)
+                })
+            })
+    }
+
     /// Waivers and attestations that have no effect, and why, in sentences.
     #[must_use]
     pub fn idle_decisions(&self) -> Vec<String> {

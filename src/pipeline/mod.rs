@@ -31,7 +31,7 @@ use crate::framework::{Framework, builtin};
 use crate::notify::trace::Trace;
 use crate::notify::{Ended, trace};
 use crate::population::ClusterIdentity;
-use crate::record::SourceItem;
+use crate::record::{InputItem, SourceItem};
 use crate::remote::random_share;
 use crate::render::RenderError;
 use crate::render::build::BuildError;
@@ -41,7 +41,7 @@ use crate::sealed::{Bundle, SealedError};
 use crate::sign::{Secret, Secrets, SignError, Signer};
 use crate::verify::Archive;
 use crate::verify::pin::Pin;
-use crate::{archive, collect, disclose, notify, sign};
+use crate::{archive, collect, disclose, notify, scanner, sign};
 
 /// How often a run starts again because another writer won its place.
 const MAX_ATTEMPTS: u32 = 40;
@@ -373,6 +373,10 @@ pub fn run_with(
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     progress.step("opening keys and archive");
     let keys = Keys::load(config, now)?;
+    // Decisions that cannot be read stop a run before it begins.
+    let rules = Prepared::new(config, now, collect::Collected::default())?;
+    let mut nothing = InputReader { origins: &rules.origins, kept: BTreeMap::new(), room: 0 };
+    rules.evaluate(&mut nothing)?;
     let sealer = Sealer::open(store, signer, &keys.keyring, &keys.envelopes, now)?;
 
     progress.step("collecting inputs");
@@ -502,6 +506,23 @@ pub struct Rehearsal {
     pub incomplete: bool,
     /// What a person should look at, in sentences.
     pub notices: Vec<String>,
+}
+
+/// Tries what sealing depends on, without writing anything: keys, keyring, and the chain in the archive.
+///
+/// # Errors
+/// [`RunFailure`], as [`run()`] would end with.
+pub fn rehearse_sealing(config: &Config, now: Timestamp) -> Result<(), RunFailure> {
+    let keys = Keys::load(config, now)?;
+    let signer = sign::open(&config.keys.signer, &secrets(config)?)?;
+    sign::probe(&config.keys.signer, &*signer)?;
+    let uri = &config.archive.uri;
+    // Before the first run there is no folder yet.
+    if uri.contains("://") || Path::new(uri).exists() {
+        let store = archive::open(&config.archive, now)?;
+        Sealer::look(&*store, &*signer, &keys.keyring, &keys.envelopes, now)?;
+    }
+    Ok(())
 }
 
 /// Collects and assesses as a run does, and seals nothing.
@@ -685,6 +706,29 @@ fn totals(evaluation: &Evaluation) -> Vec<(String, String, StatusCounts)> {
 /// What a person should look at, in sentences.
 fn notices(config: &Config, evaluation: &Evaluation) -> Vec<String> {
     let mut notices = evaluation.idle_decisions();
+    for source in evaluation.sources() {
+        let by_file = |input: &&InputItem| {
+            input.source == source.name
+                && input.taken_at_basis == "file-time"
+                && input.formats.iter().any(|format| scanner::is_dated(format))
+        };
+        match evaluation.inputs().iter().filter(by_file).count() {
+            0 => {}
+            count => {
+                let what =
+                    if count == 1 { "1 report carries" } else { &format!("{count} reports carry") };
+                notices.push(format!(
+                    "source {}: {what} no time, so the time of the file counts (`taken_at` states another)",
+                    source.name
+                ));
+            }
+        }
+    }
+    for namespace in config.namespaces.keys() {
+        if !evaluation.has_namespace(namespace) {
+            notices.push(format!("namespaces: nothing is about the namespace `{namespace}`"));
+        }
+    }
     for source in config.sources.iter().filter(|source| source.is_open()) {
         notices.push(format!(
             "source {} does not say how many files or which nodes it expects: a missing one would go unnoticed (set `expect_files` or `expect_nodes`)",

@@ -31,6 +31,10 @@ impl Scanner for Grype {
         !probe.is_array && probe.has("matches") && probe.has("descriptor")
     }
 
+    fn is_dated(&self) -> bool {
+        true
+    }
+
     fn top_keys(&self) -> Option<&'static [&'static str]> {
         Some(&["matches", "ignoredMatches", "source", "distro", "descriptor"])
     }

@@ -27,6 +27,10 @@ impl Scanner for KubeLinter {
         !probe.is_array && probe.has("Checks") && probe.child_has("Summary", "KubeLinterVersion")
     }
 
+    fn is_dated(&self) -> bool {
+        true
+    }
+
     fn top_keys(&self) -> Option<&'static [&'static str]> {
         Some(&["Checks", "Reports", "Summary"])
     }

@@ -45,6 +45,10 @@ impl Scanner for Kubescape {
             && probe.child_keys.get("results").is_none_or(|keys| keys.contains("resourceID"))
     }
 
+    fn is_dated(&self) -> bool {
+        true
+    }
+
     fn top_keys(&self) -> Option<&'static [&'static str]> {
         Some(&[
             "attributes",

@@ -70,6 +70,11 @@ pub trait Scanner: Sync {
         None
     }
 
+    /// Does this scanner write into every report when it looked?
+    fn is_dated(&self) -> bool {
+        false
+    }
+
     /// Reads the document into `parsed`. An unknown status word becomes [`Outcome::Error`] with the
     /// word in the message; it is never dropped.
     ///
@@ -128,6 +133,12 @@ pub fn detect(probe: &Probe) -> Vec<&'static dyn Scanner> {
     SCANNERS.iter().copied().filter(|scanner| scanner.recognizes(probe)).collect()
 }
 
+/// Does the scanner of a format write into every report when it looked?
+#[must_use]
+pub fn is_dated(format: &str) -> bool {
+    SCANNERS.iter().any(|scanner| scanner.id() == format && scanner.is_dated())
+}
+
 /// Reads one input: decodes, splits into documents, detects each one's format and parses it.
 /// `subject` names what the file is about where the format itself does not (the node of a
 /// kube-bench file).
@@ -173,7 +184,14 @@ impl Reading {
             if !self.formats.contains(&scanner.id()) {
                 self.formats.push(scanner.id());
             }
+            let known = self.parsed.taken_at.take();
             scanner.parse(document, &mut self.parsed)?;
+            if self.parsed.taken_at.is_none() && scanner.is_dated() {
+                self.parsed.undated.push(document.locator(""));
+            }
+            if let Some(known) = known {
+                self.parsed.saw_time(known);
+            }
             oddities.unite(document.take_oddities());
         }
         oddities.tell(&mut self.parsed);

@@ -28,6 +28,10 @@ impl Scanner for Polaris {
         !probe.is_array && (probe.has("PolarisOutputVersion") || probe.has("polarisOutputVersion"))
     }
 
+    fn is_dated(&self) -> bool {
+        true
+    }
+
     fn top_keys(&self) -> Option<&'static [&'static str]> {
         Some(&[
             "PolarisOutputVersion",

@@ -29,6 +29,10 @@ impl Scanner for Prowler {
             && probe.child_has("metadata", "event_code")
     }
 
+    fn is_dated(&self) -> bool {
+        true
+    }
+
     fn top_keys(&self) -> Option<&'static [&'static str]> {
         Some(&[
             "activity_id",

@@ -27,6 +27,10 @@ impl Scanner for Trivy {
         probe.has("SchemaVersion") && probe.has("ArtifactType") && probe.has("ArtifactName")
     }
 
+    fn is_dated(&self) -> bool {
+        true
+    }
+
     fn top_keys(&self) -> Option<&'static [&'static str]> {
         Some(&[
             "SchemaVersion",

@@ -56,6 +56,10 @@ impl Scanner for TrivyOperator {
         probe.has_object(GROUP, |kind| Kind::of(kind).is_some())
     }
 
+    fn is_dated(&self) -> bool {
+        true
+    }
+
     fn top_keys(&self) -> Option<&'static [&'static str]> {
         Some(&["report", "spec", "status"])
     }

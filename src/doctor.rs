@@ -13,6 +13,7 @@ use crate::evidence::instant;
 use crate::evidence::key::KeyId;
 use crate::evidence::keyring::KeyStatus;
 use crate::pipeline::{self, Progress};
+use crate::population::ClusterIdentity;
 use crate::sign;
 use crate::verify::{self, Policy};
 
@@ -373,7 +374,14 @@ fn sources(lines: &mut Lines, config: &Config, now: Timestamp, progress: &dyn Pr
         } else {
             let help = "correct it, or a run seals this gap";
             let text = format!("{}: {}", source.standing, source.detail);
-            lines.add(&subject, Health::Warning, text, help);
+            // Without the cluster there is nothing to seal but that it was not there.
+            let is_of_cluster = config.sources.iter().any(|configured| {
+                configured.name == source.name
+                    && matches!(configured.from, crate::config::From::Cluster { .. })
+            });
+            let is_blind = is_of_cluster && source.standing != "incomplete";
+            let health = if is_blind { Health::Failing } else { Health::Warning };
+            lines.add(&subject, health, text, help);
         }
     }
     for notice in rehearsal.notices {
@@ -382,6 +390,7 @@ fn sources(lines: &mut Lines, config: &Config, now: Timestamp, progress: &dyn Pr
     }
     for cluster in rehearsal.clusters {
         clock(lines, "the cluster", cluster.clock_ahead_seconds);
+        reached(lines, &cluster);
         let whose = if cluster.user.is_empty() { "it" } else { &cluster.user };
         // What is left out on purpose is not missing.
         let missing: Vec<&str> = cluster
@@ -390,13 +399,47 @@ fn sources(lines: &mut Lines, config: &Config, now: Timestamp, progress: &dyn Pr
             .map(String::as_str)
             .filter(|kind| !config.sources.iter().any(|source| source.is_without(kind)))
             .collect();
-        if missing.is_empty() {
+        let unknown: Vec<&str> = cluster
+            .not_known
+            .iter()
+            .map(String::as_str)
+            .filter(|kind| !config.sources.iter().any(|source| source.is_without(kind)))
+            .collect();
+        if !unknown.is_empty() {
+            let text = format!(
+                "the server does not say whether {whose} may list {}: only the lists themselves show it",
+                unknown.join(", ")
+            );
+            let help = "allow selfsubjectaccessreviews (every user may, unless it was taken away)";
+            lines.add("permissions", Health::Warning, text, help);
+        } else if missing.is_empty() {
             lines.ok("permissions", format!("{whose} may list every kind that is asked for"));
-        } else {
+        }
+        if !missing.is_empty() {
             let text = format!("{whose} may not list {}", missing.join(", "));
             let help = "give it examples/kubernetes/collector-rbac.yaml, or leave the kinds out by `without`";
             lines.add("permissions", Health::Failing, text, help);
         }
+    }
+}
+
+/// Which cluster it is, and how that is known.
+fn reached(lines: &mut Lines, cluster: &ClusterIdentity) {
+    let by = match &*cluster.context {
+        "" => cluster.access.clone(),
+        context => format!("{}, context {context}", cluster.access),
+    };
+    let uid = match &*cluster.uid {
+        "" => "whose UID may not be read".to_owned(),
+        uid => format!("kube-system {uid}"),
+    };
+    let text = format!("{} ({by}), {uid}", cluster.server);
+    if cluster.tls_verified {
+        lines.ok("cluster", text);
+    } else {
+        let text = format!("{text}: nothing shows that it is this server");
+        let help = "name its certificate authority in the kubeconfig";
+        lines.add("cluster", Health::Warning, text, help);
     }
 }
 

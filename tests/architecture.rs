@@ -156,7 +156,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
-    ("doctor", &["alert", "archive", "config", "evidence", "pipeline", "sign", "verify"]),
+    (
+        "doctor",
+        &["alert", "archive", "config", "evidence", "pipeline", "population", "sign", "verify"],
+    ),
     ("serve", &["access", "archive", "config", "evidence", "notify", "pipeline"]),
     // Shell.
     ("exit", &[]),

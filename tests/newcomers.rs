@@ -184,6 +184,8 @@ fn what_cannot_be_meant_is_refused_before_anything_is_read() {
         ("[cis-kubernetes@1.12]", "[pci-dss, pci-dss@4.0.1]", "is listed twice"),
         ("uri: archive", "uri: 's3:/archive'", "is no kind of store"),
         ("uri: archive", "uri: 'gs://bucket/x'", "is no kind of store"),
+        ("uri: archive", "uri: 's3:b'", "is no kind of store"),
+        ("'inputs/*.json'", "'gs:b/*'", "is no path"),
         ("'inputs/*.json'", "'s3://bucket/*.json'", "is no path"),
         ("sources:", "waivers: ['https://example.com/w.yaml']\nsources:", "is no path"),
     ] {
@@ -193,6 +195,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_read() {
     }
     for arguments in [
         ["report", "archive", "--out", "s3://bucket/report.pdf"],
+        ["report", "archive", "--out", "file:report.pdf"],
         ["bundle", "export", "archive", "--file=https://example.com/x.tar"],
         ["collect", "s3://bucket/x", "--config", "affidavit.yaml"],
     ] {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pattern::Pattern;
 use crate::validity::{Day, State};
-use crate::waiver::{PolicyError, is_placeholder};
+use crate::waiver::{self, PolicyError, is_placeholder};
 
 /// An attestation file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +35,10 @@ pub struct Attestation {
     /// In their words: what is in place, or why it does not apply.
     pub statement: String,
     /// Day on which it was said.
+    #[serde(deserialize_with = "crate::validity::day")]
     pub date: Day,
     /// Last day on which it holds (UTC).
+    #[serde(deserialize_with = "crate::validity::day")]
     pub until: Day,
     /// Where the underlying evidence is kept.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -77,8 +79,7 @@ impl AttestationFile {
     /// # Errors
     /// [`PolicyError`], with the place in the file where the YAML is wrong.
     pub fn parse(yaml: &str) -> Result<Self, PolicyError> {
-        let file: Self = serde_saphyr::from_str(yaml)
-            .map_err(|error| PolicyError::Malformed(error.without_snippet().to_string()))?;
+        let file: Self = waiver::read(yaml)?;
         for attestation in &file.attestations {
             attestation.check()?;
         }

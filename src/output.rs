@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+use crate::escape;
 use crate::exit::Exit;
 
 /// How results are written.
@@ -62,33 +63,6 @@ impl Paint {
             Self::Bold => "\u{1b}[1m",
         }
     }
-}
-
-/// Does a terminal obey it, or does it change how the text around it reads? Control characters, line and paragraph
-/// separators, direction marks, and what has no width.
-fn is_deceptive(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{34f}'
-                | '\u{61c}'
-                | '\u{115f}'
-                | '\u{1160}'
-                | '\u{17b4}'
-                | '\u{17b5}'
-                | '\u{180b}'..='\u{180f}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{3164}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 /// A failure with what to do about it.
@@ -150,12 +124,8 @@ impl Output {
                     visible.push_str(color);
                     color.len()
                 }
-                None if is_deceptive(next) => {
-                    visible.extend(next.escape_default());
-                    next.len_utf8()
-                }
                 None => {
-                    visible.push(next);
+                    escape::push_visible(&mut visible, next);
                     next.len_utf8()
                 }
             };
@@ -172,9 +142,9 @@ impl Output {
         std::io::stdout().lock().write_all(bytes)
     }
 
-    /// The result as JSON.
+    /// The result as JSON, in which a terminal finds nothing to obey.
     pub fn json<T: Serialize>(&self, value: &T) {
-        self.document(serde_json::to_string_pretty(value).unwrap_or_default());
+        self.document(escape::json(serde_json::to_string_pretty(value).unwrap_or_default()));
     }
 
     /// A line for the person who waits.

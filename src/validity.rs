@@ -3,10 +3,33 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 /// A calendar day in UTC, written `2026-12-31`.
 pub type Day = Date;
+
+/// Reads a [`Day`] of a file that a person writes: nothing but `2026-12-31`, since a time of the day would be ignored.
+///
+/// # Errors
+/// What was found, and the form that is expected.
+pub fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Day, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let is_day = text.len() == "2026-12-31".len();
+    text.parse().ok().filter(|_| is_day).ok_or_else(|| {
+        D::Error::custom(format!("found `{text}`, expected a calendar day like 2026-12-31"))
+    })
+}
+
+/// The same for a day that may be left out.
+///
+/// # Errors
+/// As [`day`].
+pub fn day_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Day>, D::Error> {
+    #[derive(Deserialize)]
+    struct Written(#[serde(deserialize_with = "day")] Day);
+    Ok(Option::<Written>::deserialize(deserializer)?.map(|written| written.0))
+}
 
 /// Does it hold?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -31,9 +31,14 @@ pub struct Waiver {
     /// Where the decision is recorded.
     pub ticket: String,
     /// First day on which it holds; from ever when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::validity::day_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub from: Option<Day>,
     /// Last day on which it holds (UTC).
+    #[serde(deserialize_with = "crate::validity::day")]
     pub expires: Day,
 }
 
@@ -95,14 +100,68 @@ pub(crate) fn is_placeholder(text: &str) -> bool {
     text.starts_with('<') && text.ends_with('>')
 }
 
+/// Reads a file of waivers or attestations.
+///
+/// # Errors
+/// [`PolicyError::Malformed`], with the line, the entry and the field.
+pub(crate) fn read<'y, T: Deserialize<'y>>(yaml: &'y str) -> Result<T, PolicyError> {
+    let read =
+        serde_saphyr::with_deserializer_from_str(yaml, |deserializer| T::deserialize(deserializer));
+    read.map_err(|error| {
+        let (place, error) = located::<T>(yaml).unwrap_or((String::new(), error));
+        let text = error.without_snippet().to_string();
+        PolicyError::Malformed(format!("{place}{text}"))
+    })
+}
+
+/// The field that cannot be read, as `` `A-1`, `date`: ``, and why.
+fn located<'y, T: Deserialize<'y>>(yaml: &'y str) -> Option<(String, serde_saphyr::Error)> {
+    let mut place = String::new();
+    let read = serde_saphyr::with_deserializer_from_str(yaml, |deserializer| {
+        serde_path_to_error::deserialize::<_, T>(deserializer).map_err(|error| {
+            place = named(yaml, error.path());
+            error.into_inner()
+        })
+    });
+    read.err().map(|error| (place, error))
+}
+
+/// A path like `attestations[3].date`, with the entry's id where it has one.
+fn named(yaml: &str, path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut entry = String::new();
+    let mut field = Vec::new();
+    let (mut list, mut is_in_entry) = (String::new(), false);
+    for segment in path {
+        match segment {
+            Segment::Map { key } if is_in_entry => field.push(key.clone()),
+            Segment::Map { key } => list.clone_from(key),
+            Segment::Seq { index } if !is_in_entry => {
+                is_in_entry = true;
+                let all = serde_saphyr::from_str::<serde_json::Value>(yaml).unwrap_or_default();
+                let id = all.pointer(&format!("/{list}/{index}/id")).and_then(|id| id.as_str());
+                entry = id.map_or_else(
+                    || format!("entry {} of `{list}`", index + 1),
+                    |id| format!("`{id}`"),
+                );
+            }
+            _ => {}
+        }
+    }
+    match (entry.as_str(), field.join(".")) {
+        ("", _) => String::new(),
+        (entry, field) if field.is_empty() => format!("{entry}: "),
+        (entry, field) => format!("{entry}, `{field}`: "),
+    }
+}
+
 impl WaiverFile {
     /// Reads a waiver file.
     ///
     /// # Errors
     /// [`PolicyError`], with the place in the file where the YAML is wrong.
     pub fn parse(yaml: &str) -> Result<Self, PolicyError> {
-        let file: Self = serde_saphyr::from_str(yaml)
-            .map_err(|error| PolicyError::Malformed(error.without_snippet().to_string()))?;
+        let file: Self = read(yaml)?;
         for waiver in &file.waivers {
             waiver.check()?;
         }
@@ -217,6 +276,31 @@ waivers:
             let bad = GOOD.replace(part, replacement);
             assert_ne!(bad, GOOD);
             assert!(WaiverFile::parse(&bad).is_err(), "{bad}");
+        }
+    }
+    #[test]
+    fn what_cannot_be_read_is_named_by_entry_and_field() {
+        for (part, replacement, said) in [
+            ("2026-12-31", "2026-12-31T00:00:00Z", "`W-1`, `expires`: "),
+            (
+                "2026-12-31",
+                "2026-12-31T00:00:00",
+                "found `2026-12-31T00:00:00`, expected a calendar day",
+            ),
+            (
+                "2026-12-31",
+                "31.12.2026",
+                "found `31.12.2026`, expected a calendar day like 2026-12-31",
+            ),
+            ("    expires", "    from: soon\n    expires", "`W-1`, `from`: "),
+            (", resources: ['payments/*']", "", "`W-1`, `scope`: "),
+            ("id: W-1", "ids: W-1", "entry 1 of `waivers`"),
+        ] {
+            let bad = GOOD.replace(part, replacement);
+            assert_ne!(bad, GOOD);
+            let error = WaiverFile::parse(&bad).unwrap_err().to_string();
+            assert!(error.contains(said) && error.lines().count() == 1, "{error}");
+            assert!(error.contains("line "), "{error}");
         }
     }
 }

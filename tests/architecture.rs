@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     // Core.
     ("parallel", &[]),
+    ("escape", &[]),
     ("population", &[]),
     ("member", &[]),
     ("finding", &["member", "population"]),
@@ -128,7 +129,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
-    ("export", &["assessment", "evidence", "finding", "framework", "record", "run", "sealed"]),
+    (
+        "export",
+        &["assessment", "escape", "evidence", "finding", "framework", "record", "run", "sealed"],
+    ),
     // The writing protocol, and the one module that knows all edges.
     ("seal", &["archive", "evidence", "parallel", "sign", "verify"]),
     (
@@ -163,7 +167,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("serve", &["access", "archive", "config", "evidence", "notify", "pipeline"]),
     // Shell.
     ("exit", &[]),
-    ("output", &["exit"]),
+    ("output", &["escape", "exit"]),
     (
         "cli",
         &[
@@ -176,6 +180,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "diff",
             "disclose",
             "doctor",
+            "escape",
             "evidence",
             "exit",
             "export",
@@ -202,6 +207,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const CORE: &[&str] = &[
     "alert",
     "parallel",
+    "escape",
     "population",
     "finding",
     "scanner",

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::command::{affidavit, done, error};
-use crate::small_chain::{NOW, copy, files, root, small_chain, workspace};
+use crate::small_chain::{NOW, copy, copy_tree, files, root, small_chain, workspace};
 
 /// Verifies what is at a place, as who trusts the small chain's root.
 fn verify(folder: &Path, place: &str) -> std::process::Output {
@@ -24,6 +24,10 @@ fn a_place_without_an_archive_says_what_is_there_and_where_one_lies() {
     fs::create_dir(folder.join("empty")).unwrap();
     fs::write(folder.join("x.pdf"), "%PDF-1.7\n").unwrap();
     fs::write(folder.join("x.json"), "{}").unwrap();
+    fs::write(folder.join("x.yaml"), "secret: a\n").unwrap();
+    fs::create_dir(folder.join("keys")).unwrap();
+    fs::write(folder.join("keys/log.pem"), "-----BEGIN").unwrap();
+    copy_tree(&archive.join("keyring"), &folder.join("keys/keyring"));
     fs::write(folder.join("x.tar.gz"), [0x1f, 0x8b, 8, 0]).unwrap();
     let sums = files(&archive).into_iter().find(|path| path.ends_with("SHA256SUMS")).unwrap();
     let bundle = format!("archive/{}", sums.trim_end_matches("/SHA256SUMS"));
@@ -32,6 +36,8 @@ fn a_place_without_an_archive_says_what_is_there_and_where_one_lies() {
         ("empty", "it is empty"),
         (&bundle, "it belongs to the archive in `"),
         ("archive/bundles", "it belongs to the archive in `"),
+        ("keys", "these are the keys of a chain"),
+        ("x.yaml", "`x.yaml` is a text file, not an archive"),
         ("x.pdf", "a PDF, not an archive"),
         ("x.json", "if it is a disclosure"),
         ("x.tar.gz", "unpack it first"),
@@ -184,6 +190,8 @@ fn what_cannot_be_meant_is_refused_before_anything_is_read() {
         ("[cis-kubernetes@1.12]", "[pci-dss, pci-dss@4.0.1]", "is listed twice"),
         ("uri: archive", "uri: 's3:/archive'", "is no kind of store"),
         ("uri: archive", "uri: 'gs://bucket/x'", "is no kind of store"),
+        ("uri: archive", "uri: 's3:b'", "is no kind of store"),
+        ("'inputs/*.json'", "'gs:b/*'", "is no path"),
         ("'inputs/*.json'", "'s3://bucket/*.json'", "is no path"),
         ("sources:", "waivers: ['https://example.com/w.yaml']\nsources:", "is no path"),
     ] {
@@ -193,6 +201,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_read() {
     }
     for arguments in [
         ["report", "archive", "--out", "s3://bucket/report.pdf"],
+        ["report", "archive", "--out", "file:report.pdf"],
         ["bundle", "export", "archive", "--file=https://example.com/x.tar"],
         ["collect", "s3://bucket/x", "--config", "affidavit.yaml"],
     ] {

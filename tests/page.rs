@@ -475,12 +475,15 @@ fn a_place_without_an_archive_is_no_archive_with_faults() {
     write("notes/b/c.txt", b"c");
     write("above/audit/log/0000000000.json", b"{}");
     write("above/readme.txt", b"r");
+    write("keys/log.pem", b"-----BEGIN PRIVATE KEY-----");
+    write("keys/keyring/0000000001.dsse.json", b"{}");
     write("report.pdf", b"%PDF-1.7\n");
     write("archive.tar.gz", &[0x1f, 0x8b, 8, 0, 0, 0]);
     let browser = Browser::open();
     for (place, said) in [
         ("notes", "There is no archive here. It holds 2 other files. An archive is a folder with"),
         ("above", "An archive seems to be in “audit”: choose that folder."),
+        ("keys", "There is no archive here: these are the keys of a chain."),
         ("report.pdf", "This is a PDF, not an archive."),
         ("archive.tar.gz", "Unpack it first."),
     ] {

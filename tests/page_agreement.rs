@@ -387,6 +387,7 @@ fn tar_archives_are_read_as_they_stand() {
         ("ustar.tar", "tar --format=ustar --sort=name -C archive -cf ustar.tar $(ls archive)"),
         ("gnu.tar", "tar --format=gnu -C archive -cf gnu.tar $(ls archive)"),
         ("pax.tar", "tar --format=pax -C archive -cf pax.tar $(ls archive)"),
+        ("inside.tar", "tar -C archive -cf inside.tar ."),
     ];
     packed_alike(&browser, &scripts);
     let (_folder, archive) = copy();

@@ -128,14 +128,15 @@ impl Location {
     }
 }
 
-/// The scheme of what is a URI and no path: `s3://bucket`, `https:/x`.
+/// The scheme of what is a URI and no path: `s3://bucket`, `https:/x`, `gs:bucket`. A drive's letter is none, and a
+/// path with a colon in its first folder is written `./a:b`.
 #[must_use]
 pub fn scheme(text: &str) -> Option<&str> {
-    let (scheme, rest) = text.split_once(':')?;
+    let (scheme, _) = text.split_once(':')?;
     let mut bytes = scheme.bytes();
     let is_scheme = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    (is_scheme && scheme.len() > 1 && rest.starts_with('/')).then_some(scheme)
+    (is_scheme && scheme.len() > 1).then_some(scheme)
 }
 
 /// A word as a shell takes it.

@@ -33,6 +33,16 @@ impl Format {
     }
 }
 
+/// What a file is called that was packed from inside the archive's folder (`tar -cf x.tar .`).
+fn path_of(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    let mut path = &*name;
+    while let Some(rest) = path.strip_prefix("./") {
+        path = rest;
+    }
+    path.to_owned()
+}
+
 /// A packed archive, open for reading. Its entries are read from where they lie.
 pub struct Packed {
     name: String,
@@ -56,8 +66,10 @@ impl Packed {
     /// [`ReadFailure`] when it is neither, or cut off.
     pub fn open(path: &Path) -> Result<Self, ReadFailure> {
         let name = path.display().to_string();
-        let failed = |reason: String| ReadFailure::new(name.clone(), reason);
-        let io = |error: std::io::Error| failed(error.to_string());
+        let io = |error: std::io::Error| ReadFailure::new(name.clone(), error.to_string());
+        let help = "give a .tar or .zip of the archive as it was packed, or the archive's folder";
+        let failed =
+            |reason: String| ReadFailure { help, ..ReadFailure::new(name.clone(), reason) };
         let mut file = File::open(path).map_err(io)?;
         let mut start = [0; 4];
         let is_zip = match file.read_exact(&mut start) {
@@ -101,13 +113,19 @@ fn tar_entries(file: &File) -> Result<Vec<PackedEntry>, String> {
     let mut found = Vec::new();
     let entries = archive.entries_with_seek().map_err(|error| error.to_string())?;
     for entry in entries {
-        let entry = entry.map_err(|error| format!("neither a whole .tar nor a .zip: {error}"))?;
+        // The reader's own words quote what it found.
+        let entry = entry.map_err(|_| match found.last() {
+            None => "neither a .tar nor a .zip".to_owned(),
+            Some(PackedEntry { path, .. }) => {
+                format!("neither a whole .tar nor a .zip: it is cut off or damaged after `{path}`")
+            }
+        })?;
         let kind = entry.header().entry_type();
         if kind.is_dir() || kind.is_pax_global_extensions() {
             continue;
         }
         found.push(PackedEntry {
-            path: String::from_utf8_lossy(&entry.path_bytes()).into_owned(),
+            path: path_of(&entry.path_bytes()),
             is_file: kind.is_file() || kind.is_contiguous(),
             start: entry.raw_file_position(),
             length: entry.size(),
@@ -141,7 +159,7 @@ fn zip_entries(file: &File) -> Result<Vec<PackedEntry>, String> {
             "the entry is compressed: unpack the .zip, or pack it without compression (zip -0)"
         };
         found.push(PackedEntry {
-            path: String::from_utf8_lossy(entry.name_raw()).into_owned(),
+            path: path_of(entry.name_raw()),
             is_file: !entry.is_symlink(),
             start: entry.data_start().unwrap_or_default(),
             length: entry.size(),
@@ -269,4 +287,56 @@ pub fn write<W: Write + Seek>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_from_inside_the_folder_has_the_same_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let tar_path = folder.path().join("x.tar");
+        let mut tar = tar::Builder::new(File::create(&tar_path).unwrap());
+        for (name, bytes) in [("./", &b""[..]), ("./log/a", b"a"), ("././b", b"bb")] {
+            let mut header = tar::Header::new_ustar();
+            header.as_ustar_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+            let is_folder = name.ends_with('/');
+            header.set_entry_type(if is_folder {
+                tar::EntryType::Directory
+            } else {
+                tar::EntryType::Regular
+            });
+            header.set_size(bytes.len() as u64);
+            header.set_cksum();
+            tar.append(&header, bytes).unwrap();
+        }
+        tar.into_inner().unwrap();
+        let zip_path = folder.path().join("x.zip");
+        let mut zip = zip::ZipWriter::new(File::create(&zip_path).unwrap());
+        let options = zip::write::SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Stored);
+        for (name, bytes) in [("./log/a", &b"a"[..]), ("./b", b"bb")] {
+            zip.start_file(name, options).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        zip.finish().unwrap();
+        for path in [tar_path, zip_path] {
+            let packed = Packed::open(&path).unwrap();
+            let paths: Vec<String> =
+                packed.list().unwrap().into_iter().map(|entry| entry.path).collect();
+            assert_eq!(paths, ["log/a", "b"], "{}", path.display());
+            assert_eq!(packed.read("b").unwrap(), b"bb");
+        }
+    }
+
+    #[test]
+    fn another_file_is_not_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, "a secret ".repeat(200)).unwrap();
+        let failure = Packed::open(&path).err().unwrap();
+        assert_eq!(failure.reason, "neither a .tar nor a .zip");
+        assert!(!failure.help.contains("permissions"));
+    }
 }

@@ -199,10 +199,14 @@ fn refuse_uris(matches: &ArgMatches) -> Result<(), clap::Error> {
             .flatten()
             .find(|path| path.to_str().is_some_and(|text| archive::scheme(text).is_some()));
         if let Some(uri) = uri {
-            let text = format!(
-                "`{}` is no path: this takes a file or folder on this machine\n",
-                uri.display()
-            );
+            let uri = uri.display();
+            let named = if uri.to_string().contains(":/") {
+                String::new()
+            } else {
+                format!("; if it is named so, write `./{uri}`")
+            };
+            let text =
+                format!("`{uri}` is no path: this takes a file or folder on this machine{named}\n");
             return Err(clap::Error::raw(clap::error::ErrorKind::ValueValidation, text));
         }
     }

@@ -28,10 +28,7 @@ pub(super) fn refuse_other(
     policy: &Policy,
 ) -> Result<(), Failure> {
     let checked = verdict.checked;
-    let is_something = checked.statements + checked.keyrings + checked.checkpoints > 0
-        || verdict.has(Level::Inconclusive)
-        || !policy.pins.is_empty();
-    if is_something {
+    if checked.statements + checked.checkpoints > 0 || !policy.pins.is_empty() {
         return Ok(());
     }
     let paths: Vec<String> = archive
@@ -40,13 +37,21 @@ pub(super) fn refuse_other(
         .into_iter()
         .map(|entry| entry.path)
         .collect();
+    let given = &place.archive;
     let is_own = |path: &String| {
         !matches!(layout::place(path), layout::Place::Unrelated | layout::Place::Untrusted)
     };
-    if paths.iter().any(is_own) {
+    let is_keyring = |path: &String| matches!(layout::place(path), layout::Place::Keyring(_));
+    // A folder of keys has a keyring too. An archive, even one that lost its log, has no keys.
+    let is_keys = paths.iter().any(|path| !path.contains('/') && is_key(path));
+    if is_keys && paths.iter().filter(|path| is_own(path)).all(is_keyring) {
+        let text = format!("there is no archive in `{given}`: these are the keys of a chain");
+        return Err(usage(anyhow!(text)).help(HELP));
+    }
+    let is_something = checked.keyrings > 0 || verdict.has(Level::Inconclusive);
+    if is_something || paths.iter().any(is_own) {
         return Ok(());
     }
-    let given = &place.archive;
     let holds = match paths.len() {
         0 => "it is empty".to_owned(),
         1 => "it holds one other file".to_owned(),
@@ -54,6 +59,11 @@ pub(super) fn refuse_other(
     };
     let elsewhere = elsewhere(given, &paths);
     Err(usage(anyhow!("there is no archive in `{given}`: {holds}{elsewhere}")).help(HELP))
+}
+
+/// Is this a file of the folder of keys that `affidavit init` makes?
+fn is_key(name: &str) -> bool {
+    name == "disclosure.secret" || Path::new(name).extension().is_some_and(|end| end == "pem")
 }
 
 /// Where an archive seems to lie, as the end of a sentence; may be empty.
@@ -101,7 +111,7 @@ fn above(given: &Path) -> Option<PathBuf> {
 
 /// What a file is that is no packed archive, by its first bytes; `None` when nothing is known.
 pub(super) fn other_file(path: &Path) -> Option<Failure> {
-    let mut start = [0; 8];
+    let mut start = [0; 512];
     let mut file = std::fs::File::open(path).ok()?;
     let length = file.read(&mut start).ok()?;
     let start = start.get(..length)?;
@@ -114,8 +124,25 @@ pub(super) fn other_file(path: &Path) -> Option<Failure> {
         ("compressed (gzip)", "unpack it first")
     } else if start.starts_with(b"{") {
         ("JSON, not an archive", "if it is a disclosure: affidavit verify-proof FILE")
+    } else if start.is_empty() {
+        ("empty, not an archive", HELP)
+    } else if is_text(start) {
+        ("a text file, not an archive", HELP)
     } else {
         return None;
     };
     Some(usage(anyhow!("`{}` is {what}", path.display())).help(help))
+}
+
+/// Is this the beginning of a text? A character may be cut off at the end.
+fn is_text(start: &[u8]) -> bool {
+    let text = match std::str::from_utf8(start) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            let valid = start.get(..error.valid_up_to()).unwrap_or_default();
+            std::str::from_utf8(valid).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    !text.chars().any(|c| c.is_control() && !c.is_whitespace())
 }

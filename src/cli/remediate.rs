@@ -11,6 +11,7 @@ use super::Context;
 use super::trust::{Place, not_finished};
 use crate::checks::{self, Check};
 use crate::disclose::Source;
+use crate::escape;
 use crate::evidence::digest::Digest;
 use crate::evidence::{items, layout};
 use crate::exit::Exit;
@@ -185,12 +186,13 @@ fn write(
     let mut list = format!(
         "# What to do\n\nFrom bundle {} of {}. Patches are in `patches`; `sh apply.sh` tries them on the \
          server and changes nothing, `sh apply.sh apply` applies them.\n",
-        chain.seq, chain.origin
+        chain.seq,
+        plain(&chain.origin)
     );
     for (resource, steps) in failing {
         let _ = write!(list, "\n## {}\n\n", plain(resource));
         for (check, message, words) in steps {
-            let _ = write!(list, "- {check}");
+            let _ = write!(list, "- {}", plain(check));
             if !message.is_empty() {
                 let _ = write!(list, ": {}", plain(message));
             }
@@ -205,10 +207,15 @@ fn write(
 
 /// On one line, without what Markdown or a terminal would act upon.
 fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .flat_map(|c| "`*_<>[]#".contains(c).then_some('\\').into_iter().chain([c]))
-        .collect()
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        if "\\`*_<>[]#&".contains(character) {
+            plain.push('\\');
+        }
+        let shown = if matches!(character, '\n' | '\r' | '\t') { ' ' } else { character };
+        escape::push_visible(&mut plain, shown);
+    }
+    plain
 }
 
 const SCRIPT: &str = "\
@@ -219,3 +226,15 @@ cd \"$(dirname \"$0\")\"
 mode=--dry-run=server
 if [ \"${1:-}\" = apply ]; then mode=; fi
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_list_of_steps_is_only_a_list() {
+        let hostile = "a\u{1b}[2J\n## x\u{202e}&#x202e;<b>\\*";
+        let shown = r"a\u{1b}\[2J \#\# x\u{202e}\&\#x202e;\<b\>\\\*";
+        assert_eq!(plain(hostile), shown);
+    }
+}

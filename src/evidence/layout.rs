@@ -105,7 +105,7 @@ pub enum Place {
     Unrelated,
 }
 
-/// Files that file managers and systems leave in folders that somebody opens or copies.
+/// Files that file managers and systems leave in folders that somebody opens or copies, in any capitals.
 const LITTER_FILES: [&str; 7] =
     [".DS_Store", ".directory", ".localized", "Icon\r", "Thumbs.db", "desktop.ini", "ehthumbs.db"];
 
@@ -125,7 +125,7 @@ const LITTER_FOLDERS: [&str; 9] = [
 /// Does a file manager or a system leave this? No file of an archive has such a name.
 fn is_litter(path: &str) -> bool {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
-    LITTER_FILES.contains(&name)
+    LITTER_FILES.iter().any(|litter| litter.eq_ignore_ascii_case(name))
         || name.starts_with("._")
         || folders.split('/').any(|folder| LITTER_FOLDERS.contains(&folder))
 }
@@ -234,6 +234,10 @@ mod tests {
         {
             assert_eq!(place(unknown), Place::Unknown, "{unknown}");
         }
+        for name in ["Desktop.ini", "THUMBS.DB", "ehThumbs.db"] {
+            assert_eq!(place(&format!("log/{name}")), Place::Unrelated, "{name}");
+        }
+        assert_eq!(place("log/thumbs.dbx"), Place::Unknown);
         let litter = bundle_file(&digest, "inputs/.DS_Store");
         for unrelated in ["x", "bundles/abc/x", "log/._0000000041.json", "__MACOSX/log/x", &litter]
         {

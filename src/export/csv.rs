@@ -1,9 +1,11 @@
 //! CSV (RFC 4180): `controls.csv`, `findings.csv` and `sources.csv`, each with a header.
 //!
 //! Texts of scanners may begin like a formula; a spreadsheet would run it. Such a cell gets an
-//! apostrophe in front (OWASP, CSV injection).
+//! apostrophe in front (OWASP, CSV injection). What a terminal would obey, line breaks too, is written as an escape
+//! (`\u{1b}`, `\n`): a line of the file is always a row.
 
 use super::{ExportError, ExportFile, Format, controls};
+use crate::escape;
 use crate::sealed::{Bundle, Items};
 
 pub(super) struct Csv;
@@ -47,10 +49,11 @@ impl Table {
     }
 
     fn cell(&mut self, text: &str) {
-        let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-        let is_quoted = is_formula || text.contains([',', '"', '\r', '\n']);
+        let text = escape::visible(text);
+        let is_formula = text.starts_with(['=', '+', '-', '@']);
+        let is_quoted = is_formula || text.contains([',', '"']);
         if !is_quoted {
-            self.0.push_str(text);
+            self.0.push_str(&text);
             return;
         }
         self.0.push('"');
@@ -147,8 +150,16 @@ mod tests {
     #[test]
     fn cells_are_quoted_and_formulas_are_defused() {
         let mut table = Table::new(&["a", "b"]);
-        table.row(&["x,\"y\"\n", "=HYPERLINK(1)"]);
+        table.row(&["x,\"y\"", "=HYPERLINK(1)"]);
         table.row(&["plain", ""]);
-        assert_eq!(table.0, "a,b\r\n\"x,\"\"y\"\"\n\",\"'=HYPERLINK(1)\"\r\nplain,\r\n");
+        assert_eq!(table.0, "a,b\r\n\"x,\"\"y\"\"\",\"'=HYPERLINK(1)\"\r\nplain,\r\n");
+    }
+
+    #[test]
+    fn no_cell_clears_a_screen_or_forges_a_row() {
+        let mut table = Table::new(&["a", "b"]);
+        table.row(&["a\u{1b}[2J\r\nFORGED,x", "\u{9b}31m\u{202e}\u{200b}\u{7}"]);
+        let cells = r#""a\u{1b}[2J\r\nFORGED,x",\u{9b}31m\u{202e}\u{200b}\u{7}"#;
+        assert_eq!(table.0, format!("a,b\r\n{cells}\r\n"));
     }
 }

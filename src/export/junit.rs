@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use super::{ExportError, ExportFile, Format, controls, name_of, status_text};
 use crate::assessment::{Reason, Status};
+use crate::escape::is_deceptive;
 use crate::record::ControlItem;
 use crate::sealed::Bundle;
 
@@ -86,7 +87,8 @@ fn document(bundle: &Bundle) -> String {
     text
 }
 
-/// Text for an attribute. What XML 1.0 cannot hold at all (section 2.2) becomes U+FFFD.
+/// Text for an attribute. What XML 1.0 cannot hold at all (section 2.2) becomes U+FFFD; what a terminal obeys or
+/// does not show becomes a reference.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -97,7 +99,12 @@ fn escape(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\n' => out.push_str("&#10;"),
             '\t' => out.push_str("&#9;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            c if c.is_ascii_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {
+                out.push('\u{fffd}');
+            }
+            c if is_deceptive(c) => {
+                let _ = write!(out, "&#{};", u32::from(c));
+            }
             c => out.push(c),
         }
     }
@@ -110,6 +117,7 @@ mod tests {
 
     #[test]
     fn attributes_hold_any_text() {
+        assert_eq!(escape("\u{9b}31m\u{202e}é"), "&#155;31m&#8238;é");
         assert_eq!(escape("a<b>&\"c\"\n\u{1b}[1m"), "a&lt;b&gt;&amp;&quot;c&quot;&#10;\u{fffd}[1m");
     }
 }

@@ -17,6 +17,7 @@ mod sarif;
 mod xlsx;
 
 use crate::assessment::Status;
+use crate::escape;
 use crate::framework::{Control, Framework};
 use crate::record::{ControlItem, FindingItem};
 use crate::sealed::{Bundle, WaiversByFinding};
@@ -94,7 +95,8 @@ fn waivers_text(waivers: &WaiversByFinding<'_>, finding: &FindingItem) -> String
 
 /// A file of JSON. A [`Value`](serde_json::Value) can always be written.
 fn json_file(name: &str, value: &serde_json::Value) -> ExportFile {
-    ExportFile { name: name.to_owned(), bytes: format!("{value:#}\n").into_bytes() }
+    let text = escape::json(format!("{value:#}\n"));
+    ExportFile { name: name.to_owned(), bytes: text.into_bytes() }
 }
 
 /// Status and, for what was not assessed, its reason: `not-assessed (stale)`.

@@ -74,9 +74,17 @@ pub enum RunFailure {
     /// A framework that this program does not have.
     #[error(transparent)]
     Framework(#[from] FindError),
-    /// A file named by the configuration could not be read or is not valid.
+    /// A file named by the configuration could not be read.
     #[error("{path}: {reason}")]
     File {
+        /// Path.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// What a file named by the configuration says is not valid.
+    #[error("{path}: {reason}")]
+    Content {
         /// Path.
         path: PathBuf,
         /// Why.
@@ -153,6 +161,7 @@ impl RunFailure {
             Self::Strict { .. } => "run the scanner again, or leave out --strict to seal the gap",
             Self::Contended => "let one writer at a time write to a chain",
             Self::Collect(_) | Self::File { .. } => "check the path and the permissions",
+            Self::Content { .. } => "correct what the file says",
             _ => "this is a fault of the program: report it",
         }
     }
@@ -170,6 +179,7 @@ impl RunFailure {
             self,
             Self::Framework(_)
                 | Self::File { .. }
+                | Self::Content { .. }
                 | Self::Keyring { .. }
                 | Self::Origin { .. }
                 | Self::Seal(SealError::KeyringExpired { .. } | SealError::KeyNotAllowed { .. })

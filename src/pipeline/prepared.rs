@@ -47,7 +47,10 @@ impl Keys {
             }
             let failed = |reason: String| RunFailure::File { path: path.clone(), reason };
             let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
-            let envelope = Envelope::parse(&bytes).map_err(|error| failed(error.to_string()))?;
+            let envelope = Envelope::parse(&bytes).map_err(|error| RunFailure::Content {
+                path: path.clone(),
+                reason: error.to_string(),
+            })?;
             let checked = CheckedKeyring::parse(&envelope.payload)
                 .map_err(|source| RunFailure::Keyring { path: path.clone(), source })?;
             if version == 1 {
@@ -68,7 +71,7 @@ impl Keys {
         }
         let path = &config.keys.disclosure_secret;
         let text = read_text(path)?;
-        let secret = Digest::from_hex(text.trim()).ok_or_else(|| RunFailure::File {
+        let secret = Digest::from_hex(text.trim()).ok_or_else(|| RunFailure::Content {
             path: path.clone(),
             reason: "not 64 lower-case hex digits".to_owned(),
         })?;
@@ -115,7 +118,7 @@ impl Prepared {
             // Once by its version and once without one, which is the same.
             if rules.insert(path.clone(), bytes).is_some() {
                 let reason = format!("`{}` is listed twice", framework.key());
-                return Err(RunFailure::File { path: "frameworks".into(), reason });
+                return Err(RunFailure::Content { path: "frameworks".into(), reason });
             }
             frameworks.push(path);
         }
@@ -245,10 +248,11 @@ pub(super) fn evaluate_failure(
         }
         EvaluateError::Invalid { path, reason } => {
             let path = prepared.rule_origins.get(&path).cloned().unwrap_or_else(|| path.into());
-            RunFailure::File { path, reason }
+            RunFailure::Content { path, reason }
         }
         EvaluateError::Time => {
-            RunFailure::File { path: PathBuf::from("--now"), reason: "not a valid time".to_owned() }
+            let reason = "not a valid time".to_owned();
+            RunFailure::Content { path: PathBuf::from("--now"), reason }
         }
     }
 }

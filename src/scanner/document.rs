@@ -131,11 +131,24 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ReadError> {
         return Err(ReadError::TooLarge { found: bytes.len(), limit: MAX_INPUT_BYTES });
     }
     let text: Cow<'_, str> = match bytes {
+        [0xFF, 0xFE, 0, 0, ..]
+        | [0, 0, 0xFE, 0xFF, ..]
+        | [b'!'..=b'~', 0, 0, 0, ..]
+        | [0, 0, 0, b'!'..=b'~', ..] => {
+            return Err(ReadError::Foreign {
+                what: "text in UTF-32",
+                help: "write the report as UTF-8",
+            });
+        }
+        [0, 0, ..] => {
+            let help = "it was not written or copied to its end: export it again";
+            return Err(ReadError::Foreign { what: "damaged: it begins with NUL bytes", help });
+        }
         [0xFF, 0xFE, rest @ ..] => decode_utf16(rest, 2, u16::from_le_bytes)?.into(),
         [0xFE, 0xFF, rest @ ..] => decode_utf16(rest, 2, u16::from_be_bytes)?.into(),
         [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest, 3)?.into(),
         // Without a mark: every report begins with characters of ASCII.
-        [b'!'..=b'~', 0, ..] => decode_utf16(bytes, 0, u16::from_le_bytes)?.into(),
+        [b'!'..=b'~', 0, 1..=0xFF, ..] => decode_utf16(bytes, 0, u16::from_le_bytes)?.into(),
         [0, b'!'..=b'~', ..] => decode_utf16(bytes, 0, u16::from_be_bytes)?.into(),
         _ => match foreign(bytes) {
             Some((what, help)) => return Err(ReadError::Foreign { what, help }),
@@ -154,9 +167,15 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ReadError> {
 /// says how many they are. None, where one of them could be part of a report.
 pub(super) fn without_preface(text: Cow<'_, str>) -> (Cow<'_, str>, usize) {
     let begins = |line: &str| {
-        line.starts_with(['{', '[']) || line.starts_with("apiVersion:") || line.starts_with("--- ")
+        line.starts_with('{')
+            || (line.starts_with('[') && !is_log_line(line))
+            || line.starts_with("apiVersion:")
+            || line.starts_with("--- ")
     };
     let is_plain = |line: &str| {
+        if is_log_line(line) {
+            return true;
+        }
         let inner = line.trim_start();
         let is_key = |line: &str| {
             let key =
@@ -188,16 +207,83 @@ pub(super) fn without_preface(text: Cow<'_, str>) -> (Cow<'_, str>, usize) {
     (format!("{blank}{}", text.get(kept..).unwrap_or_default()).into(), count)
 }
 
+/// Does a program's logger write this, and no report: `[INFO] …`, `[2026-11-25 10:00:00] …`, or klog's
+/// `I1125 10:00:01.566933 1 x.go:1] …`, which may quote JSON?
+fn is_log_line(line: &str) -> bool {
+    if let Some((tag, rest)) = line.strip_prefix('[').and_then(|line| line.split_once(']')) {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || " -:.,+/_".contains(c);
+        return !tag.is_empty()
+            && tag.chars().all(is_word)
+            && rest.trim_start().starts_with(|c: char| c.is_alphanumeric())
+            && !rest.contains(['{', '[', '"']);
+    }
+    let Some((head, rest)) = line.split_once(' ') else { return false };
+    let is_head = head.len() == 5
+        && head.starts_with(['I', 'W', 'E', 'F'])
+        && head.bytes().skip(1).all(|byte| byte.is_ascii_digit());
+    is_head
+        && rest.contains("] ")
+        && rest.split('.').next().is_some_and(|time| time.matches(':').count() == 2)
+}
+
+/// What a text is that holds no report, or one with other text around it, and what to do about it.
+pub(super) fn misplaced(text: &str) -> Option<ReadError> {
+    let lines = || text.lines().filter(|line| !line.trim().is_empty()).take(MAX_PREFACE);
+    let first = lines().next()?;
+    let begins = |line: &str| line.starts_with(['{', '[', '<']) || line.starts_with("apiVersion:");
+    let result = |line: &str| {
+        let (status, number) = line.strip_prefix('[')?.split_once("] ")?;
+        let is_status = matches!(status, "PASS" | "FAIL" | "WARN" | "INFO");
+        let number = number.split(' ').next()?;
+        let is_number =
+            number.contains('.') && number.chars().all(|c| c.is_ascii_digit() || c == '.');
+        (is_status && is_number).then_some(())
+    };
+    let kubectl =
+        ["Error from server", "error: ", "The connection to the server", "Unable to connect to"];
+    let (what, help) = if lines().any(|line| result(line).is_some()) {
+        ("kube-bench's text output", "run kube-bench with --json")
+    } else if first.starts_with("```") {
+        ("a Markdown code block", "save what is between its ``` lines as a file of its own")
+    } else if kubectl.iter().any(|start| first.starts_with(start)) && !lines().any(begins) {
+        ("an error message of kubectl", "mend what it says, and fetch the report again")
+    } else if lines().all(|line| without_prefix(line).is_some())
+        && lines().filter_map(without_prefix).any(|line| line.starts_with(['{', '[', '<']))
+    {
+        (
+            "a log with a prefix on every line, as `kubectl logs --timestamps` or `--prefix` writes it",
+            "fetch the log without --timestamps and --prefix",
+        )
+    } else if !first.starts_with(['<', '{', '[']) && lines().any(|line| line.starts_with("<?xml")) {
+        ("XML with other lines before it", "save it from the line on that begins with `<?xml`")
+    } else {
+        return None;
+    };
+    Some(ReadError::Foreign { what, help })
+}
+
+/// A line without what `kubectl logs --timestamps` or `--prefix` puts before it.
+fn without_prefix(line: &str) -> Option<&str> {
+    let (prefix, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let is_time =
+        || prefix.ends_with('Z') && prefix.contains('T') && prefix.parse::<Timestamp>().is_ok();
+    let is_pod = || prefix.starts_with("[pod/") && prefix.ends_with(']');
+    (is_time() || is_pod()).then_some(rest)
+}
+
 /// What files are that are no text, by how they begin, and what to do with them.
 fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     const UNPACK: &str = "unpack it, and name the reports in it";
-    const KINDS: [(&[u8], &str, &str); 9] = [
+    const KINDS: [(&[u8], &str, &str); 12] = [
         (&[0x1F, 0x8B], "compressed (gzip)", "unpack it first: gunzip FILE"),
         (b"PK\x03\x04", "a zip archive", UNPACK),
         (b"BZh", "compressed (bzip2)", "unpack it first: bunzip2 FILE"),
         (&[0xFD, b'7', b'z', b'X', b'Z', 0], "compressed (xz)", "unpack it first: unxz FILE"),
         (&[0x28, 0xB5, 0x2F, 0xFD], "compressed (zstd)", "unpack it first: unzstd FILE"),
         (b"7z\xBC\xAF\x27\x1C", "a 7z archive", UNPACK),
+        (&[0x5D, 0, 0], "compressed (lzma)", "unpack it first: unlzma FILE"),
+        (b"\x89PNG", "a picture (PNG)", "have the scanner write JSON"),
+        (&[0xFF, 0xD8, 0xFF], "a picture (JPEG)", "have the scanner write JSON"),
         (b"%PDF-", "a PDF", "have the scanner write JSON"),
         (b"SQLite format 3\0", "an SQLite database", "have the scanner write JSON"),
         (b"PAR1", "a Parquet file", "have the scanner write JSON"),
@@ -284,16 +370,22 @@ impl<'a> Document<'a> {
 
     fn split_json(text: &'a str, subject: &'a str) -> Result<Vec<Self>, ReadError> {
         let mut documents: Vec<Self> = Vec::new();
-        let mut start = 0;
-        while let Some(rest) = text.get(start..).filter(|rest| !rest.trim_start().is_empty()) {
-            let first_line = documents.last().map_or(1, |last: &Self| last.first_line)
-                + documents.last().map_or(0, |last: &Self| newlines(last.text))
-                + newlines(leading_space(rest));
+        let (mut start, mut line) = (0, 1);
+        while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
+            let gap = gap(rest, !documents.is_empty());
+            let begin = start + gap.len();
+            let first_line = line + newlines(gap);
+            let rest = text.get(begin..).unwrap_or_default();
+            if !documents.is_empty() && !rest.is_empty() && !rest.starts_with(['{', '[']) {
+                let words = shown(rest.lines().next().unwrap_or_default(), 60);
+                let reason = format!("text follows the report: `{words}`");
+                return Err(ReadError::Malformed { place: format!("line {first_line}"), reason });
+            }
+            // Several values may share a line.
+            let indent = last_line(text.get(..begin).unwrap_or_default()).len();
             let Some((probe, end)) = first_value(rest).transpose().map_err(|error| {
-                let line = first_line - newlines(leading_space(rest)) + error.line() - 1;
-                // Several values may share a line.
-                let shared = last_line(text.get(..start).unwrap_or_default()).len();
-                let column = error.column() + if error.line() == 1 { shared } else { 0 };
+                let line = first_line + error.line() - 1;
+                let column = error.column() + if error.line() == 1 { indent } else { 0 };
                 ReadError::Malformed {
                     place: format!("line {line}, column {column}"),
                     reason: json_reason(&error),
@@ -302,13 +394,12 @@ impl<'a> Document<'a> {
             else {
                 break;
             };
-            let begin = leading_space(rest).len();
-            let value = rest.get(begin..end).unwrap_or_default();
+            let value = rest.get(..end).unwrap_or_default();
             let document = Self::whole(value, Syntax::Json, subject, probe);
-            let indent = last_line(text.get(..start + begin).unwrap_or_default()).len();
             let index = documents.len();
             documents.push(Self { index, first_line, indent, last: false, ..document });
-            start += end;
+            start = begin + end;
+            line = first_line + newlines(value);
         }
         Ok(Self::counted(documents))
     }
@@ -734,8 +825,22 @@ fn newlines(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
 }
 
-fn leading_space(text: &str) -> &str {
-    text.get(..text.len() - text.trim_start().len()).unwrap_or_default()
+/// What stands before the next JSON value: white space, marks of byte order where files were concatenated, and
+/// between documents the separators of YAML, of which JSON is a part.
+fn gap(text: &str, is_between: bool) -> &str {
+    let mut rest = text;
+    loop {
+        let next = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+        let is_line = text.len() > next.len()
+            && text.get(..text.len() - next.len()).is_some_and(|t| t.ends_with('\n'));
+        let after = next
+            .strip_prefix("---")
+            .filter(|after| after.is_empty() || after.starts_with(char::is_whitespace));
+        match after.filter(|_| is_between && is_line) {
+            Some(after) => rest = after,
+            None => return text.get(..text.len() - next.len()).unwrap_or_default(),
+        }
+    }
 }
 
 fn has_yaml_content(piece: &str) -> bool {
@@ -785,6 +890,27 @@ mod tests {
         assert_eq!(documents.len(), 2);
         assert_eq!(documents[1].place(), "document 2 at line 3");
         assert_eq!(&*documents[1].locator("/a"), "1#/a");
+    }
+
+    #[test]
+    fn json_may_be_a_stream_of_yaml_or_of_files_with_marks() {
+        for text in [
+            "{\"a\":1}\n---\n{\"a\":2}\n",
+            "{\"a\":1}\n\n\u{feff}{\"a\":2}\n",
+            "{\"a\":1}\n--- \n[2]\n---\n",
+        ] {
+            let documents = split(text);
+            assert_eq!(documents.len(), 2, "{text}");
+            assert_eq!(documents[1].place(), "document 2 at line 3", "{text}");
+        }
+        for (text, place) in [
+            ("{\"a\":1}\nI1125 done\n", "line 2: text follows the report: `I1125 done`"),
+            ("{\"a\":1}\n---\nkind: x\n", "line 3: text follows the report: `kind: x`"),
+            ("{\"a\":1}\n\n {\"b\" 1}", "line 3, column 7: expected `:`"),
+        ] {
+            let error = Document::split(text, "").unwrap_err().to_string();
+            assert_eq!(error, place);
+        }
     }
 
     #[test]

@@ -38,8 +38,8 @@ mod trivy_result;
 mod trivy_scope;
 mod yaml;
 
-use document::without_preface;
 pub use document::{Document, ReadError, Syntax, decode};
+use document::{misplaced, without_preface};
 pub use ids::aqua_id;
 pub use probe::Probe;
 
@@ -151,6 +151,9 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
     if let Some(syntax) = foreign_syntax(&text) {
         let (place, looks_like) = ("line 1".to_owned(), syntax.to_owned());
         return Err(ReadError::Unrecognised { place, looks_like });
+    }
+    if let Some(error) = misplaced(&text) {
+        return Err(error);
     }
     let (text, preface) = without_preface(text);
     let mut reading = Reading { formats: Vec::new(), parsed: Parsed::default() };
@@ -366,6 +369,8 @@ mod tests {
                 json,
                 "4 lines",
             ),
+            ("[INFO] starting\n[2026-11-25 10:00:00] could not read /etc\n", json, "2 lines"),
+            ("I1125 10:00:00.000000       1 util.go:483] {\"a\":1}\n", json, "1 line"),
         ] {
             let notes = read(format!("{preface}{report}").as_bytes(), "").unwrap().parsed.notes;
             assert!(notes.iter().any(|note| note.text.starts_with(lines)), "{notes:?}");
@@ -381,6 +386,34 @@ mod tests {
     }
 
     #[test]
+    fn text_that_is_no_report_is_called_by_its_name() {
+        let report = "{\n\"Controls\":[],\"Totals\":{}}\n";
+        let prefixed = |prefix: &str| -> String {
+            report.lines().map(|line| format!("{prefix} {line}\n")).collect()
+        };
+        for (text, what) in [
+            ("[INFO] 4 Worker Nodes\n[PASS] 4.1.1 x\n".to_owned(), "kube-bench's text output"),
+            ("Error from server (Forbidden): x is forbidden\n".to_owned(), "an error message"),
+            (format!("```json\n{report}```\n"), "a Markdown code block"),
+            (prefixed("2026-11-25T10:00:00.123456789Z"), "a log with a prefix"),
+            (prefixed("[pod/kube-bench-x/kube-bench]"), "a log with a prefix"),
+            ("starting\n<?xml version=\"1.0\"?><a/>\n".to_owned(), "XML with other lines"),
+        ] {
+            let error = read(text.as_bytes(), "").unwrap_err();
+            assert!(error.to_string().starts_with(&format!("the file is {what}")), "{error}");
+            assert!(!error.help().is_empty());
+        }
+        // A part of a report is no line of a log.
+        for text in [
+            format!("[1] x {report}"),
+            format!("[\"a\" {{}}]\n{report}"),
+            format!("[]\nx\n{report}"),
+        ] {
+            assert!(read(text.as_bytes(), "").is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn other_kinds_of_files_are_called_by_their_names() {
         let mut tar = vec![b'a'; 512];
         tar[257..262].copy_from_slice(b"ustar");
@@ -388,6 +421,10 @@ mod tests {
             (&[0x1F, 0x8B, 8, 0][..], "the file is compressed (gzip)"),
             (b"PK\x03\x04x", "the file is a zip archive"),
             (b"%PDF-1.7", "the file is a PDF"),
+            (b"\x89PNG\r\n", "the file is a picture (PNG)"),
+            (&[0x5D, 0, 0, 0x80, 0], "the file is compressed (lzma)"),
+            (b"{\0\0\0\"\0\0\0", "the file is text in UTF-32"),
+            (b"\0\0\0\0\0{}", "the file is damaged: it begins with NUL bytes"),
             (&tar, "the file is a tar archive"),
         ] {
             let error = read(bytes, "").unwrap_err();

@@ -15,6 +15,7 @@
 
 // Core: pure; no I/O, no clock, no randomness.
 pub mod parallel;
+pub mod shown;
 pub mod population;
 pub mod member;
 pub mod finding;

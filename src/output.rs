@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::shown::is_deceptive;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -62,33 +63,6 @@ impl Paint {
             Self::Bold => "\u{1b}[1m",
         }
     }
-}
-
-/// Does a terminal obey it, or does it change how the text around it reads? Control characters, line and paragraph
-/// separators, direction marks, and what has no width.
-fn is_deceptive(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{34f}'
-                | '\u{61c}'
-                | '\u{115f}'
-                | '\u{1160}'
-                | '\u{17b4}'
-                | '\u{17b5}'
-                | '\u{180b}'..='\u{180f}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{3164}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 /// A failure with what to do about it.

@@ -22,6 +22,7 @@ use crate::record::{
     InputItem, MemberItem, PopulationItem, RiskItem, SourceItem, WaiverItem,
 };
 use crate::run::Run;
+use crate::shown::shown;
 use crate::verify::pin::Pin;
 use crate::verify::{Archive, ReadFailure};
 
@@ -49,7 +50,7 @@ pub enum SealedError {
         source: StatementError,
     },
     /// A file is not the one that was sealed.
-    #[error("{path}: {reason}")]
+    #[error("{}: {}", shown(path), shown(reason))]
     File {
         /// Its path in the archive.
         path: String,

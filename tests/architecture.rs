@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     // Core.
     ("parallel", &[]),
+    ("shown", &[]),
     ("population", &[]),
     ("member", &[]),
     ("finding", &["member", "population"]),
@@ -61,7 +62,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "waiver",
         ],
     ),
-    ("verify", &["assessment", "evaluate", "evidence", "run"]),
+    ("verify", &["assessment", "evaluate", "evidence", "run", "shown"]),
     ("disclose", &["evidence", "verify"]),
     ("sample", &["evidence", "finding"]),
     ("diff", &["assessment", "finding", "framework", "record", "sealed"]),
@@ -82,10 +83,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
-    ("sealed", &["disclose", "evidence", "framework", "record", "run", "verify"]),
+    ("sealed", &["disclose", "evidence", "framework", "record", "run", "shown", "verify"]),
     // Edges: the core and `remote`, and never each other.
     ("remote", &[]),
-    ("archive", &["evidence", "remote", "verify"]),
+    ("archive", &["evidence", "remote", "shown", "verify"]),
     ("schedule", &[]),
     ("config", &["alert", "archive", "evidence", "risk", "scanner", "schedule"]),
     ("checks", &["evidence", "finding", "population", "scanner"]),
@@ -130,7 +131,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("export", &["assessment", "evidence", "finding", "framework", "record", "run", "sealed"]),
     // The writing protocol, and the one module that knows all edges.
-    ("seal", &["archive", "evidence", "parallel", "sign", "verify"]),
+    ("seal", &["archive", "evidence", "parallel", "shown", "sign", "verify"]),
     (
         "pipeline",
         &[
@@ -156,11 +157,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
-    ("doctor", &["alert", "archive", "config", "evidence", "pipeline", "sign", "verify"]),
+    ("doctor", &["alert", "archive", "config", "evidence", "pipeline", "seal", "sign", "verify"]),
     ("serve", &["access", "archive", "config", "evidence", "notify", "pipeline"]),
     // Shell.
     ("exit", &[]),
-    ("output", &["exit"]),
+    ("output", &["exit", "shown"]),
     (
         "cli",
         &[
@@ -189,6 +190,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "scanner",
             "sealed",
             "serve",
+            "shown",
             "sign",
             "verify",
         ],
@@ -199,6 +201,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const CORE: &[&str] = &[
     "alert",
     "parallel",
+    "shown",
     "population",
     "finding",
     "scanner",

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::trust::{Place, usage};
+use super::verify_proof;
 use crate::evidence::layout;
 use crate::output::Failure;
+use crate::shown::shown;
 use crate::verify::{Archive, Level, Policy, Verdict};
 
 const HELP: &str = "give the folder that holds `log/`, `keyring/` and `bundles/`, a .tar or .zip of it, or s3://bucket/prefix";
@@ -46,14 +48,14 @@ pub(super) fn refuse_other(
     if paths.iter().any(is_own) {
         return Ok(());
     }
-    let given = &place.archive;
+    let given = place.archive.as_str();
     let holds = match paths.len() {
         0 => "it is empty".to_owned(),
         1 => "it holds one other file".to_owned(),
         more => format!("it holds {more} other files"),
     };
     let elsewhere = elsewhere(given, &paths);
-    Err(usage(anyhow!("there is no archive in `{given}`: {holds}{elsewhere}")).help(HELP))
+    Err(usage(anyhow!("there is no archive in `{}`: {holds}{elsewhere}", shown(given))).help(HELP))
 }
 
 /// Where an archive seems to lie, as the end of a sentence; may be empty.
@@ -70,9 +72,9 @@ fn elsewhere(given: &str, paths: &[String]) -> String {
         let is_packed = Path::new(given).is_file();
         let named = |folder: &&str| {
             if is_packed {
-                format!("`{folder}/`")
+                format!("`{}/`", shown(folder))
             } else {
-                format!("`{}/{folder}`", given.trim_end_matches('/'))
+                format!("`{}`", shown(&format!("{}/{folder}", given.trim_end_matches('/'))))
             }
         };
         let mut list = below.iter().take(NAMED).map(named).collect::<Vec<_>>().join(", ");
@@ -86,7 +88,9 @@ fn elsewhere(given: &str, paths: &[String]) -> String {
         };
     }
     match above(Path::new(given)) {
-        Some(folder) => format!("; it belongs to the archive in `{}`", folder.display()),
+        Some(folder) => {
+            format!("; it belongs to the archive in `{}`", shown(&folder.to_string_lossy()))
+        }
         None => String::new(),
     }
 }
@@ -101,6 +105,10 @@ fn above(given: &Path) -> Option<PathBuf> {
 
 /// What a file is that is no packed archive, by its first bytes; `None` when nothing is known.
 pub(super) fn other_file(path: &Path) -> Option<Failure> {
+    if let Some((kind, help)) = verify_proof::json_kind(path) {
+        let path = shown(&path.to_string_lossy());
+        return Some(usage(anyhow!("`{path}` is {kind}, not an archive")).help(help));
+    }
     let mut start = [0; 8];
     let mut file = std::fs::File::open(path).ok()?;
     let length = file.read(&mut start).ok()?;
@@ -112,10 +120,8 @@ pub(super) fn other_file(path: &Path) -> Option<Failure> {
         )
     } else if start.starts_with(&[0x1f, 0x8b]) {
         ("compressed (gzip)", "unpack it first")
-    } else if start.starts_with(b"{") {
-        ("JSON, not an archive", "if it is a disclosure: affidavit verify-proof FILE")
     } else {
         return None;
     };
-    Some(usage(anyhow!("`{}` is {what}", path.display())).help(help))
+    Some(usage(anyhow!("`{}` is {what}", shown(&path.to_string_lossy()))).help(help))
 }

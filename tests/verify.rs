@@ -1,6 +1,7 @@
 //! What the verifier says of damaged archives: every fault once, at its cause.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use affidavit::archive::Directory;
@@ -132,7 +133,6 @@ fn what_does_not_belong_is_named() {
         fs::remove_file(archive.join(path)).unwrap();
     }
     // Nor is it one what kind of thing it is, or how its name is written.
-    use std::os::unix::ffi::OsStrExt as _;
     let odd = [b"Pr\xfcfung.txt", b"Pr\xe4fung.txt"].map(|name| std::ffi::OsStr::from_bytes(name));
     for name in odd {
         fs::write(archive.join(name), "x").unwrap();

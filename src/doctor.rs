@@ -14,8 +14,9 @@ use crate::evidence::key::KeyId;
 use crate::evidence::keyring::KeyStatus;
 use crate::pipeline::{self, Progress};
 use crate::population::ClusterIdentity;
+use crate::seal;
 use crate::sign;
-use crate::verify::{self, Policy};
+use crate::verify::{self, FailureCode, Finding, Policy};
 
 /// A difference between two clocks that is told of, in seconds.
 const CLOCK_WARNING: i64 = 5;
@@ -296,7 +297,11 @@ fn chain(lines: &mut Lines, store: &dyn Store, roots: Vec<KeyId>, now: Timestamp
         }
     };
     let size = verdict.checked.statements;
-    if size == 0 {
+    let errors = verdict.findings.iter().filter(|finding| finding.is_fault());
+    // A run writes the keyring before it looks.
+    let is_begun =
+        |code| code != FailureCode::GenesisInvalid && code != FailureCode::KeyringMissing;
+    if size == 0 && !errors.clone().any(|finding| is_begun(finding.code)) {
         former(lines, store);
         return;
     }
@@ -313,10 +318,16 @@ fn chain(lines: &mut Lines, store: &dyn Store, roots: Vec<KeyId>, now: Timestamp
         ),
         _ => {}
     }
-    let errors = verdict.findings.iter().filter(|finding| finding.is_fault());
-    let mut faults: BTreeMap<&str, String> = BTreeMap::new();
+    // What the next run puts right is no reason to stop it.
+    let is_mended = |finding: &Finding| {
+        finding.code.is_of_time()
+            || finding.code == FailureCode::KeyringMissing
+            || seal::is_left_over(finding, size)
+    };
+    let mut faults: BTreeMap<(&str, Health), &str> = BTreeMap::new();
     for finding in errors {
-        faults.entry(finding.code.name()).or_insert_with(|| finding.object.clone());
+        let health = if is_mended(finding) { Health::Warning } else { Health::Failing };
+        faults.entry((finding.code.name(), health)).or_insert(&finding.object);
     }
     if faults.is_empty() {
         lines.ok(
@@ -328,13 +339,7 @@ fn chain(lines: &mut Lines, store: &dyn Store, roots: Vec<KeyId>, now: Timestamp
             },
         );
     }
-    for (code, object) in faults {
-        let health = match code {
-            // What the next run puts right.
-            "STALE_HEAD" | "STALE_KEYRING" | "HEAD_ROLLED_BACK" | "UNSIGNED_CLAIM"
-            | "CHECKPOINT_MISSING" => Health::Warning,
-            _ => Health::Failing,
-        };
+    for ((code, health), object) in faults {
         lines.add("chain", health, format!("{code} at {object}"), "`affidavit verify` says more");
     }
 }

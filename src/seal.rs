@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use crate::archive::{Former, Put, Store, StoreError};
+use crate::escape::visible;
 use crate::evidence::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::evidence::digest::Digest;
 use crate::evidence::envelope::{Envelope, EnvelopeSignature, STATEMENT_TYPE, pae};
@@ -28,7 +29,7 @@ use crate::evidence::tlog_proof::TlogProof;
 use crate::parallel;
 use crate::sign::{SignError, Signer};
 use crate::verify::pin::Pin;
-use crate::verify::{self, Archive, Entry, FailureCode, Policy, ReadFailure};
+use crate::verify::{self, Archive, Entry, FailureCode, Finding, Policy, ReadFailure};
 
 /// Instructions for an auditor without our program.
 const VERIFY_MD: &str = include_str!("verify.md");
@@ -53,7 +54,7 @@ pub enum SealError {
     #[error("could not write the statement: {0}")]
     Statement(#[from] StatementError),
     /// The archive is not what it must be; nothing is added to it.
-    #[error("the archive does not verify: {code} at {object}")]
+    #[error("the archive does not verify: {code} at {}", visible(object))]
     NotVerified {
         /// The first fault.
         code: FailureCode,
@@ -61,7 +62,7 @@ pub enum SealError {
         object: String,
     },
     /// The program has made what its own verifier refuses; it is not sealed.
-    #[error("what was prepared would not verify: {code} at {object}{detail}")]
+    #[error("what was prepared would not verify: {code} at {}{}", visible(object), visible(detail))]
     Refused {
         /// What.
         code: FailureCode,
@@ -248,6 +249,22 @@ impl Archive for Drafted<'_> {
     }
 }
 
+/// Is a finding in a log of so many statements what a cut-off run leaves, or what is there before the first one? The
+/// next run puts it right.
+#[must_use]
+pub fn is_left_over(finding: &Finding, statements: u64) -> bool {
+    match finding.code {
+        FailureCode::HeadRolledBack => true,
+        FailureCode::UnsignedClaim => {
+            finding.object == layout::statement(statements.saturating_sub(1))
+        }
+        FailureCode::CheckpointMissing => finding.object == layout::checkpoint(statements),
+        // Keyrings are published before the first bundle.
+        FailureCode::GenesisInvalid | FailureCode::KeyringMissing => statements == 0,
+        _ => false,
+    }
+}
+
 /// Writes to one chain.
 pub struct Sealer<'a> {
     store: &'a dyn Store,
@@ -317,18 +334,9 @@ impl<'a> Sealer<'a> {
         let policy = Policy { deep: false, ..Policy::new(trusted.into_iter().collect(), now) };
         let verdict = verify::verify(self.store, &policy)?;
         let statements = verdict.checked.statements;
-        let newest = statements.saturating_sub(1);
-        let left_over = |finding: &verify::Finding| match finding.code {
-            FailureCode::HeadRolledBack => true,
-            FailureCode::UnsignedClaim => finding.object == layout::statement(newest),
-            FailureCode::CheckpointMissing => finding.object == layout::checkpoint(statements),
-            // Keyrings are published before the first bundle.
-            FailureCode::GenesisInvalid | FailureCode::KeyringMissing => statements == 0,
-            _ => false,
-        };
-        let fault =
-            verdict.findings.iter().find(|finding| finding.is_fault() && !left_over(finding));
-        match fault {
+        let is_fault =
+            |finding: &&Finding| finding.is_fault() && !is_left_over(finding, statements);
+        match verdict.findings.iter().find(is_fault) {
             // The store's fault, and not the archive's.
             Some(fault) if fault.code == FailureCode::FileUnreadable => {
                 Err(ReadFailure::new(fault.object.clone(), fault.found.clone()).into())

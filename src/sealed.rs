@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::escape::visible;
 use crate::evidence::checkpoint::SignedCheckpoint;
 use crate::evidence::digest::Digest;
 use crate::evidence::envelope::Envelope;
@@ -49,7 +50,7 @@ pub enum SealedError {
         source: StatementError,
     },
     /// A file is not the one that was sealed.
-    #[error("{path}: {reason}")]
+    #[error("{}: {}", visible(path), visible(reason))]
     File {
         /// Its path in the archive.
         path: String,

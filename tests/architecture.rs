@@ -62,7 +62,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "waiver",
         ],
     ),
-    ("verify", &["assessment", "evaluate", "evidence", "run"]),
+    ("verify", &["assessment", "evaluate", "evidence", "run", "escape"]),
     ("disclose", &["evidence", "verify"]),
     ("sample", &["evidence", "finding"]),
     ("diff", &["assessment", "finding", "framework", "record", "sealed"]),
@@ -83,10 +83,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
-    ("sealed", &["disclose", "evidence", "framework", "record", "run", "verify"]),
+    ("sealed", &["disclose", "evidence", "framework", "record", "run", "escape", "verify"]),
     // Edges: the core and `remote`, and never each other.
     ("remote", &[]),
-    ("archive", &["evidence", "remote", "verify"]),
+    ("archive", &["evidence", "remote", "escape", "verify"]),
     ("schedule", &[]),
     ("config", &["alert", "archive", "evidence", "risk", "scanner", "schedule"]),
     ("checks", &["evidence", "finding", "population", "scanner"]),
@@ -134,7 +134,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["assessment", "escape", "evidence", "finding", "framework", "record", "run", "sealed"],
     ),
     // The writing protocol, and the one module that knows all edges.
-    ("seal", &["archive", "evidence", "parallel", "sign", "verify"]),
+    ("seal", &["archive", "evidence", "parallel", "escape", "sign", "verify"]),
     (
         "pipeline",
         &[
@@ -162,7 +162,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "doctor",
-        &["alert", "archive", "config", "evidence", "pipeline", "population", "sign", "verify"],
+        &[
+            "alert",
+            "archive",
+            "config",
+            "evidence",
+            "pipeline",
+            "population",
+            "seal",
+            "sign",
+            "verify",
+        ],
     ),
     ("serve", &["access", "archive", "config", "evidence", "notify", "pipeline"]),
     // Shell.
@@ -197,6 +207,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "scanner",
             "sealed",
             "serve",
+            "escape",
             "sign",
             "verify",
         ],

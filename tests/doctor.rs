@@ -106,6 +106,43 @@ fn what_is_wrong_is_named_with_what_to_do() {
 }
 
 #[apply(test)]
+fn a_chain_that_a_run_would_refuse_is_failing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = healthy(folder.path());
+    run(&config, NOW);
+    run(&config, "2026-11-21T02:00:00Z");
+    let archive = folder.path().join("archive");
+    let log: Vec<_> =
+        fs::read_dir(archive.join("log")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let refused = |said: &str| {
+        let (code, lines) = examined(folder.path(), "2026-11-21T12:00:00Z");
+        assert_eq!(code, 3, "{lines:#?}");
+        has(&lines, &format!("failing chain: {said}"));
+        let run = affidavit(folder.path(), &["run", "--now", "2026-11-21T12:00:00Z"]);
+        assert!(error(&run, 3).contains(said), "{run:?}");
+    };
+    fs::remove_file(archive.join("checkpoints/0000000001")).unwrap();
+    refused("CHECKPOINT_MISSING at checkpoints/0000000001");
+    for file in log {
+        fs::remove_file(file).unwrap();
+    }
+    refused("TAIL_TRUNCATED at log/0000000000.json");
+}
+
+#[apply(test)]
+fn a_run_that_is_dated_in_the_future_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    healthy(folder.path());
+    let said = |hours: i64| {
+        let now = jiff::Timestamp::now() + jiff::Span::new().hours(hours);
+        let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let output = affidavit(folder.path(), &["run", "--now", &now]);
+        String::from_utf8(output.stderr).unwrap().contains("TIME_IN_FUTURE")
+    };
+    assert!(!said(-2) && said(2));
+}
+
+#[apply(test)]
 fn a_store_that_is_no_store_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let config = healthy(folder.path());

@@ -28,6 +28,12 @@ fn a_place_without_an_archive_says_what_is_there_and_where_one_lies() {
     fs::create_dir(folder.join("keys")).unwrap();
     fs::write(folder.join("keys/log.pem"), "-----BEGIN").unwrap();
     copy_tree(&archive.join("keyring"), &folder.join("keys/keyring"));
+    let report = r#"{"Reports":[],"findings":[]}"#;
+    fs::write(folder.join("list.json"), format!("\n[{report}]")).unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kube-bench");
+    let report = fs::read_dir(fixtures).unwrap().map(|entry| entry.unwrap().path());
+    let report = report.filter(|path| path.extension().is_some_and(|end| end == "json")).min();
+    fs::copy(report.unwrap(), folder.join("report.json")).unwrap();
     fs::write(folder.join("x.tar.gz"), [0x1f, 0x8b, 8, 0]).unwrap();
     let sums = files(&archive).into_iter().find(|path| path.ends_with("SHA256SUMS")).unwrap();
     let bundle = format!("archive/{}", sums.trim_end_matches("/SHA256SUMS"));
@@ -39,7 +45,10 @@ fn a_place_without_an_archive_says_what_is_there_and_where_one_lies() {
         ("keys", "these are the keys of a chain"),
         ("x.yaml", "`x.yaml` is a text file, not an archive"),
         ("x.pdf", "a PDF, not an archive"),
-        ("x.json", "if it is a disclosure"),
+        ("x.json", "`x.json` is a JSON file, not an archive"),
+        ("list.json", "`list.json` is a JSON file, not an archive"),
+        ("report.json", "is a scanner report (format kube-bench), not an archive"),
+        ("archive/log/0000000000.json", "is a single statement of an archive, not an archive"),
         ("x.tar.gz", "unpack it first"),
     ] {
         let output = verify(folder, place);
@@ -47,6 +56,20 @@ fn a_place_without_an_archive_says_what_is_there_and_where_one_lies() {
         assert!(told.contains(said) && told.lines().count() < 6, "{place}: {told}");
         assert!(output.stdout.is_empty(), "{place}");
     }
+    // Only what says that it is a disclosure is judged as one.
+    for (file, said) in [
+        ("x.json", "`x.json` is not a disclosure: it is a JSON file"),
+        ("report.json", "it is a scanner report (format kube-bench)"),
+        ("archive/log/0000000000.json", "it is a single statement of an archive"),
+        ("x.pdf", "`x.pdf` is not a disclosure"),
+    ] {
+        let output = affidavit(folder, &["verify-proof", file, "--root", &root().to_string()]);
+        let told = error(&output, 2);
+        assert!(told.contains(said) && output.stdout.is_empty(), "{file}: {told}");
+    }
+    fs::write(folder.join("cut.json"), r#"{"format":"urn:affidavit:disclosure:v1","ite"#).unwrap();
+    let cut = ["verify-proof", "cut.json", "--root", &root().to_string()];
+    assert_eq!(affidavit(folder, &cut).status.code(), Some(6));
     let gone = error(&verify(folder, "nowhere"), 3);
     assert!(gone.contains("`nowhere`"), "{gone}");
     // Whoever knows that a chain was here calls its absence a fault.
@@ -55,6 +78,40 @@ fn a_place_without_an_archive_says_what_is_there_and_where_one_lies() {
     let root = root().to_string();
     let pinned = ["verify", "empty", "--root", &root, "--pin", "pin.txt", "--now", NOW];
     assert_eq!(affidavit(folder, &pinned).status.code(), Some(6));
+}
+
+#[apply(test)]
+fn a_pin_from_the_archive_itself_pins_nothing() {
+    let (folder, archive) = copy();
+    let folder = folder.path();
+    let receipt = fs::read_dir(archive.join("receipts")).unwrap().map(|e| e.unwrap().path());
+    let receipt = receipt.filter(|path| path.extension().is_some_and(|end| end == "txt")).max();
+    let receipt = receipt.unwrap();
+    let kept = folder.join("receipt.txt");
+    fs::copy(&receipt, &kept).unwrap();
+    std::os::unix::fs::symlink(&archive, folder.join("link")).unwrap();
+    let root = root().to_string();
+    let verify = |place: &str, pin: &Path| {
+        let pin = pin.to_str().unwrap();
+        affidavit(folder, &["verify", place, "--root", &root, "--now", NOW, "--pin", pin])
+    };
+    for place in ["archive", "link"] {
+        let output = verify(place, &receipt);
+        let told = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(told.contains("WARNING HEAD_UNPINNED") && !told.contains("\npinned "), "{told}");
+        let said = error(&output, 0);
+        assert!(said.contains("lies in the archive itself"), "{said}");
+    }
+    assert!(done(&verify("archive", &kept)).contains("pinned    3 of 3"));
+    // What it says must hold all the same.
+    for path in ["log/0000000002.json", "log/0000000002.dsse.json", "checkpoints/0000000003"] {
+        fs::remove_file(archive.join(path)).unwrap();
+    }
+    fs::remove_file(archive.join("checkpoint")).unwrap();
+    let output = verify("archive", &receipt);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code() == Some(6) && told.contains("TAIL_TRUNCATED"), "{told}");
 }
 
 #[apply(test)]
@@ -87,6 +144,21 @@ fn names_in_an_archive_are_not_obeyed() {
         assert!(!told.contains(raw), "{told:?}");
     }
     assert!(told.contains("a\\nverdict   VERIFIED") && told.contains("\\u{202e}"), "{told}");
+    // Nor in errors: what a folder is called, that the archive is in, and what in it cannot be read.
+    let folder = tempfile::tempdir().unwrap();
+    for above in names {
+        let log = folder.path().join(above).join("log");
+        fs::create_dir_all(&log).unwrap();
+        fs::write(log.join("0000000000.json"), "{}").unwrap();
+    }
+    for (place, code) in [(".", 2), (names[0], 3), ("x\nverdict   VERIFIED", 3)] {
+        if code == 3 {
+            fs::remove_dir_all(folder.path().join(place)).ok();
+        }
+        let told = error(&verify(folder.path(), place), code);
+        assert!(!told.lines().any(|line| line.trim_start().starts_with("verdict ")), "{told}");
+        assert!(told.contains("\\nverdict   VERIFIED"), "{told}");
+    }
 }
 
 #[apply(test)]

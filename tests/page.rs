@@ -479,11 +479,16 @@ fn a_place_without_an_archive_is_no_archive_with_faults() {
     write("keys/keyring/0000000001.dsse.json", b"{}");
     write("report.pdf", b"%PDF-1.7\n");
     write("archive.tar.gz", &[0x1f, 0x8b, 8, 0, 0, 0]);
+    write("report.json", b" {\"findings\": []}");
+    write("above/aud\u{202e}it\n/log/0000000000.json", b"{}");
+    write("list.json", b"[]");
     let browser = Browser::open();
     for (place, said) in [
         ("notes", "There is no archive here. It holds 2 other files. An archive is a folder with"),
-        ("above", "An archive seems to be in “audit”: choose that folder."),
+        ("above", "An archive seems to be in “aud"),
         ("keys", "There is no archive here: these are the keys of a chain."),
+        ("report.json", "This is JSON, but no disclosure and no archive."),
+        ("list.json", "This is JSON, but no disclosure and no archive."),
         ("report.pdf", "This is a PDF, not an archive."),
         ("archive.tar.gz", "Unpack it first."),
     ] {
@@ -492,6 +497,14 @@ fn a_place_without_an_archive_is_no_archive_with_faults() {
         assert!(told.contains(said), "{place}: {result}");
         assert_eq!((&result["verified"], &result["findings"]), (&json!(false), &json!([])));
     }
+    // What a name does to the text around it is shown, and not done.
+    write("named/log/a\u{202e}gnp.exe", b"x");
+    write("named/a\u{200b}\nb", b"x");
+    browser.verify(&Input { subject: folder.join("named"), ..Input::default() });
+    let shown = browser.script("arguments[0](document.getElementById('paper').textContent);", &[]);
+    let shown = shown.as_str().unwrap();
+    assert!(shown.contains("a\\u{202e}gnp.exe") && shown.contains("a\\u{200b}\\nb"), "{shown}");
+    assert!(!shown.contains(['\u{202e}', '\u{200b}']), "{shown}");
     // Faults of one kind are told together, and none is lost.
     for number in 0..30 {
         write(&format!("faulty/log/{number}.txt"), b"x");

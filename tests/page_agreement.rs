@@ -402,11 +402,11 @@ fn tar_archives_are_read_as_they_stand() {
         "PATH_UNSAFE ../VERIFY.md",
         "PATH_UNSAFE /VERIFY.md",
         "FILE_UNRELATED <img src=x onerror=alert(1)>",
-        "PATH_UNSAFE bad\u{fffd}",
+        "FILE_UNRELATED bad\u{fffd}",
         "PATH_COLLISION checkpoint",
-        "NOT_REGULAR_FILE hard",
-        "NOT_REGULAR_FILE link",
-        "NOT_REGULAR_FILE pipe",
+        "FILE_UNRELATED hard",
+        "FILE_UNRELATED link",
+        "FILE_UNRELATED pipe",
         "HEAD_UNPINNED checkpoint",
     ];
     let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
@@ -461,7 +461,7 @@ END",
         [
             "PATH_UNSAFE ..\\up",
             "PATH_COLLISION checkpoint",
-            "NOT_REGULAR_FILE link",
+            "FILE_UNRELATED link",
             "HEAD_UNPINNED checkpoint",
         ]
     );

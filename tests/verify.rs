@@ -1,6 +1,7 @@
 //! What the verifier says of damaged archives: every fault once, at its cause.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use affidavit::archive::Directory;
@@ -131,9 +132,31 @@ fn what_does_not_belong_is_named() {
         assert_eq!(named, [path]);
         fs::remove_file(archive.join(path)).unwrap();
     }
+    // Nor is it one what kind of thing it is, or how its name is written.
+    let odd = [b"Pr\xfcfung.txt", b"Pr\xe4fung.txt"].map(|name| std::ffi::OsStr::from_bytes(name));
+    for name in odd {
+        fs::write(archive.join(name), "x").unwrap();
+    }
+    std::os::unix::fs::symlink("bundles", archive.join("latest")).unwrap();
+    let found: Vec<_> = verdict(&archive).findings;
+    let warned = found.iter().filter(|finding| finding.code == FailureCode::FileUnrelated);
+    assert_eq!(
+        warned.map(|finding| finding.object.as_str()).collect::<Vec<_>>(),
+        ["Pr\u{fffd}fung.txt", "Pr\u{fffd}fung.txt", "latest"]
+    );
+    assert!(found.iter().all(|finding| !finding.is_fault()), "{found:?}");
+    // Among what is signed it is.
+    let inside = archive.join("log").join(odd[0]);
+    fs::write(&inside, "x").unwrap();
+    assert_eq!(errors(&verdict(&archive)), ["PATH_UNSAFE log/Pr\u{fffd}fung.txt"]);
+    fs::remove_file(inside).unwrap();
     let link = archive.join("log/link.json");
     std::os::unix::fs::symlink("0000000000.json", &link).unwrap();
     assert_eq!(errors(&verdict(&archive)), ["NOT_REGULAR_FILE log/link.json"]);
+    fs::remove_file(link).unwrap();
+    fs::rename(archive.join("checkpoints"), archive.join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", archive.join("checkpoints")).unwrap();
+    assert!(errors(&verdict(&archive)).contains(&"NOT_REGULAR_FILE checkpoints".to_owned()));
 }
 
 #[apply(test)]

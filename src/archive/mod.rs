@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::escape::visible;
 #[cfg(feature = "aws")]
 pub use crate::remote::aws::AwsSettingsError;
 use crate::verify::{Archive, ReadFailure};
@@ -337,7 +338,7 @@ pub enum Put {
 #[non_exhaustive]
 pub enum StoreError {
     /// The store could not be reached, refused, or is full.
-    #[error("could not write `{path}`: {reason}")]
+    #[error("could not write `{}`: {}", visible(path), visible(reason))]
     Write {
         /// Path in the archive.
         path: String,
@@ -347,7 +348,7 @@ pub enum StoreError {
         help: &'static str,
     },
     /// The store does not remove it.
-    #[error("could not remove `{path}`: {reason}")]
+    #[error("could not remove `{}`: {}", visible(path), visible(reason))]
     Remove {
         /// Path in the archive.
         path: String,
@@ -358,7 +359,7 @@ pub enum StoreError {
     #[error(transparent)]
     Read(#[from] ReadFailure),
     /// The store overwrites objects that it was asked not to.
-    #[error("{store} does not keep put-if-absent at `{path}`: {how}")]
+    #[error("{} does not keep put-if-absent at `{path}`: {how}", visible(store))]
     NotConditional {
         /// Path in the archive.
         path: String,
@@ -368,7 +369,7 @@ pub enum StoreError {
         how: String,
     },
     /// The store took an object and did not protect it as it was asked.
-    #[error("{store} took `{path}` without the {missing} that was asked for")]
+    #[error("{} took `{path}` without the {missing} that was asked for", visible(store))]
     NotProtected {
         /// Path in the archive.
         path: String,
@@ -379,7 +380,8 @@ pub enum StoreError {
     },
     /// A chain was here, and somebody removed it.
     #[error(
-        "{count} objects of the log in {store} are hidden by delete markers: somebody removed a part of the chain, or all of it"
+        "{count} objects of the log in {} are hidden by delete markers: somebody removed a part of the chain, or all of it",
+        visible(store)
     )]
     Removed {
         /// The store.
@@ -392,13 +394,13 @@ pub enum StoreError {
     #[error(transparent)]
     Settings(#[from] AwsSettingsError),
     /// The program was built without S3.
-    #[error("`{uri}`: this build of affidavit cannot reach S3")]
+    #[error("`{}`: this build of affidavit cannot reach S3", visible(uri))]
     WithoutS3 {
         /// As given.
         uri: String,
     },
     /// The URI does not name a store.
-    #[error("`{uri}`: {reason}")]
+    #[error("`{}`: {reason}", visible(uri))]
     Uri {
         /// As given.
         uri: String,

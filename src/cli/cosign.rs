@@ -52,8 +52,10 @@ pub(super) fn cosign(arguments: &Arguments, context: &Context) -> Result<Exit, F
     if !valid_origin(&arguments.name) {
         return Err(usage(anyhow!("--name `{}`: no space, plus or control", arguments.name)));
     }
-    let mut policy =
-        Policy { deep: arguments.deep, ..policy_with_root(&arguments.trust, context)? };
+    let mut policy = Policy {
+        deep: arguments.deep,
+        ..policy_with_root(&arguments.place, &arguments.trust, context)?
+    };
     policy.pins.extend(remembered(&arguments.state)?);
     let archive = arguments.place.open(context)?;
     let verdict =

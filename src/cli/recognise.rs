@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::trust::{Place, usage};
+use super::verify_proof;
+use crate::escape::visible;
 use crate::evidence::layout;
 use crate::output::Failure;
 use crate::verify::{Archive, Level, Policy, Verdict};
@@ -52,13 +54,15 @@ pub(super) fn refuse_other(
     if is_something || paths.iter().any(is_own) {
         return Ok(());
     }
+    let given = place.archive.as_str();
     let holds = match paths.len() {
         0 => "it is empty".to_owned(),
         1 => "it holds one other file".to_owned(),
         more => format!("it holds {more} other files"),
     };
     let elsewhere = elsewhere(given, &paths);
-    Err(usage(anyhow!("there is no archive in `{given}`: {holds}{elsewhere}")).help(HELP))
+    Err(usage(anyhow!("there is no archive in `{}`: {holds}{elsewhere}", visible(given)))
+        .help(HELP))
 }
 
 /// Is this a file of the folder of keys that `affidavit init` makes?
@@ -80,9 +84,9 @@ fn elsewhere(given: &str, paths: &[String]) -> String {
         let is_packed = Path::new(given).is_file();
         let named = |folder: &&str| {
             if is_packed {
-                format!("`{folder}/`")
+                format!("`{}/`", visible(folder))
             } else {
-                format!("`{}/{folder}`", given.trim_end_matches('/'))
+                format!("`{}`", visible(&format!("{}/{folder}", given.trim_end_matches('/'))))
             }
         };
         let mut list = below.iter().take(NAMED).map(named).collect::<Vec<_>>().join(", ");
@@ -96,7 +100,9 @@ fn elsewhere(given: &str, paths: &[String]) -> String {
         };
     }
     match above(Path::new(given)) {
-        Some(folder) => format!("; it belongs to the archive in `{}`", folder.display()),
+        Some(folder) => {
+            format!("; it belongs to the archive in `{}`", visible(&folder.to_string_lossy()))
+        }
         None => String::new(),
     }
 }
@@ -111,6 +117,10 @@ fn above(given: &Path) -> Option<PathBuf> {
 
 /// What a file is that is no packed archive, by its first bytes; `None` when nothing is known.
 pub(super) fn other_file(path: &Path) -> Option<Failure> {
+    if let Some((kind, help)) = verify_proof::json_kind(path) {
+        let path = visible(&path.to_string_lossy());
+        return Some(usage(anyhow!("`{path}` is {kind}, not an archive")).help(help));
+    }
     let mut start = [0; 512];
     let mut file = std::fs::File::open(path).ok()?;
     let length = file.read(&mut start).ok()?;
@@ -122,8 +132,6 @@ pub(super) fn other_file(path: &Path) -> Option<Failure> {
         )
     } else if start.starts_with(&[0x1f, 0x8b]) {
         ("compressed (gzip)", "unpack it first")
-    } else if start.starts_with(b"{") {
-        ("JSON, not an archive", "if it is a disclosure: affidavit verify-proof FILE")
     } else if start.is_empty() {
         ("empty, not an archive", HELP)
     } else if is_text(start) {
@@ -131,7 +139,7 @@ pub(super) fn other_file(path: &Path) -> Option<Failure> {
     } else {
         return None;
     };
-    Some(usage(anyhow!("`{}` is {what}", path.display())).help(help))
+    Some(usage(anyhow!("`{}` is {what}", visible(&path.to_string_lossy()))).help(help))
 }
 
 /// Is this the beginning of a text? A character may be cut off at the end.

@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 
 use super::Context;
 use crate::archive::for_shell;
 use crate::assessment::{Status, StatusCounts};
 use crate::config::{Config, ConfigError};
+use crate::evidence::instant;
 use crate::exit::Exit;
 use crate::output::{Failure, Output, Paint, table};
 use crate::pipeline::{self, Progress, RunFailure, RunOutcome};
 use crate::record::SourceItem;
+use crate::verify::CLOCK_SKEW_SECONDS;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -163,6 +166,9 @@ pub(super) fn once(
     for sentence in pipeline::past_proxies(config) {
         context.output.note(format!("warning: {sentence}"));
     }
+    if let Some(sentence) = ahead(context.now, Timestamp::now()) {
+        context.output.note(format!("warning: {sentence}"));
+    }
     let display = Display::new(context.progress);
     let (result, untold) = pipeline::run_and_tell(config, context.now, arguments.strict, &display);
     display.finish();
@@ -172,6 +178,16 @@ pub(super) fn once(
     let outcome = result.map_err(failed)?;
     let exit = exit_of(&outcome.frameworks, outcome.incomplete, arguments);
     Ok((outcome, exit))
+}
+
+/// A bundle that is dated in the future does not verify before its time has come.
+fn ahead(now: Timestamp, clock: Timestamp) -> Option<String> {
+    (now.as_second() > clock.as_second() + CLOCK_SKEW_SECONDS).then(|| {
+        let (now, clock) = (instant::format(now), instant::format(clock));
+        format!(
+            "this run is dated {now}, and the clock of this machine is at {clock}: until then the archive does not verify (TIME_IN_FUTURE)"
+        )
+    })
 }
 
 /// A spinner with the current step, on a terminal only.

@@ -9,6 +9,7 @@ use anyhow::{Context as _, anyhow};
 use super::Context;
 use super::recognise::{self, refuse_other};
 use crate::archive::{self, Location};
+use crate::escape::visible;
 use crate::evidence::key::{KeyId, PublicKey};
 use crate::evidence::timestamp::Authorities;
 use crate::exit::Exit;
@@ -85,24 +86,48 @@ impl Place {
         })
     }
 
+    /// Does a file lie in the archive's folder, by whatever path it was given?
+    fn holds(&self, path: &Path) -> bool {
+        let folder = Path::new(&self.archive).canonicalize().ok();
+        let path = path.canonicalize().ok();
+        folder.zip(path).is_some_and(|(folder, path)| path.starts_with(folder))
+    }
+
     /// For errors of reading.
     pub(super) fn unreadable(&self, error: ReadFailure) -> Failure {
         let help = error.help;
         let is_named = error.path == self.archive;
         let error = anyhow::Error::from(error);
-        let context = || format!("could not read the archive {}", self.archive);
+        let context = || format!("could not read the archive {}", visible(&self.archive));
         not_finished(if is_named { error } else { error.context(context()) }).help(help)
     }
 }
 
 impl Trust {
-    pub(super) fn policy(&self, context: &Context) -> Result<Policy, Failure> {
+    /// `place` is where the archive lies that is to be verified by it, if it is one.
+    pub(super) fn policy(
+        &self,
+        place: Option<&Place>,
+        context: &Context,
+    ) -> Result<Policy, Failure> {
         let mut roots = BTreeSet::new();
         for root in &self.root {
             roots.extend(read_roots(root).map_err(usage)?);
         }
-        let pins = self.pin.iter().map(|path| read_pin(path)).collect::<Result<Vec<_>, _>>();
-        Ok(Policy { pins: pins.map_err(usage)?, ..Policy::new(roots, context.now) })
+        let mut policy = Policy::new(roots, context.now);
+        for path in &self.pin {
+            let pin = read_pin(path).map_err(usage)?;
+            if place.is_some_and(|place| place.holds(path)) {
+                let name = visible(&path.to_string_lossy());
+                context.output.note(format!(
+                    "warning: --pin {name} lies in the archive itself, and proves nothing about it: whoever changes the archive changes this file too"
+                ));
+                policy.own_heads.push(pin);
+            } else {
+                policy.pins.push(pin);
+            }
+        }
+        Ok(policy)
     }
 }
 
@@ -114,7 +139,7 @@ pub(super) fn open_verified(
     context: &Context,
 ) -> Result<Box<dyn Archive>, Failure> {
     let archive = place.open(context)?;
-    let policy = Policy { deep: false, ..trust.policy(context)? };
+    let policy = Policy { deep: false, ..trust.policy(Some(place), context)? };
     let verdict = verify::verify(&*archive, &policy).map_err(|error| place.unreadable(error))?;
     refuse_other(place, &*archive, &verdict, &policy)?;
     if policy.roots.is_empty() {
@@ -127,7 +152,11 @@ pub(super) fn open_verified(
             if finding.code == FailureCode::FileUnreadable {
                 return Err(place.unreadable(ReadFailure::new(&*finding.object, &*finding.found)));
             }
-            let text = format!("the archive does not verify: {} {}", finding.code, finding.object);
+            let text = format!(
+                "the archive does not verify: {} {}",
+                finding.code,
+                visible(&finding.object)
+            );
             let failure = Failure::new(Exit::NotVerified, anyhow!(text));
             Err(failure.help("run `affidavit verify` on the archive"))
         }

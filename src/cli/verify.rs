@@ -63,7 +63,7 @@ pub(super) fn verify(arguments: &Arguments, context: &Context) -> Result<Exit, F
         live: arguments.live,
         replay: arguments.replay,
         witnesses,
-        ..arguments.trust.policy(context)?
+        ..arguments.trust.policy(Some(&arguments.place), context)?
     };
     let archive = arguments.place.open(context)?;
     let verdict =

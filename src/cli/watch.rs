@@ -52,8 +52,12 @@ fn duration(text: &str) -> Result<u64, String> {
 }
 
 /// For commands whose answer means nothing without a root.
-pub(super) fn policy_with_root(trust: &Trust, context: &Context) -> Result<Policy, Failure> {
-    let policy = trust.policy(context)?;
+pub(super) fn policy_with_root(
+    place: &Place,
+    trust: &Trust,
+    context: &Context,
+) -> Result<Policy, Failure> {
+    let policy = trust.policy(Some(place), context)?;
     if policy.roots.is_empty() {
         let text = "--root is missing: anybody can make an archive that agrees with its own keys";
         let help = "give the fingerprint of the root key, which `affidavit init` printed";
@@ -74,7 +78,7 @@ pub(super) fn watch(arguments: &Arguments, context: &Context) -> Result<Exit, Fa
         deep: false,
         live: true,
         grace_seconds: arguments.grace,
-        ..policy_with_root(&arguments.trust, context)?
+        ..policy_with_root(&arguments.place, &arguments.trust, context)?
     };
     if let Some(pin) = arguments.state.as_deref().map(seen).transpose()?.flatten() {
         policy.pins.push(pin);

@@ -11,6 +11,9 @@ use super::digest::Digest;
 /// `format` of every disclosure of this version.
 pub const FORMAT: &str = "urn:affidavit:disclosure:v1";
 
+/// What `format` begins with, in every version.
+pub const MARK: &str = "urn:affidavit:disclosure:";
+
 /// A disclosure, read but not verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

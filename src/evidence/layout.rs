@@ -171,6 +171,18 @@ pub fn place(path: &str) -> Place {
     found.unwrap_or(if is_own { Place::Unknown } else { Place::Unrelated })
 }
 
+/// Is a thing at this path, whatever it is and however it is called, neither covered by a signature nor in the place
+/// of what is? A link in the place of a folder of the archive stands for all that is in it.
+#[must_use]
+pub fn is_beside(path: &str) -> bool {
+    let is_folder =
+        matches!(
+            path,
+            "log" | "checkpoints" | "keyring" | "bundles" | "cosignatures" | "timestamps"
+        ) || path.strip_prefix("bundles/").is_some_and(|name| Digest::from_hex(name).is_some());
+    !is_folder && matches!(place(path), Place::Unrelated | Place::Untrusted)
+}
+
 /// Why a path inside a bundle is not allowed; `None` when it is.
 #[must_use]
 pub fn path_fault(path: &str) -> Option<&'static str> {
@@ -189,8 +201,13 @@ pub fn path_fault(path: &str) -> Option<&'static str> {
 /// Could a path of an archive reach outside of it, or mean another place on another system?
 #[must_use]
 pub fn is_unsafe(path: &str) -> bool {
-    path.contains(['\\', '\0', char::REPLACEMENT_CHARACTER])
-        || path.split('/').any(|segment| matches!(segment, "" | "." | ".."))
+    path.contains(['\\', '\0']) || path.split('/').any(|segment| matches!(segment, "" | "." | ".."))
+}
+
+/// Was a path not UTF-8? It is told in its lossy form, in which two paths can be one.
+#[must_use]
+pub fn is_lossy(path: &str) -> bool {
+    path.contains(char::REPLACEMENT_CHARACTER)
 }
 
 /// Makes a path segment out of any name: what is not allowed becomes `-`, long names are cut and
@@ -242,6 +259,10 @@ mod tests {
         for unrelated in ["x", "bundles/abc/x", "log/._0000000041.json", "__MACOSX/log/x", &litter]
         {
             assert_eq!(place(unrelated), Place::Unrelated, "{unrelated}");
+            assert!(is_beside(unrelated), "{unrelated}");
+        }
+        for own in ["log", "bundles", &format!("bundles/{digest}"), "checkpoint", "keyring/x"] {
+            assert!(!is_beside(own), "{own}");
         }
     }
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::keyring::Keyrings;
 use super::log::Log;
 use super::verdict::PinnedAt;
-use super::{FailureCode, Verification};
+use super::{FailureCode, Policy, Verification};
 use crate::evidence::checkpoint::Checkpoint;
 
 impl Verification<'_> {
@@ -238,16 +238,23 @@ impl Verification<'_> {
     }
 
     fn check_pins(&mut self, log: &Log) {
-        if self.policy.pins.is_empty() && self.verdict.pinned.is_none() {
-            self.verdict.report(FailureCode::HeadUnpinned, layout::HEAD);
-            return;
+        let Policy { pins, own_heads, .. } = self.policy;
+        if pins.is_empty() && self.verdict.pinned.is_none() {
+            let finding = self.verdict.report(FailureCode::HeadUnpinned, layout::HEAD);
+            if !own_heads.is_empty() {
+                finding.expected("a pin that was kept elsewhere").found(
+                    "a pin that lies in the archive itself, which proves nothing about the archive",
+                );
+            }
         }
         // Nothing was read that names the chain.
         if self.verdict.origin.is_empty() && self.verdict.has_unread() {
-            self.verdict.checked.not_checked += self.policy.pins.len() as u64;
+            self.verdict.checked.not_checked += (pins.len() + own_heads.len()) as u64;
             return;
         }
-        for pin in &self.policy.pins {
+        for (pin, is_own) in
+            pins.iter().map(|pin| (pin, false)).chain(own_heads.iter().map(|pin| (pin, true)))
+        {
             if pin.origin != self.verdict.origin {
                 let found = self.verdict.origin.clone();
                 self.verdict
@@ -262,7 +269,7 @@ impl Verification<'_> {
             }
             let code = FailureCode::CheckpointInconsistent;
             let object = layout::checkpoint(pin.size);
-            if self.compare_root(code, &object, pin.size, &pin.root, log) {
+            if self.compare_root(code, &object, pin.size, &pin.root, log) && !is_own {
                 let known = self.verdict.pinned.as_ref().map_or(0, |pinned| pinned.size);
                 self.verdict.pinned = Some(PinnedAt { size: pin.size.max(known), of: log.size() });
             }

@@ -15,7 +15,7 @@ use super::keyring::Keyrings;
 use super::{FailureCode, Verification};
 
 /// How far ahead of the verifier's clock a statement may be dated, in seconds.
-pub(super) const CLOCK_SKEW_SECONDS: i64 = 300;
+pub const CLOCK_SKEW_SECONDS: i64 = 300;
 
 /// A statement as it could be established.
 pub(super) struct LogEntry {
@@ -388,12 +388,17 @@ impl Verification<'_> {
             gap.is_some_and(|gap| gap.from <= before.period_end && gap.to >= *until)
         };
         if time.period_start > before.period_end {
-            let code = if declared(&time.period_start) {
-                FailureCode::PeriodGapDeclared
+            let (from, to) = (&before.period_end, &time.period_start);
+            if declared(to) {
+                self.verdict
+                    .report(FailureCode::PeriodGapDeclared, path)
+                    .found(format!("no bundle from {from} to {to}"));
             } else {
-                FailureCode::PeriodGapUndeclared
-            };
-            self.verdict.report(code, path).expected(&before.period_end).found(&time.period_start);
+                self.verdict
+                    .report(FailureCode::PeriodGapUndeclared, path)
+                    .expected(format!("a period that begins {from}"))
+                    .found(to);
+            }
         } else if let Some(next) = before.schedule.as_ref().map(|schedule| &schedule.next)
             && *next <= time.created
             && time.schedule.as_ref().and_then(|schedule| schedule.due.as_ref()) != Some(next)

@@ -21,12 +21,14 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
+use crate::escape::visible;
 use crate::evidence::canonical;
 use crate::evidence::digest::Digest;
 use crate::evidence::key::KeyId;
 use crate::evidence::layout::{self, Place};
 use crate::evidence::timestamp::Authorities;
 pub use disclosure::{DisclosureVerdict, verify_disclosure};
+pub use log::CLOCK_SKEW_SECONDS;
 use pin::Pin;
 pub use verdict::{Checked, FailureCode, Finding, Level, Verdict};
 pub use witness::{WitnessPolicy, WitnessPolicyError};
@@ -66,7 +68,7 @@ pub struct Entry {
 
 /// Why an archive could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("could not read `{path}`: {reason}")]
+#[error("could not read `{}`: {}", visible(path), visible(reason))]
 pub struct ReadFailure {
     /// Where.
     pub path: String,
@@ -92,6 +94,8 @@ pub struct Policy {
     pub roots: BTreeSet<KeyId>,
     /// Heads learnt by other means.
     pub pins: Vec<Pin>,
+    /// Heads that were read from the archive itself: they must hold too, and pin nothing.
+    pub own_heads: Vec<Pin>,
     /// The time to verify at.
     pub now: Timestamp,
     /// Check the bundles' files too, not the chain alone.
@@ -119,6 +123,7 @@ impl Policy {
         Self {
             roots,
             pins: Vec::new(),
+            own_heads: Vec::new(),
             now,
             deep: true,
             replay: false,
@@ -217,18 +222,24 @@ impl<'a> Verification<'a> {
         for pair in entries.windows(2) {
             if let [one, other] = pair
                 && one.path == other.path
+                && !layout::is_lossy(&one.path)
             {
                 self.verdict.report(FailureCode::PathCollision, &other.path);
             }
         }
-        entries.dedup_by(|other, one| other.path == one.path);
+        entries.dedup_by(|other, one| other.path == one.path && !layout::is_lossy(&one.path));
         for Entry { path, is_file } in entries {
-            if !is_file {
-                self.verdict.report(FailureCode::NotRegularFile, path);
-                continue;
-            }
-            if layout::is_unsafe(&path) {
-                self.verdict.report(FailureCode::PathUnsafe, path);
+            let fault = if layout::is_unsafe(&path) {
+                Some(FailureCode::PathUnsafe)
+            } else if (!is_file || layout::is_lossy(&path)) && layout::is_beside(&path) {
+                Some(FailureCode::FileUnrelated)
+            } else if !is_file {
+                Some(FailureCode::NotRegularFile)
+            } else {
+                layout::is_lossy(&path).then_some(FailureCode::PathUnsafe)
+            };
+            if let Some(fault) = fault {
+                self.verdict.report(fault, path);
                 continue;
             }
             match layout::place(&path) {

@@ -60,7 +60,7 @@ codes! {
     FileModified = "FILE_MODIFIED", Error, "The file has other bytes than the ones that were sealed.";
     FileMissing = "FILE_MISSING", Error, "A file that was sealed is not there.";
     FileExtra = "FILE_EXTRA", Error, "A file is there that was not sealed.";
-    FileUnrelated = "FILE_UNRELATED", Warning, "A file lies here that is no part of the archive: no signature covers it, and it was not opened.";
+    FileUnrelated = "FILE_UNRELATED", Warning, "This is no part of the archive: no signature covers it, and it was not opened.";
     FileUnreadable = "FILE_UNREADABLE", Inconclusive, "The file could not be read.";
     PathUnsafe = "PATH_UNSAFE", Error, "The path could reach outside the archive or reads differently elsewhere.";
     PathCollision = "PATH_COLLISION", Error, "Two paths are one on some systems.";

@@ -755,6 +755,26 @@ fn files(cases: &mut Cases) {
         &["NOT_REGULAR_FILE log/pipe"],
     );
     cases.add(
+        "invalid/link-for-a-folder",
+        &[8],
+        "A link stands in the place of a folder of the archive.",
+        odd(tar::EntryType::Symlink, "keyring"),
+        &["NOT_REGULAR_FILE keyring"],
+    );
+    cases.add(
+        "valid/link-beside",
+        &[5, 8],
+        "Somebody keeps a link and a pipe beside the archive's own files.",
+        Subject {
+            odd: vec![
+                (tar::EntryType::Symlink, "latest".to_owned()),
+                (tar::EntryType::Fifo, "receipts/pipe".to_owned()),
+            ],
+            ..three()
+        },
+        &["FILE_UNRELATED latest", "FILE_UNRELATED receipts/pipe"],
+    );
+    cases.add(
         "invalid/path-twice",
         &[8],
         "Two entries have one name.",

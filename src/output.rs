@@ -119,15 +119,12 @@ impl Output {
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
             let color = COLORS.iter().find(|color| self.color && rest.starts_with(**color));
-            let length = match color {
-                Some(color) => {
-                    visible.push_str(color);
-                    color.len()
-                }
-                None => {
-                    escape::push_visible(&mut visible, next);
-                    next.len_utf8()
-                }
+            let length = if let Some(color) = color {
+                visible.push_str(color);
+                color.len()
+            } else {
+                escape::push_visible(&mut visible, next);
+                next.len_utf8()
             };
             rest = rest.get(length..).unwrap_or_default();
         }

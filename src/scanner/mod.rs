@@ -389,7 +389,9 @@ mod tests {
     fn text_that_is_no_report_is_called_by_its_name() {
         let report = "{\n\"Controls\":[],\"Totals\":{}}\n";
         let prefixed = |prefix: &str| -> String {
-            report.lines().map(|line| format!("{prefix} {line}\n")).collect()
+            let lines: Vec<String> =
+                report.lines().map(|line| format!("{prefix} {line}")).collect();
+            lines.join("\n")
         };
         for (text, what) in [
             ("[INFO] 4 Worker Nodes\n[PASS] 4.1.1 x\n".to_owned(), "kube-bench's text output"),

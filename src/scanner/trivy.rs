@@ -195,7 +195,7 @@ mod tests {
         let parsed = image(
             r#"{"Target":"usr/bin/app","Class":"lang-pkgs","Vulnerabilities":[
             {"VulnerabilityID":"CVE-1","PkgName":"a","InstalledVersion":"1","FixedVersion":"2","Status":"fixed","Severity":"HIGH"},
-            {"VulnerabilityID":"CVE-2","PkgName":"b","InstalledVersion":"1","Status":"will_not_fix","Severity":"WEIRD"}]}"#,
+            {"VulnerabilityID":"CVE-2","PkgName":"b","InstalledVersion":"1","Status":"will_not_fix","Severity":"UNKNOWN"}]}"#,
         );
         let texts: Vec<_> = parsed
             .findings
@@ -216,6 +216,29 @@ mod tests {
             ]
         );
         assert_eq!(parsed.findings[1].resource.to_string(), "Image/app:1#usr/bin/app");
+    }
+
+    #[test]
+    fn a_severity_that_is_not_known_leaves_every_class_undecided() {
+        for (vulnerability, errors) in [
+            (r#"{"Severity":"Severe"}"#, 4),
+            (r#"{"Severity":null}"#, 4),
+            (r#"{"Severity":7}"#, 4),
+            ("{}", 4),
+            ("null", 4),
+            (r#"{"Severity":"UNKNOWN"}"#, 0),
+        ] {
+            for list in ["Vulnerabilities", "ExperimentalModifiedFindings"] {
+                let item = match list {
+                    "Vulnerabilities" => vulnerability.to_owned(),
+                    _ => format!(r#"{{"Type":"vulnerability","Finding":{vulnerability}}}"#),
+                };
+                let parsed =
+                    image(&format!(r#"{{"Target":"app:1","Class":"os-pkgs","{list}":[{item}]}}"#));
+                assert_eq!(parsed.count(Outcome::Error), errors, "{item}");
+                assert_eq!(parsed.notes.iter().any(|note| note.weakens), errors > 0, "{item}");
+            }
+        }
     }
 
     #[test]

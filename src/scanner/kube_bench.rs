@@ -138,8 +138,8 @@ impl Counts {
         Self([pass, fail, warn, info])
     }
 
-    /// Compares with what kube-bench counted, where it says so.
-    fn compare(&self, stated: [Option<usize>; 4], locator: Box<str>, parsed: &mut Parsed) {
+    /// Compares with what kube-bench counted, where it says so: are they all there?
+    fn compare(&self, stated: [Option<usize>; 4], locator: Box<str>, parsed: &mut Parsed) -> bool {
         let pairs = self.0.into_iter().zip(stated);
         let pairs: Vec<_> =
             pairs.map(|(counted, stated)| (counted, stated.unwrap_or(counted))).collect();
@@ -149,7 +149,7 @@ impl Counts {
         // Passes become failures when a person reviews them, but failures do not become passes.
         let is_milder = pairs.iter().skip(1).any(|(counted, stated)| stated > counted);
         if all <= counted && !is_milder {
-            return;
+            return true;
         }
         let written = |counts: [usize; 4]| {
             let [pass, fail, warn, info] = counts;
@@ -163,6 +163,7 @@ impl Counts {
             if all > counted { "results are missing" } else { "results were changed" }
         );
         parsed.shortfall(locator, text);
+        false
     }
 }
 
@@ -200,6 +201,10 @@ impl Controls<'_> {
 struct Group<'a> {
     #[serde(borrow, default, deserialize_with = "null_as_default")]
     results: Vec<TestResult<'a>>,
+    pass: Option<usize>,
+    fail: Option<usize>,
+    warn: Option<usize>,
+    info: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -344,7 +349,13 @@ fn read_controls(
     let resource = Arc::new(resource);
     let totals =
         [controls.total_pass, controls.total_fail, controls.total_warn, controls.total_info];
-    Counts::of(controls.results()).compare(totals, document.locator(pointer), parsed);
+    if Counts::of(controls.results()).compare(totals, document.locator(pointer), parsed) {
+        for (index, group) in controls.tests.iter().enumerate() {
+            let stated = [group.pass, group.fail, group.warn, group.info];
+            let locator = document.locator(&format!("{pointer}/tests/{index}"));
+            Counts::of(group.results.iter()).compare(stated, locator, parsed);
+        }
+    }
     let keeps_output = controls.keeps_output();
     let mut text = String::new();
     for (group_index, group) in controls.tests.iter().enumerate() {
@@ -556,6 +567,8 @@ mod tests {
             (resource(r#""summary":{"passCount":1,"failCount":0},"#, good), false),
             (resource(r#""summary":{"passCount":1,"failCount":2},"#, ""), true),
             (resource("", bad), true),
+            (group("").replace("\"tests\":[{", "\"tests\":[{\"pass\":1,"), false),
+            (group("").replace("\"tests\":[{", "\"tests\":[{\"pass\":1,\"fail\":1,"), true),
         ] {
             let notes = read(text.as_bytes(), "").unwrap().parsed.notes;
             assert_eq!(notes.iter().any(|note| note.weakens), weakens, "{text} {notes:?}");

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::Text;
+use super::text::{Text, shown};
 use super::trivy_result::{Entry, PREFIX, Reader, resource_of_target, without_system};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
@@ -63,8 +63,10 @@ impl Scanner for Trivy {
             return Ok(());
         }
         let report: Report<'_> = document.read()?;
-        if report.schema_version != 2 {
-            let reason = format!("schema version {} is not known", report.schema_version);
+        if report.schema_version != Some(2) {
+            let version = document.probe().text("SchemaVersion").map(|text| shown(text, 64));
+            let version = version.map_or_else(|| "`null`".to_owned(), |text| format!("`{text}`"));
+            let reason = format!("{version} is no schema version that is known, which is 2");
             return Err(document.error("/SchemaVersion", reason));
         }
         parsed.saw_tool(PREFIX, &report.trivy.version);
@@ -86,8 +88,7 @@ impl Scanner for Trivy {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Report<'a> {
-    #[serde(default)]
-    schema_version: u64,
+    schema_version: Option<u64>,
     #[serde(default)]
     trivy: Tool,
     #[serde(borrow, default)]
@@ -314,9 +315,12 @@ mod tests {
 
     #[test]
     fn another_schema_is_refused_with_its_place() {
-        let error =
-            read(br#"{"SchemaVersion":3,"ArtifactName":"x","ArtifactType":"vm"}"#, "").unwrap_err();
-        assert!(error.to_string().contains("/SchemaVersion: schema version 3"), "{error}");
+        for (version, found) in [("3", "`3`"), ("null", "`null`"), (r#""two""#, "`two`")] {
+            let text =
+                format!(r#"{{"SchemaVersion":{version},"ArtifactName":"x","ArtifactType":"vm"}}"#);
+            let error = read(text.as_bytes(), "").unwrap_err().to_string();
+            assert!(error.contains(&format!("/SchemaVersion: {found} is no")), "{error}");
+        }
     }
 
     #[test]

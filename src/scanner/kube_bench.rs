@@ -273,12 +273,16 @@ struct ReportBody<'a> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Summary {
-    pass_count: Option<usize>,
-    fail_count: Option<usize>,
-    warn_count: Option<usize>,
-    info_count: Option<usize>,
+    #[serde(rename = "passCount")]
+    pass: Option<usize>,
+    #[serde(rename = "failCount")]
+    fail: Option<usize>,
+    #[serde(rename = "warnCount")]
+    warn: Option<usize>,
+    #[serde(rename = "infoCount")]
+    info: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -319,8 +323,7 @@ fn parse_reports(document: &Document<'_>, parsed: &mut Parsed) -> Result<(), Rea
         }
         if let Some(stated) = &body.summary {
             let counted = Counts::of(body.sections.iter().flat_map(Controls::results));
-            let stated =
-                [stated.pass_count, stated.fail_count, stated.warn_count, stated.info_count];
+            let stated = [stated.pass, stated.fail, stated.warn, stated.info];
             let locator = document.locator(&format!("{pointer}/report/summary"));
             counted.compare(stated, locator, parsed);
         }

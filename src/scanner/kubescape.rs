@@ -70,7 +70,7 @@ impl Scanner for Kubescape {
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let report: Report<'_> = document.read()?;
-        let scan = &report.metadata.scan_metadata;
+        let scan = &report.metadata.scan;
         parsed.saw_tool(PREFIX, scan.kubescape_version.trim_start_matches('v'));
         if let Some(at) = document.time("/generationTime", &report.generation_time) {
             parsed.saw_time(at);
@@ -78,9 +78,9 @@ impl Scanner for Kubescape {
         for framework in &report.summary_details.frameworks {
             parsed.saw_rule_set(&framework.name);
         }
-        let context = report.metadata.target_metadata.cluster_context_metadata.as_ref();
+        let context = report.metadata.target.cluster_context_metadata.as_ref();
         let context = context.map_or("", |context| &*context.context_name);
-        let deprecated = &*report.metadata.cluster_metadata.context_name;
+        let deprecated = &*report.metadata.cluster.context_name;
         let mut names = [&*report.cluster_name, context, deprecated].into_iter();
         parsed.saw_cluster(&clean(names.find(|name| !name.is_empty()).unwrap_or_default()));
         report.read_results(document, parsed);
@@ -149,14 +149,15 @@ struct Degradation<'a> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Metadata<'a> {
-    #[serde(borrow)]
-    scan_metadata: ScanMetadata<'a>,
-    target_metadata: TargetMetadata<'a>,
+    #[serde(borrow, rename = "scanMetadata")]
+    scan: ScanMetadata<'a>,
+    #[serde(rename = "targetMetadata")]
+    target: TargetMetadata<'a>,
     /// The place of the context's name before `targetMetadata`.
-    #[serde(deserialize_with = "null_as_default")]
-    cluster_metadata: ClusterContext<'a>,
+    #[serde(rename = "clusterMetadata", deserialize_with = "null_as_default")]
+    cluster: ClusterContext<'a>,
 }
 
 #[derive(Default, Deserialize)]

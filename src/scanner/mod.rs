@@ -211,7 +211,8 @@ fn reports_in_array<'a>(
     for report in &reports {
         let alone = detect(report.probe());
         let is_known = |scanner: &&dyn Scanner| scanners.iter().any(|s| s.id() == scanner.id());
-        let is_list = report.probe().list.is_some() && !alone.is_empty();
+        let is_known_list = !alone.is_empty() || !scanners.is_empty();
+        let is_list = report.probe().list.is_some() && is_known_list;
         is_array_of_reports |= report.probe().is_array || is_list || !alone.iter().all(is_known);
     }
     is_array_of_reports.then_some(reports)

@@ -146,7 +146,7 @@ impl Counts {
         let (counted, all) = pairs.iter().fold((0_usize, 0_usize), |(counted, all), pair| {
             (counted.saturating_add(pair.0), all.saturating_add(pair.1))
         });
-        // Passes become failures when a person reviews them, but failures do not become passes.
+        // More failures than counted claim less than the report does; fewer claim more.
         let is_milder = pairs.iter().skip(1).any(|(counted, stated)| stated > counted);
         if all <= counted && !is_milder {
             return true;

@@ -220,10 +220,10 @@ const SAMPLES: &[(&str, Expected)] = &[
         "kube-bench/cis-1.12-k8s-1.35-full.json",
         Expected::Read("kube-bench", [14, 2, 0, 0, 43, 0, 0]),
     ),
-    ("kube-bench/cis-1.5-array.json", Expected::Read("kube-bench", [20, 3, 1, 0, 0, 0, 0])),
+    ("kube-bench/cis-1.5-array.json", Expected::Read("kube-bench", [20, 4, 0, 0, 0, 0, 0])),
     (
         "kube-bench/cis-1.6-controls-object-4groups.json",
-        Expected::Read("kube-bench", [37, 9, 36, 0, 40, 0, 0]),
+        Expected::Read("kube-bench", [33, 9, 40, 0, 40, 0, 0]),
     ),
     (
         "kube-bench/ciskubebenchreport-list.json",

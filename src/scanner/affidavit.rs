@@ -169,7 +169,7 @@ impl Scanner for Affidavit {
     }
 
     fn recognizes(&self, probe: &Probe) -> bool {
-        !probe.is_array && probe.scalars.get("schema").is_some_and(|schema| schema == SCHEMA)
+        !probe.is_array && probe.text("schema") == Some(SCHEMA)
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {

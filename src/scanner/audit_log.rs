@@ -67,16 +67,14 @@ impl Scanner for AuditLog {
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         parsed.saw_tool("kube-apiserver", "");
         let mut log = Log::default();
-        let others = events::read(document, |index, event: Event<'_>| {
+        let each = |index, event: Event<'_>| {
             let at = |field, text| events::time(document, index, field, text);
             let at = at("/stageTimestamp", &event.stage_timestamp)
                 .or_else(|| at("/requestReceivedTimestamp", &event.request_received_timestamp));
             log.add(index, &event, at);
-        })?;
-        if others > 0 {
-            let text = format!("{others} lines that are no events are not read");
-            parsed.shortfall(events::locator(document, 0), text);
-        }
+        };
+        let others = events::read(document, each, |_| false)?;
+        others.tell(events::locator(document, 0), parsed);
         log.conclude(document, parsed);
         Ok(())
     }

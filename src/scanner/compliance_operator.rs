@@ -134,8 +134,9 @@ impl CheckResult<'_> {
     }
 
     /// What nodes that differ say together. The operator names the most common status and the nodes with
-    /// another one (`node-9:NOT-APPLICABLE,node-7:PASS`). Where a check passes on some nodes and has no object on
-    /// the others, it passes; anything else, and anything that is not named, is as bad as a failure.
+    /// another one (`node-9:NOT-APPLICABLE,node-7:PASS`). A failure anywhere is one. Where a check passes on
+    /// some nodes and has no object on the others, it passes; where no node has one, it is not applicable. Any
+    /// other status, and any that is not named, is an error.
     fn worst_of_nodes(&self) -> Outcome {
         let others = self.annotation("inconsistent-source");
         let others = others.split(',').map(|node| node.rsplit_once(':').map(|(_, status)| status));
@@ -146,11 +147,14 @@ impl CheckResult<'_> {
             common => statuses.push(Some(common)),
         }
         let named = || statuses.iter().map(|status| status.map(str::trim));
-        let is_fine = |status| matches!(status, Some("PASS" | "NOT-APPLICABLE" | "NOTAPPLICABLE"));
-        if named().all(is_fine) && named().any(|status| status == Some("PASS")) {
-            Outcome::Pass
-        } else {
-            Outcome::Fail
+        let is_without = |status| matches!(status, Some("NOT-APPLICABLE" | "NOTAPPLICABLE"));
+        match () {
+            () if named().any(|status| status == Some("FAIL")) => Outcome::Fail,
+            () if named().all(is_without) => Outcome::NotApplicable,
+            () if named().all(|status| status == Some("PASS") || is_without(status)) => {
+                Outcome::Pass
+            }
+            () => Outcome::Error,
         }
     }
 
@@ -218,11 +222,15 @@ mod tests {
             ("NOT-APPLICABLE", "node-1:PASS,node-2:PASS", Outcome::Pass),
             ("", "node-1:PASS,node-2:NOT-APPLICABLE", Outcome::Pass),
             ("PASS", "node-9:NOT-APPLICABLE,node-8:FAIL", Outcome::Fail),
-            ("PASS", "node-9:ERROR", Outcome::Fail),
-            ("PASS", "node-9", Outcome::Fail),
-            ("PASS", "", Outcome::Fail),
-            ("", "", Outcome::Fail),
-            ("NOT-APPLICABLE", "", Outcome::Fail),
+            ("NOT-APPLICABLE", "node-1:NOT-APPLICABLE", Outcome::NotApplicable),
+            ("PASS", "node-9:ERROR", Outcome::Error),
+            ("PASS", "node-9:MANUAL", Outcome::Error),
+            ("PASS", "node-9:SKIP,node-8:FAIL", Outcome::Fail),
+            ("FAIL", "", Outcome::Fail),
+            ("PASS", "node-9", Outcome::Error),
+            ("PASS", "", Outcome::Error),
+            ("", "", Outcome::Error),
+            ("NOT-APPLICABLE", "", Outcome::Error),
         ] {
             assert_eq!(outcome(common, others), expected, "{common} {others}");
         }

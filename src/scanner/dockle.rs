@@ -25,7 +25,11 @@ impl Scanner for Dockle {
     }
 
     fn recognizes(&self, probe: &Probe) -> bool {
-        !probe.is_array && probe.has("details") && probe.child_has("summary", "fatal")
+        let has_summary = probe.child_has("summary", "fatal")
+            || probe.has("summary")
+                && !probe.child_keys.contains_key("summary")
+                && probe.child_has("details", "alerts");
+        !probe.is_array && probe.has("details") && has_summary
     }
 
     fn top_keys(&self) -> Option<&'static [&'static str]> {

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use super::exact::Exact;
 use super::lenient::{self, Input, Oddities, Refused};
 use super::text::{Instant, instant, shown, stated_time};
-use super::{MAX_INPUT_BYTES, Probe, yaml};
+use super::{MAX_INPUT_BYTES, Probe, detect, yaml};
+use crate::finding::Parsed;
 
 /// Characters of a path or reason, which repeat pieces of the input, in an error.
 const MAX_SHOWN: usize = 300;
@@ -100,6 +101,32 @@ pub enum Syntax {
     Xml,
     /// YAML 1.2.
     Yaml,
+}
+
+/// Lines of a log that are no events.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OtherLines {
+    /// Before the first event, or the writer's own.
+    harmless: usize,
+    /// After the first event, or with a key of an object in them: each may be what is left of an event.
+    lost: usize,
+}
+
+impl OtherLines {
+    /// Says how many there are.
+    pub(super) fn tell(self, locator: Box<str>, parsed: &mut Parsed) {
+        let lines = |count| {
+            if count == 1 { "line that is no event is" } else { "lines that are no events are" }
+        };
+        if self.lost > 0 {
+            let (lines, noun) = (lines(self.lost), if self.lost == 1 { "it" } else { "each" });
+            let text = format!("{} {lines} not read: {noun} may be a damaged event", self.lost);
+            parsed.shortfall(locator.clone(), text);
+        }
+        if self.harmless > 0 {
+            parsed.note(locator, format!("{} {} not read", self.harmless, lines(self.harmless)));
+        }
+    }
 }
 
 /// One document of an input.
@@ -676,20 +703,23 @@ impl<'a> Document<'a> {
         at
     }
 
-    /// Reads every object of a log, with its number from 0, and returns how many other lines stand
-    /// between them. A document that is one JSON object is a log of one event.
+    /// Reads every object of a log, with its number from 0, and returns what other lines there are.
+    /// `is_own` knows the lines that the writer of the log itself puts between its events. A document that is
+    /// one JSON object is a log of one event.
     ///
     /// # Errors
     /// [`ReadError::Malformed`] when a line that begins like an object is none.
-    pub fn read_lines<T: Deserialize<'a>>(
+    pub(super) fn read_lines<T: Deserialize<'a>>(
         &'a self,
         mut each: impl FnMut(usize, T),
-    ) -> Result<usize, ReadError> {
+        is_own: fn(&str) -> bool,
+    ) -> Result<OtherLines, ReadError> {
+        let mut others = OtherLines::default();
         if self.syntax != Syntax::JsonLines {
             each(0, self.read()?);
-            return Ok(0);
+            return Ok(others);
         }
-        let (mut index, mut others) = (0, 0);
+        let mut index = 0;
         for (number, line) in self.text.lines().enumerate() {
             let line = line.trim();
             if line.starts_with('{') {
@@ -704,8 +734,10 @@ impl<'a> Document<'a> {
                 });
                 each(index, read?);
                 index += 1;
+            } else if line.contains("\":") || (index > 0 && !line.is_empty() && !is_own(line)) {
+                others.lost += 1;
             } else if !line.is_empty() {
-                others += 1;
+                others.harmless += 1;
             }
         }
         Ok(others)
@@ -792,13 +824,21 @@ pub(super) fn parse_xml(text: &str) -> Result<roxmltree::Document<'_>, ReadError
     })
 }
 
-/// The first event of a log: a line of several that is an event by itself.
+/// The first event of a log: a line of several that is an event by itself. Before it there may be other objects,
+/// each in a line of its own, but no report.
 fn first_event(text: &str) -> Option<Probe> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.clone().nth(1)?;
-    let line = lines.take(MAX_PREFACE).find(|line| line.starts_with(['{', '[']))?;
-    let (probe, _) = first_value(line)?.ok()?;
-    probe.is_event().then_some(probe)
+    for line in lines.take(MAX_PREFACE).filter(|line| line.starts_with(['{', '['])) {
+        let (probe, end) = first_value(line)?.ok()?;
+        if probe.is_event() {
+            return Some(probe);
+        }
+        if probe.is_array || end < line.len() || !detect(&probe).is_empty() {
+            return None;
+        }
+    }
+    None
 }
 
 /// What the first value of a text looks like, and where it ends.

@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
+use super::document::OtherLines;
 use super::{Document, ReadError};
 
 /// `EventList`.
@@ -13,16 +14,17 @@ struct List<T> {
 }
 
 /// Reads the events of a document with their numbers from 0; returns the lines of a log that are no
-/// events.
+/// events, as [`Document::read_lines`] does.
 ///
 /// # Errors
 /// [`ReadError`] when something that should be an event is none.
 pub(super) fn read<'a, T: Deserialize<'a>>(
     document: &'a Document<'a>,
     mut each: impl FnMut(usize, T),
-) -> Result<usize, ReadError> {
+    is_own: fn(&str) -> bool,
+) -> Result<OtherLines, ReadError> {
     if !is_listed(document) {
-        return document.read_lines(each);
+        return document.read_lines(each, is_own);
     }
     let events = if document.probe().is_array {
         document.read::<Vec<T>>()?
@@ -32,7 +34,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(
     for (index, event) in events.into_iter().enumerate() {
         each(index, event);
     }
-    Ok(0)
+    Ok(OtherLines::default())
 }
 
 /// The place of an event that [`read`] numbered.

@@ -3,7 +3,8 @@
 //! An alert shows that detection works and asks for a person (`falco:alert`); it passes and fails
 //! nothing by itself. `falco:sensor` passes for every sensor that was seen at work: by an alert, or by the
 //! metrics snapshots that Falco writes at an interval when told to. Silence shows nothing. What an
-//! alert quotes (command lines, environment) can hold secrets and stays in the input.
+//! alert quotes (command lines, environment) can hold secrets and stays in the input. A line that is no event
+//! weakens the evidence, unless it comes before the first event or is of Falco's own log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,14 +53,12 @@ impl Scanner for Falco {
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let mut log = Log::default();
-        let others = events::read(document, |index, event: Event<'_>| {
+        let each = |index, event: Event<'_>| {
             let at = events::time(document, index, "/time", &event.time);
             log.add(index, &event, at);
-        })?;
-        if others > 0 {
-            let text = format!("{others} lines that are no events are not read");
-            parsed.note(events::locator(document, 0), text);
-        }
+        };
+        let others = events::read(document, each, is_own_line)?;
+        others.tell(events::locator(document, 0), parsed);
         log.conclude(document, parsed);
         Ok(())
     }
@@ -260,6 +259,25 @@ impl Event<'_> {
     }
 }
 
+/// Is this a line that Falco writes beside its events: its log, which begins with a time
+/// (`Mon Nov 24 10:00:00 2025: …`, or `2025-11-24T10:00:00+0000: …`), or the statistics with which it ends?
+fn is_own_line(line: &str) -> bool {
+    let stamp = line.split_once(": ").map_or("", |(stamp, _)| stamp);
+    let words: Vec<&str> = stamp.split_ascii_whitespace().collect();
+    let is_clock = |text: &str| {
+        text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b':')
+    };
+    let is_local = matches!(words.as_slice(), [_, _, _, clock, _] if is_clock(clock));
+    let is_iso = matches!(words.as_slice(), [one] if one.get(10..11) == Some("T")
+        && one.get(11..19).is_some_and(is_clock));
+    let starts = ["Events detected:", "Rule counts by severity:", "Triggered rules by rule name:"];
+    // `NOTICE: 2`, `Terminal shell in container: 2`.
+    let is_count = line.rsplit_once(": ").is_some_and(|(_, count)| {
+        !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    is_local || is_iso || is_count || starts.iter().any(|start| line.starts_with(start))
+}
+
 fn severity(priority: &str) -> Severity {
     match priority.to_ascii_lowercase().as_str() {
         "emergency" | "alert" | "critical" => Severity::Critical,
@@ -308,7 +326,7 @@ mod tests {
         assert_eq!(&*parsed.findings[1].rule, "Terminal shell in container");
         assert_eq!(parsed.tools["falco"], "0.43.0");
         assert_eq!(parsed.taken_at.unwrap().to_string(), "2026-01-02T04:00:00Z");
-        assert!(parsed.notes[0].text.starts_with("1 lines"));
+        assert!(parsed.notes[0].text.starts_with("1 line ") && !parsed.notes[0].weakens);
         assert!(!format!("{parsed:?}").contains("hunter2"));
     }
 
@@ -318,6 +336,30 @@ mod tests {
         assert_eq!(parsed.findings.len(), 1);
         assert!(parsed.findings[0].message.starts_with("0 alerts and 2 heartbeats"));
         assert!(read(b"Falco version: 0.43.0\nloading rules\n", "").is_err());
+    }
+
+    #[test]
+    fn what_may_be_left_of_an_event_weakens() {
+        let weakens = |text: &str| parsed(text).notes.iter().any(|note| note.weakens);
+        for own in [
+            "Mon Nov 24 10:00:00 2025: SIGHUP received, restarting...",
+            "2025-11-24T10:00:00+0000: Loading rules from file /etc/falco/falco_rules.yaml",
+            "Events detected: 2\nRule counts by severity:\n   NOTICE: 2\nTriggered rules by rule name:\n   Terminal shell in container: 2",
+        ] {
+            assert!(!weakens(&format!("{ALERT}\n{own}\n{ALERT}\n")), "{own}");
+            assert!(!weakens(&format!("{own}\nloading\n{ALERT}\n{ALERT}\n")), "{own}");
+        }
+        let tail = &ALERT[20..];
+        let prefixed = format!("2026-01-02T03:00:00Z {ALERT}");
+        for damaged in [tail, &prefixed, "nal\",\"time"] {
+            assert!(weakens(&format!("{ALERT}\n{damaged}\n{ALERT}\n")), "{damaged}");
+        }
+        assert!(weakens(&format!("{tail}\n{ALERT}\n{ALERT}\n")));
+        // The first object need not be a whole event.
+        for first in ["{\"a\":1}", &ALERT.replace("\"rule\"", "\"r\"")] {
+            let parsed = parsed(&format!("{first}\n{ALERT}\n{ALERT}\n"));
+            assert_eq!(parsed.count(crate::finding::Outcome::Error), 1, "{first}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Grype JSON: vulnerabilities of one image, directory or SBOM. Matches are classed by severity, as
-//! Trivy's are; what `.grype.yaml` ignores stays a failure where the report shows it.
+//! Trivy's are; what `.grype.yaml` ignores stays a failure where the report shows it. Where nothing was found,
+//! Grype writes an empty list: `null` for `matches` does not say that.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::kube_object::null_as_default;
 use super::text::{Text, clean};
-use super::trivy_result::{describe_vulnerability, vulnerability_class};
+use super::trivy_result::{Unrated, describe_vulnerability, vulnerability_class};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
 
@@ -49,19 +50,28 @@ impl Scanner for Grype {
         let mut proof = Finding::new(
             CheckId::new(PREFIX, "vulnerability-scan"),
             Arc::clone(&resource),
-            Outcome::Pass,
+            if report.matches.is_some() { Outcome::Pass } else { Outcome::Error },
             document.locator("/matches"),
         );
         proof.message = report.proof().into();
         parsed.findings.push(proof);
-        for (index, found) in report.matches.iter().enumerate() {
-            let locator = document.locator(&format!("/matches/{index}"));
-            parsed.findings.push(found.read(&resource, locator, ""));
+        if report.matches.is_none() {
+            let text = "`matches` is no list: the report does not say what was found";
+            parsed.shortfall(document.locator("/matches"), text);
         }
-        for (index, found) in report.ignored_matches.iter().enumerate() {
-            let locator = document.locator(&format!("/ignoredMatches/{index}"));
-            parsed.findings.push(found.read(&resource, locator, "ignored in Grype: "));
+        let mut unrated = Unrated::default();
+        for (key, found, why) in [
+            ("matches", report.matches(), ""),
+            ("ignoredMatches", &*report.ignored_matches, "ignored in Grype: "),
+        ] {
+            let field = format!("/{key}/*/vulnerability/severity");
+            for (index, found) in found.iter().enumerate() {
+                let locator = document.locator(&format!("/{key}/{index}"));
+                unrated.look(document, &found.vulnerability.severity, &field, &locator);
+                parsed.findings.push(found.read(&resource, locator, why));
+            }
         }
+        unrated.conclude(PREFIX, &resource, &mut parsed.findings);
         report.name_what_is_left_out(document, parsed);
         Ok(())
     }
@@ -70,8 +80,8 @@ impl Scanner for Grype {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
-    #[serde(borrow, default, deserialize_with = "null_as_default")]
-    matches: Vec<Match<'a>>,
+    #[serde(borrow, default)]
+    matches: Option<Vec<Match<'a>>>,
     #[serde(default, deserialize_with = "null_as_default")]
     ignored_matches: Vec<Match<'a>>,
     #[serde(default)]
@@ -213,10 +223,17 @@ impl Source<'_> {
 }
 
 impl Report<'_> {
+    fn matches(&self) -> &[Match<'_>] {
+        self.matches.as_deref().unwrap_or_default()
+    }
+
     fn proof(&self) -> String {
+        if self.matches.is_none() {
+            return "no list of vulnerabilities".to_owned();
+        }
         let db = &self.descriptor.db;
         let built = if db.status.built.is_empty() { &db.built } else { &db.status.built };
-        let mut text = format!("{} vulnerabilities listed", self.matches.len());
+        let mut text = format!("{} vulnerabilities listed", self.matches().len());
         if !built.is_empty() {
             text.push_str("; database of ");
             text.push_str(&clean(built));
@@ -279,7 +296,7 @@ impl Match<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::finding::Parsed;
+    use crate::finding::{Outcome, Parsed};
     use crate::scanner::read;
 
     fn report(matches: &str, configuration: &str) -> Parsed {
@@ -322,8 +339,28 @@ mod tests {
     }
 
     #[test]
+    fn a_severity_that_is_not_known_leaves_every_class_undecided() {
+        let severities = [r#""severity":null"#, r#""severity":7"#, r#""severity":"Severe""#, ""];
+        for severity in severities {
+            let parsed = report(&format!(r#"[{{"vulnerability":{{{severity}}}}}]"#), "");
+            assert!(parsed.notes.iter().any(|note| note.weakens), "{severity}");
+            let errors = parsed.findings.iter().filter(|f| f.outcome == Outcome::Error);
+            let errors: Vec<_> = errors.map(|finding| finding.check.local()).collect();
+            let classes = ["critical", "high", "medium", "low"];
+            assert_eq!(errors, classes.map(|class| format!("vulnerability-{class}")), "{severity}");
+        }
+        // Grype's own word for what nobody has rated, and an element without any.
+        let unrated = report(r#"[{"vulnerability":{"severity":"Unknown"}}]"#, "");
+        assert_eq!((unrated.findings.len(), unrated.notes.len()), (2, 0));
+        assert_eq!(report("[null]", "").count(Outcome::Error), 4);
+        let parsed = report("null", "");
+        assert!(parsed.notes[0].weakens);
+        assert_eq!((parsed.count(Outcome::Pass), parsed.count(Outcome::Error)), (0, 1));
+    }
+
+    #[test]
     fn directories_are_files() {
-        let text = br#"{"matches":null,"source":{"type":"directory","target":"./app"},"descriptor":{"version":"1"}}"#;
+        let text = br#"{"matches":[],"source":{"type":"directory","target":"./app"},"descriptor":{"version":"1"}}"#;
         let parsed = read(text, "").unwrap().parsed;
         assert_eq!(parsed.findings[0].resource.to_string(), "File/./app");
     }

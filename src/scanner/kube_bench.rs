@@ -4,9 +4,13 @@
 //! kube-bench's titles and remediations are the benchmark's licensed text: they stay in the sealed
 //! input and never reach a finding. Its states (check/check.go in its source): `WARN` is a manual
 //! check, an unscored failure, or an unscored check that could not run; `FAIL` is also a scored
-//! check whose audit command failed, in which case `reason` is filled. A pass because of `File not found`, and a
-//! failure whose audit printed nothing, show that kube-bench saw nothing, as in a pod without the host's mounts:
-//! both are errors.
+//! check whose audit command failed, in which case `reason` is filled.
+//!
+//! `actual_value` is all that the audit printed: a process's command line, a file's mode, a configuration. Where
+//! that is nothing, or a message that something could not be read or is not there, kube-bench saw
+//! neither the process nor the file, as in a pod without the host's mounts. "Not present" then passes and
+//! "present" fails by itself; both are errors. Older versions of kube-bench and Starboard do not write `actual_value`:
+//! such a report shows passes that no empty output gives, and is taken at its word.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -24,6 +28,7 @@ pub(super) struct KubeBench;
 const PREFIX: &str = "kube-bench";
 const GROUP: &str = "aquasecurity.github.io";
 const REPORT_KIND: &str = "CISKubeBenchReport";
+const NOTHING_SEEN: &str = "the audit printed nothing: neither the file nor the process was seen";
 
 impl Scanner for KubeBench {
     fn id(&self) -> &'static str {
@@ -73,8 +78,9 @@ impl Scanner for KubeBench {
             for (index, controls) in file.controls.iter().enumerate() {
                 read_controls(document, controls, &format!("/Controls/{index}"), &node, parsed);
             }
-            if let Some(totals) = &file.totals {
-                check_totals(document, &file.controls, totals, parsed);
+            if let Some(stated) = &file.totals {
+                let counted = Counts::of(file.controls.iter().flat_map(Controls::results));
+                counted.compare(stated.counts(), document.locator("/Totals"), parsed);
             }
         } else if probe.is_array {
             let list: Vec<Controls<'_>> = document.read()?;
@@ -96,17 +102,69 @@ struct Overall<'a> {
     totals: Option<Totals>,
 }
 
-#[derive(Default, Deserialize, PartialEq, Eq, Debug)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Totals {
     #[serde(rename = "total_pass")]
-    pass: usize,
+    pass: Option<usize>,
     #[serde(rename = "total_fail")]
-    fail: usize,
+    fail: Option<usize>,
     #[serde(rename = "total_warn")]
-    warn: usize,
+    warn: Option<usize>,
     #[serde(rename = "total_info")]
-    info: usize,
+    info: Option<usize>,
+}
+
+impl Totals {
+    fn counts(&self) -> [Option<usize>; 4] {
+        [self.pass, self.fail, self.warn, self.info]
+    }
+}
+
+/// How many results have each state: PASS, FAIL, WARN, anything else.
+struct Counts([usize; 4]);
+
+impl Counts {
+    fn of<'r>(results: impl Iterator<Item = &'r TestResult<'r>>) -> Self {
+        let (mut pass, mut fail, mut warn, mut info) = (0, 0, 0, 0);
+        for result in results {
+            *(match &*result.status {
+                "PASS" => &mut pass,
+                "FAIL" => &mut fail,
+                "WARN" => &mut warn,
+                _ => &mut info,
+            }) += 1;
+        }
+        Self([pass, fail, warn, info])
+    }
+
+    /// Compares with what kube-bench counted, where it says so: are they all there?
+    fn compare(&self, stated: [Option<usize>; 4], locator: Box<str>, parsed: &mut Parsed) -> bool {
+        let pairs = self.0.into_iter().zip(stated);
+        let pairs: Vec<_> =
+            pairs.map(|(counted, stated)| (counted, stated.unwrap_or(counted))).collect();
+        let (counted, all) = pairs.iter().fold((0_usize, 0_usize), |(counted, all), pair| {
+            (counted.saturating_add(pair.0), all.saturating_add(pair.1))
+        });
+        // More failures than counted claim less than the report does; fewer claim more.
+        let is_milder = pairs.iter().skip(1).any(|(counted, stated)| stated > counted);
+        if all <= counted && !is_milder {
+            return true;
+        }
+        let written = |counts: [usize; 4]| {
+            let [pass, fail, warn, info] = counts;
+            format!("pass {pass}, fail {fail}, warn {warn}, info {info}")
+        };
+        let stated = stated.map(Option::unwrap_or_default);
+        let text = format!(
+            "stated totals ({}) are not those of the results ({}): {}",
+            written(stated),
+            written(self.0),
+            if all > counted { "results are missing" } else { "results were changed" }
+        );
+        parsed.shortfall(locator, text);
+        false
+    }
 }
 
 #[derive(Deserialize)]
@@ -119,12 +177,34 @@ struct Controls<'a> {
     node_type: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "null_as_default")]
     tests: Vec<Group<'a>>,
+    total_pass: Option<usize>,
+    total_fail: Option<usize>,
+    total_warn: Option<usize>,
+    total_info: Option<usize>,
+}
+
+impl Controls<'_> {
+    fn results(&self) -> impl Iterator<Item = &TestResult<'_>> {
+        self.tests.iter().flat_map(|group| &group.results)
+    }
+
+    /// Does the writer put what the audit printed into `actual_value`? It does not, where that is empty
+    /// throughout, and a check passed that nothing printed cannot pass.
+    fn keeps_output(&self) -> bool {
+        let mut passes = self.results().filter(|result| &*result.status == "PASS");
+        self.results().any(|result| !result.output().is_empty())
+            || !passes.any(|pass| !pass.expected_result.is_empty() && !pass.wants_absence())
+    }
 }
 
 #[derive(Deserialize)]
 struct Group<'a> {
     #[serde(borrow, default, deserialize_with = "null_as_default")]
     results: Vec<TestResult<'a>>,
+    pass: Option<usize>,
+    fail: Option<usize>,
+    warn: Option<usize>,
+    info: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +224,17 @@ struct TestResult<'a> {
     actual_value: Option<Cow<'a, str>>,
     #[serde(default)]
     scored: bool,
+}
+
+impl TestResult<'_> {
+    /// What the audit printed.
+    fn output(&self) -> &str {
+        self.actual_value.as_deref().unwrap_or_default().trim()
+    }
+
+    fn wants_absence(&self) -> bool {
+        self.expected_result.contains("is not present")
+    }
 }
 
 /// The custom resource.
@@ -176,8 +267,22 @@ struct ReportBody<'a> {
     scanner: ReportScanner,
     #[serde(borrow, default, rename = "updateTimestamp")]
     update_timestamp: Text<'a>,
+    summary: Option<Summary>,
     #[serde(borrow, default, deserialize_with = "null_as_default")]
     sections: Vec<Controls<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Summary {
+    #[serde(rename = "passCount")]
+    pass: Option<usize>,
+    #[serde(rename = "failCount")]
+    fail: Option<usize>,
+    #[serde(rename = "warnCount")]
+    warn: Option<usize>,
+    #[serde(rename = "infoCount")]
+    info: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -216,6 +321,12 @@ fn parse_reports(document: &Document<'_>, parsed: &mut Parsed) -> Result<(), Rea
             let pointer = format!("{pointer}/report/sections/{index}");
             read_controls(document, controls, &pointer, &node, parsed);
         }
+        if let Some(stated) = &body.summary {
+            let counted = Counts::of(body.sections.iter().flat_map(Controls::results));
+            let stated = [stated.pass, stated.fail, stated.warn, stated.info];
+            let locator = document.locator(&format!("{pointer}/report/summary"));
+            counted.compare(stated, locator, parsed);
+        }
     }
     Ok(())
 }
@@ -239,10 +350,20 @@ fn read_controls(
         ResourceRef { uid: node.uid.to_owned(), ..ResourceRef::cluster_scoped("Node", node.name) }
     };
     let resource = Arc::new(resource);
+    let totals =
+        [controls.total_pass, controls.total_fail, controls.total_warn, controls.total_info];
+    if Counts::of(controls.results()).compare(totals, document.locator(pointer), parsed) {
+        for (index, group) in controls.tests.iter().enumerate() {
+            let stated = [group.pass, group.fail, group.warn, group.info];
+            let locator = document.locator(&format!("{pointer}/tests/{index}"));
+            Counts::of(group.results.iter()).compare(stated, locator, parsed);
+        }
+    }
+    let keeps_output = controls.keeps_output();
     let mut text = String::new();
     for (group_index, group) in controls.tests.iter().enumerate() {
         for (index, result) in group.results.iter().enumerate() {
-            let (outcome, message) = judge(result);
+            let (outcome, message) = judge(result, keeps_output);
             text.clear();
             let number =
                 if result.test_number.is_empty() { "unnamed" } else { &result.test_number };
@@ -275,20 +396,37 @@ fn benchmark_id(version: &str) -> String {
     }
 }
 
-fn judge(result: &TestResult<'_>) -> (Outcome, String) {
+/// Is this the message of a shell or a program that could not read what it looks for?
+fn could_not_read(output: &str) -> bool {
+    output.lines().map(|line| line.trim().to_ascii_lowercase()).any(|line| {
+        ["permission denied", "no such file or directory", "cannot stat", "file not found"]
+            .iter()
+            .any(|words| line.contains(words))
+            || ["cat: ", "stat: ", "ls: ", "find: ", "grep: ", "error from server"]
+                .iter()
+                .any(|start| line.starts_with(start))
+            || line.ends_with(": not found")
+            || line.ends_with("command not found")
+    })
+}
+
+fn judge(result: &TestResult<'_>, keeps_output: bool) -> (Outcome, String) {
     let reason = result.reason.trim();
-    let saw = result.actual_value.as_deref().map(str::trim);
+    let saw_nothing = keeps_output && result.output().is_empty();
     match &*result.status {
         // A benchmark lets many of its files be absent. A file that is not there, and one that cannot be seen
         // from a pod without the host's mounts, look the same.
-        "PASS" if saw.is_some_and(|saw| saw.contains("File not found")) => (
+        "PASS" if could_not_read(result.output()) => (
             Outcome::Error,
-            "the file was not found: it may be out of kube-bench's sight".to_owned(),
+            "the audit could not read what it looks for: it may be out of kube-bench's sight"
+                .to_owned(),
         ),
-        "FAIL" if saw == Some("") && result.expected_result.contains("is present") => (
-            Outcome::Error,
-            "the audit printed nothing: neither the file nor the process was seen".to_owned(),
-        ),
+        "PASS" if saw_nothing && !result.expected_result.is_empty() => {
+            (Outcome::Error, NOTHING_SEEN.to_owned())
+        }
+        "FAIL" if saw_nothing && result.expected_result.contains("is present") => {
+            (Outcome::Error, NOTHING_SEEN.to_owned())
+        }
         "PASS" => (Outcome::Pass, String::new()),
         "FAIL" if !reason.is_empty() => (Outcome::Error, format!("could not be tested: {reason}")),
         "FAIL" => (Outcome::Fail, expectation(result)),
@@ -309,33 +447,6 @@ fn judge(result: &TestResult<'_>) -> (Outcome, String) {
 fn expectation(result: &TestResult<'_>) -> String {
     let expected = result.expected_result.trim();
     if expected.is_empty() { String::new() } else { format!("expected: {expected}") }
-}
-
-fn check_totals(
-    document: &Document<'_>,
-    controls: &[Controls<'_>],
-    stated: &Totals,
-    parsed: &mut Parsed,
-) {
-    let mut counted = Totals::default();
-    for result in controls.iter().flat_map(|c| &c.tests).flat_map(|group| &group.results) {
-        match &*result.status {
-            "PASS" => counted.pass += 1,
-            "FAIL" => counted.fail += 1,
-            "WARN" => counted.warn += 1,
-            _ => counted.info += 1,
-        }
-    }
-    if counted != *stated {
-        parsed.shortfall(
-            document.locator("/Totals"),
-            format!(
-                "stated totals (pass {}, fail {}, warn {}, info {}) are not those of the results (pass {}, fail {}, warn {}, info {}): results are missing",
-                stated.pass, stated.fail, stated.warn, stated.info,
-                counted.pass, counted.fail, counted.warn, counted.info,
-            ),
-        );
-    }
 }
 
 #[cfg(test)]
@@ -376,9 +487,46 @@ mod tests {
         let with = |value: &str| format!(r#""status":"FAIL",{looked},"actual_value":"{value}""#);
         assert_eq!(outcome_of(&with("")), Outcome::Error);
         assert_eq!(outcome_of(&with("permissions=777")), Outcome::Fail);
-        // Writers that leave the value out say nothing about what was seen.
-        assert_eq!(outcome_of(&format!(r#""status":"FAIL",{looked}"#)), Outcome::Fail);
         assert_eq!(outcome_of(r#""status":"PASS","actual_value":"""#), Outcome::Pass);
+        // "Not present" is what an audit shows that sees nothing, or has no right to read.
+        let absence = r#""status":"PASS","expected_result":"'--token-auth-file' is not present""#;
+        for value in ["", r#","actual_value":"""#, r#","actual_value":null"#] {
+            assert_eq!(outcome_of(&format!("{absence}{value}")), Outcome::Error, "{value}");
+            let failed = format!(r#""status":"FAIL",{looked}{value}"#);
+            assert_eq!(outcome_of(&failed), Outcome::Error, "{value}");
+        }
+        for (value, outcome) in [
+            ("root 1 kube-apiserver --secure-port=6443", Outcome::Pass),
+            ("cat: /proc/1/environ: Permission denied", Outcome::Error),
+            ("stat: can't open", Outcome::Error),
+            ("a\\nbash: line 1: kubectl: command not found", Outcome::Error),
+            ("FILE NOT FOUND", Outcome::Error),
+        ] {
+            let fields = format!(r#"{absence},"actual_value":"{value}""#);
+            assert_eq!(outcome_of(&fields), outcome, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_writer_that_keeps_no_output_is_taken_at_its_word() {
+        let text = |value: &str| {
+            let result = |expected: &str, value: &str| {
+                format!(
+                    r#"{{"test_number":"1","status":"PASS","expected_result":"{expected}","actual_value":"{value}"}}"#
+                )
+            };
+            let results = format!(
+                "{},{}",
+                result("'644' is equal to '644'", value),
+                result("'--read-only-port' is not present", "")
+            );
+            let text = format!(
+                r#"[{{"version":"1.5","node_type":"node","tests":[{{"results":[{results}]}}]}}]"#
+            );
+            read(text.as_bytes(), "").unwrap().parsed
+        };
+        assert_eq!(text("").count(Outcome::Pass), 2);
+        assert_eq!(text("permissions=644").count(Outcome::Pass), 1);
     }
 
     #[test]
@@ -396,12 +544,37 @@ mod tests {
 
     #[test]
     fn totals_that_do_not_add_up_weaken_the_evidence() {
-        let reading = read(
-            br#"{"Controls":[],"Totals":{"total_pass":3,"total_fail":0,"total_warn":0,"total_info":0}}"#,
-            "",
-        )
-        .unwrap();
-        assert!(reading.parsed.findings.is_empty());
-        assert!(reading.parsed.notes[0].weakens);
+        let group = |totals: &str| {
+            format!(
+                r#"{{"version":"cis-1.12","node_type":"node","tests":[{{"results":[{{"test_number":"4.1.1","status":"PASS"}}]}}]{totals}}}"#
+            )
+        };
+        let resource = |summary: &str, totals: &str| {
+            format!(
+                r#"{{"apiVersion":"aquasecurity.github.io/v1alpha1","kind":"CISKubeBenchReport","report":{{{summary}"sections":[{}]}}}}"#,
+                group(totals)
+            )
+        };
+        let (good, bad) =
+            (r#","total_pass":1,"total_fail":0"#, r#","total_pass":1,"total_fail":2"#);
+        let totals = |totals: &str| {
+            format!(r#"{{"Controls":[{}],"Totals":{{{}}}}}"#, group(""), &totals[1..])
+        };
+        for (text, weakens) in [
+            (totals(good), false),
+            (totals(bad), true),
+            (format!("[{}]", group(good)), false),
+            (format!("[{}]", group(bad)), true),
+            (group(good), false),
+            (group(bad), true),
+            (resource(r#""summary":{"passCount":1,"failCount":0},"#, good), false),
+            (resource(r#""summary":{"passCount":1,"failCount":2},"#, ""), true),
+            (resource("", bad), true),
+            (group("").replace("\"tests\":[{", "\"tests\":[{\"pass\":1,"), false),
+            (group("").replace("\"tests\":[{", "\"tests\":[{\"pass\":1,\"fail\":1,"), true),
+        ] {
+            let notes = read(text.as_bytes(), "").unwrap().parsed.notes;
+            assert_eq!(notes.iter().any(|note| note.weakens), weakens, "{text} {notes:?}");
+        }
     }
 }

@@ -24,7 +24,12 @@ impl Scanner for KubeLinter {
     }
 
     fn recognizes(&self, probe: &Probe) -> bool {
-        !probe.is_array && probe.has("Checks") && probe.child_has("Summary", "KubeLinterVersion")
+        // A summary that is `null` weakens.
+        let has_summary = probe.child_has("Summary", "KubeLinterVersion")
+            || probe.has("Summary")
+                && probe.has("Reports")
+                && !probe.child_keys.contains_key("Summary");
+        !probe.is_array && probe.has("Checks") && has_summary
     }
 
     fn is_dated(&self) -> bool {

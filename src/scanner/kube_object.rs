@@ -64,7 +64,30 @@ pub(super) trait Object<'a>: Deserialize<'a> {
 /// A `kubectl get -o json` list.
 #[derive(Deserialize)]
 struct List<T> {
+    #[serde(default, deserialize_with = "null_as_default")]
+    metadata: ListMetadata,
     items: Option<Vec<T>>,
+}
+
+/// Where the API answers in pages, what follows on the next one.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ListMetadata {
+    r#continue: Option<String>,
+    remaining_item_count: Option<i64>,
+}
+
+impl ListMetadata {
+    fn tell(&self, document: &Document<'_>) {
+        let is_page = self.r#continue.as_ref().is_some_and(|token| !token.is_empty());
+        let more = self.remaining_item_count.filter(|count| *count > 0);
+        if !is_page && more.is_none() {
+            return;
+        }
+        let more = more.map_or_else(String::new, |count| format!(" of {count} items"));
+        let says = format!("one page of a longer list: the rest{more} is missing");
+        document.odd("/metadata/continue", &says, &document.locator("/metadata"), true);
+    }
 }
 
 /// `apiVersion` and `kind` of an object, whatever else it holds.
@@ -75,6 +98,8 @@ struct Identity<'a> {
     api_version: Text<'a>,
     kind: Text<'a>,
 }
+
+const EMPTY: &str = "an empty object: what it was is missing";
 
 /// An object of a list with its pointer, and the same pointer with `*` for what varies.
 type Placed<T> = (String, &'static str, T);
@@ -92,13 +117,17 @@ pub(super) fn read<'a, T: Object<'a>>(
     };
     let exactly = match wrap {
         Wrap::Array => document.read_exactly().map(in_array::<T>),
-        Wrap::List => document.read_exactly().map(in_list::<T>),
+        Wrap::List => document.read_exactly().map(|list| in_list::<T>(document, list)),
         Wrap::Map => document.read_exactly().map(in_map::<T>),
     };
     let inherited = inherited(document.probe());
     let mut found = Vec::new();
     let error = match exactly {
         Ok(objects) => {
+            let hollow = document.probe().list.map_or(0, |list| list.hollow);
+            for _ in 0..hollow {
+                document.odd("/items/*", EMPTY, &document.locator("/items"), true);
+            }
             for (pointer, field, mut object) in objects {
                 inherit(object.identity(), &inherited);
                 if is_ours::<T>(document, object.identity(), &pointer, field) {
@@ -112,10 +141,18 @@ pub(super) fn read<'a, T: Object<'a>>(
     // Objects of other kinds have other shapes: only those that are read here are looked into.
     let objects = match wrap {
         Wrap::Array => document.read_leniently(error.clone()).map(in_array::<Raw<'_>>),
-        Wrap::List => document.read_leniently(error.clone()).map(in_list::<Raw<'_>>),
+        Wrap::List => {
+            document.read_leniently(error.clone()).map(|list| in_list::<Raw<'_>>(document, list))
+        }
         Wrap::Map => document.read_leniently(error.clone()).map(in_map::<Raw<'_>>),
     }?;
     for (pointer, field, Raw(text)) in objects {
+        let is_object = text.starts_with('{');
+        if !is_object || text.trim_matches(['{', '}']).trim().is_empty() {
+            let says = if is_object { EMPTY } else { "no object: it is not read" };
+            document.odd(field, says, &document.locator(&pointer), true);
+            continue;
+        }
         let Identity { mut api_version, mut kind } = Document::look_at(text).unwrap_or_default();
         inherit([&mut api_version, &mut kind], &inherited);
         if is_ours::<T>(document, [&mut api_version, &mut kind], &pointer, field) {
@@ -130,7 +167,7 @@ pub(super) fn read<'a, T: Object<'a>>(
 /// `apiVersion` and `kind` of the items of a list that leave them to the list, as the API's own answers
 /// do: `v1` and `Pod` for a `PodList`. Empty where the list does not say.
 fn inherited(probe: &Probe) -> [&str; 2] {
-    let text = |key| probe.scalars.get(key).filter(|_| !probe.is_array).map_or("", String::as_str);
+    let text = |key| probe.text(key).filter(|_| !probe.is_array).unwrap_or_default();
     match text("kind").strip_suffix("List") {
         None | Some("") => ["", ""],
         Some(kind) => [text("apiVersion"), kind],
@@ -156,10 +193,11 @@ enum Wrap {
 
 impl Wrap {
     fn of(probe: &Probe) -> Option<Self> {
-        let is_list = || probe.scalars.get("kind").is_some_and(|kind| kind.ends_with("List"));
+        // A kind that is `null` says nothing else.
+        let is_list = || probe.text("kind").is_none_or(|kind| kind.ends_with("List"));
         match () {
             () if probe.is_array => Some(Self::Array),
-            () if probe.has("items") && is_list() => Some(Self::List),
+            () if probe.has("items") && probe.has("kind") && is_list() => Some(Self::List),
             () if !probe.has("kind") => Some(Self::Map),
             () => None,
         }
@@ -170,7 +208,8 @@ fn in_array<T>(objects: Vec<T>) -> Vec<Placed<T>> {
     numbered("", "/*", objects)
 }
 
-fn in_list<T>(list: List<T>) -> Vec<Placed<T>> {
+fn in_list<T>(document: &Document<'_>, list: List<T>) -> Vec<Placed<T>> {
+    list.metadata.tell(document);
     numbered("/items", "/items/*", list.items.unwrap_or_default())
 }
 
@@ -232,7 +271,11 @@ mod tests {
             (r#"[{"apiVersion":"v1","kind":"A"}]"#, "/0"),
             (r#"{"kind":"List","items":[{"apiVersion":"v1","kind":"A"}]}"#, "/items/0"),
             (r#"{"things.example":[{"apiVersion":"v1","kind":"A"}]}"#, "/things.example/0"),
-            (r#"{"apiVersion":"v1","kind":"AList","items":[{}]}"#, "/items/0"),
+            (r#"{"apiVersion":"v1","kind":"AList","items":[{"x":1}]}"#, "/items/0"),
+            (
+                r#"{"apiVersion":"v1","kind":null,"items":[{"apiVersion":"v1","kind":"A"}]}"#,
+                "/items/0",
+            ),
             (
                 r#"{"apiVersion":"v1","kind":"AList","items":[{"kind":"B"},{"kind":null}]}"#,
                 "/items/1",

@@ -30,18 +30,16 @@ impl Scanner for Kubeaudit {
         parsed.saw_tool(PREFIX, "");
         let mut findings = Vec::new();
         let mut oldest = None;
-        let others = document.read_lines(|index, line: Line<'_>| {
+        let each = |index, line: Line<'_>| {
             oldest = oldest.into_iter().chain(document.line_time(index, "/time", &line.time)).min();
             findings.push(line.read(document.line_locator(index)));
-        })?;
+        };
+        let others = document.read_lines(each, |_| false)?;
         parsed.findings.append(&mut findings);
         if let Some(at) = oldest {
             parsed.saw_time(at);
         }
-        if others > 0 {
-            let text = format!("{others} lines that are no results are not read");
-            parsed.note(document.line_locator(0), text);
-        }
+        others.tell(document.line_locator(0), parsed);
         let text = "kubeaudit names only what it finds: what it does not name is not proven";
         parsed.note(document.line_locator(0), text);
         Ok(())
@@ -148,6 +146,19 @@ mod tests {
         let parsed = read(br#"{"AuditResultName":"X","level":"error"}"#, "").unwrap().parsed;
         assert_eq!(parsed.findings[0].outcome, Outcome::Fail);
         assert_eq!(&*parsed.findings[0].locator, "");
+    }
+
+    #[test]
+    fn lines_between_results_weaken() {
+        let result = r#"{"AuditResultName":"X","level":"error"}"#;
+        for (text, expected) in [
+            (format!("loading\n{result}\n{result}\n"), false),
+            (format!("{result}\nelse\n{result}\n"), true),
+            (format!("itResultName\":\"X\"}}\n{result}\n{result}\n"), true),
+        ] {
+            let notes = read(text.as_bytes(), "").unwrap().parsed.notes;
+            assert_eq!(notes.iter().any(|note| note.weakens), expected, "{text}");
+        }
     }
 
     #[test]

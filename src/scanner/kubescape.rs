@@ -40,7 +40,10 @@ impl Scanner for Kubescape {
 
     fn recognizes(&self, probe: &Probe) -> bool {
         !probe.is_array
-            && probe.child_has("summaryDetails", "controls")
+            && (probe.child_has("summaryDetails", "controls")
+                || probe.has("summaryDetails")
+                    && !probe.child_keys.contains_key("summaryDetails")
+                    && probe.child_has("results", "controls"))
             // Where no resource has a result, there is no `results`.
             && probe.child_keys.get("results").is_none_or(|keys| keys.contains("resourceID"))
     }
@@ -71,7 +74,7 @@ impl Scanner for Kubescape {
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
         let report: Report<'_> = document.read()?;
-        let scan = &report.metadata.scan_metadata;
+        let scan = &report.metadata.scan;
         parsed.saw_tool(PREFIX, scan.kubescape_version.trim_start_matches('v'));
         if let Some(at) = document.time("/generationTime", &report.generation_time) {
             parsed.saw_time(at);
@@ -79,12 +82,11 @@ impl Scanner for Kubescape {
         for framework in &report.summary_details.frameworks {
             parsed.saw_rule_set(&framework.name);
         }
-        let context = report.metadata.target_metadata.cluster_context_metadata.as_ref();
-        let cluster = match context {
-            Some(context) if report.cluster_name.is_empty() => &context.context_name,
-            _ => &report.cluster_name,
-        };
-        parsed.saw_cluster(&clean(cluster));
+        let context = report.metadata.target.cluster_context_metadata.as_ref();
+        let context = context.map_or("", |context| &*context.context_name);
+        let deprecated = &*report.metadata.cluster.context_name;
+        let mut names = [&*report.cluster_name, context, deprecated].into_iter();
+        parsed.saw_cluster(&clean(names.find(|name| !name.is_empty()).unwrap_or_default()));
         report.read_results(document, parsed);
         if let Some(coverage) = &report.scan_coverage {
             coverage.tell(document, parsed);
@@ -114,6 +116,8 @@ struct Report<'a> {
 #[serde(default, rename_all = "camelCase")]
 struct Coverage<'a> {
     degraded: bool,
+    evaluated_controls: Option<usize>,
+    total_controls: Option<usize>,
     #[serde(borrow, rename = "failedGVRPulls", deserialize_with = "null_as_default")]
     failed: Vec<Pull<'a>>,
     #[serde(rename = "partialGVRPulls", deserialize_with = "null_as_default")]
@@ -149,11 +153,15 @@ struct Degradation<'a> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Metadata<'a> {
-    #[serde(borrow)]
-    scan_metadata: ScanMetadata<'a>,
-    target_metadata: TargetMetadata<'a>,
+    #[serde(borrow, rename = "scanMetadata")]
+    scan: ScanMetadata<'a>,
+    #[serde(rename = "targetMetadata")]
+    target: TargetMetadata<'a>,
+    /// The place of the context's name before `targetMetadata`.
+    #[serde(rename = "clusterMetadata", deserialize_with = "null_as_default")]
+    cluster: ClusterContext<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -354,6 +362,8 @@ struct Known {
     check: CheckId,
     severity: Severity,
     results: usize,
+    /// At how many of them it failed or was excepted.
+    failures: usize,
 }
 
 impl Report<'_> {
@@ -367,7 +377,7 @@ impl Report<'_> {
                 parsed.saw_check(&check, &clean(&summary.name), "");
             }
             let severity = summary.severity();
-            known.insert(id, Known { check, severity, results: 0 });
+            known.insert(id, Known { check, severity, results: 0, failures: 0 });
         }
         for (index, result) in self.results.iter().enumerate() {
             let listed = resources.get(&*result.resource_id).copied();
@@ -377,9 +387,11 @@ impl Report<'_> {
                     check: CheckId::new(PREFIX, named(&control.control_id)),
                     severity: Severity::Unknown,
                     results: 0,
+                    failures: 0,
                 });
                 entry.results += 1;
                 let (outcome, message) = judge(control);
+                entry.failures += usize::from(outcome == Outcome::Fail);
                 let severity = match Severity::from_word(&control.severity) {
                     Severity::Unknown => entry.severity,
                     stated => stated,
@@ -435,6 +447,10 @@ impl Report<'_> {
         for (id, summary) in &self.summary_details.controls {
             let Some(known) = known.get(&**id) else { continue };
             let counted = summary.counters.total();
+            if summary.counters.failed > known.failures && known.results >= counted {
+                let (failed, read) = (summary.counters.failed, known.failures);
+                missing.push(format!("{} ({read} of {failed} failures)", &**id));
+            }
             if counted > known.results {
                 missing.push(format!("{} ({} of {counted})", &**id, known.results));
             }
@@ -455,7 +471,11 @@ impl Report<'_> {
             });
         }
         if self.summary_details.controls.is_empty() {
-            parsed.shortfall(document.locator("/summaryDetails/controls"), "no control was run");
+            let text = match self.results.as_slice() {
+                [] => "no control was run",
+                _ => "`summaryDetails` lists no controls: nothing shows that the results are all",
+            };
+            parsed.shortfall(document.locator("/summaryDetails/controls"), text);
         }
         if !missing.is_empty() {
             let shown = missing.iter().take(MAX_PATHS).cloned().collect::<Vec<_>>().join(", ");
@@ -501,6 +521,11 @@ impl Coverage<'_> {
         }
         if !self.skipped_manifests.is_empty() {
             missing.push(format!("manifests skipped: {}", self.skipped_manifests.len()));
+        }
+        if let (Some(evaluated), Some(total)) = (self.evaluated_controls, self.total_controls)
+            && evaluated < total
+        {
+            missing.push(format!("{evaluated} of {total} controls evaluated"));
         }
         if self.degraded || !missing.is_empty() {
             let what =
@@ -893,5 +918,26 @@ mod tests {
         ] {
             assert!(read(text.as_bytes(), "").is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_the_summary_counts_and_the_coverage_lacks_weakens() {
+        let text = |failed: usize, rest: &str| {
+            format!(
+                r#"{{"summaryDetails":{{"controls":{{"C-0001":{{"ResourceCounters":{{"passedResources":1,"failedResources":{failed}}}}}}}}},"results":[{{"resourceID":"a","controls":[{{"controlID":"C-0001","status":{{"status":"failed"}}}}]}},{{"resourceID":"b","controls":[{{"controlID":"C-0001","status":{{"status":"passed"}}}}]}}]{rest}}}"#
+            )
+        };
+        for (text, expected) in [
+            (text(1, ""), false),
+            (text(1, "").replace("failed\"}", "passed\"}"), true),
+            (text(1, r#","scanCoverage":{"evaluatedControls":5,"totalControls":5}"#), false),
+            (text(1, r#","scanCoverage":{"evaluatedControls":4,"totalControls":5}"#), true),
+        ] {
+            let notes = crate::scanner::read(text.as_bytes(), "").unwrap().parsed.notes;
+            assert_eq!(notes.iter().any(|note| note.weakens), expected, "{text} {notes:?}");
+        }
+        let old = text(1, r#","metadata":{"clusterMetadata":{"contextName":"dev"}}"#);
+        let parsed = crate::scanner::read(old.as_bytes(), "").unwrap().parsed;
+        assert!(parsed.clusters.contains("dev"));
     }
 }

@@ -170,10 +170,20 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Reading, ReadError> {
 }
 
 impl Reading {
+    /// Reads an element of an array of reports. An empty list beside others is a cluster's answer.
+    fn read_element(&mut self, report: &Document<'_>) -> Result<(), ReadError> {
+        if report.probe().list.is_some_and(|list| list.is_empty) {
+            let text = "an empty list of Kubernetes objects";
+            self.parsed.note(report.locator(""), text);
+            return Ok(());
+        }
+        self.read(report)
+    }
+
     fn read(&mut self, document: &Document<'_>) -> Result<(), ReadError> {
         let scanners = detect(document.probe());
         if let Some(reports) = reports_in_array(document, &scanners) {
-            return reports.iter().try_for_each(|report| self.read(report));
+            return reports.iter().try_for_each(|report| self.read_element(report));
         }
         if scanners.is_empty() {
             return Err(ReadError::Unrecognised {
@@ -222,7 +232,9 @@ fn reports_in_array<'a>(
     for report in &reports {
         let alone = detect(report.probe());
         let is_known = |scanner: &&dyn Scanner| scanners.iter().any(|s| s.id() == scanner.id());
-        is_array_of_reports |= report.probe().is_array || !alone.iter().all(is_known);
+        let is_known_list = !alone.is_empty() || !scanners.is_empty();
+        let is_list = report.probe().list.is_some() && is_known_list;
+        is_array_of_reports |= report.probe().is_array || is_list || !alone.iter().all(is_known);
     }
     is_array_of_reports.then_some(reports)
 }
@@ -280,7 +292,13 @@ fn note_unread(document: &Document<'_>, parsed: &mut Parsed) {
         .collect();
     if !unread.is_empty() {
         let text = format!("not read, since they are no scanner reports: {}", unread.join(", "));
-        parsed.note(document.locator(""), text);
+        let may_hold_reports = unread.iter().any(|kind| kind.ends_with("List"));
+        let locator = document.locator("");
+        if may_hold_reports {
+            parsed.shortfall(locator, text);
+        } else {
+            parsed.note(locator, text);
+        }
     }
 }
 
@@ -294,6 +312,10 @@ fn note_unknown_keys(
     let mut unknown: BTreeSet<&str> = BTreeSet::new();
     if probe.objects.is_empty() {
         unknown.extend(unknown_keys(&probe.keys, scanners, &[]));
+    }
+    if probe.list.is_some() {
+        let known = |key: &str| OBJECT_KEYS.contains(&key) || key == "items";
+        unknown.extend(probe.keys.iter().map(String::as_str).filter(|key| !known(key)));
     }
     for (identity, keys) in &probe.objects {
         unknown.extend(unknown_keys(keys, &readers_of(identity), &OBJECT_KEYS));
@@ -442,6 +464,80 @@ mod tests {
         let error =
             read(br#"[{"version":"x","node_type":"node","tests":[]}]{"a" 1}"#, "").unwrap_err();
         assert!(error.to_string().starts_with("line 1, column 5"), "{error}");
+    }
+
+    #[test]
+    fn lists_of_objects_say_what_they_lack() {
+        let report = r#"{"apiVersion":"openreports.io/v1alpha1","kind":"Report","results":[{"policy":"p","result":"pass"}]}"#;
+        let untyped = r#"{"results":[{"policy":"p","result":"pass"}]}"#;
+        let list = |fields: &str, items: &str| {
+            format!(
+                r#"{{"apiVersion":"openreports.io/v1alpha1","kind":"ReportList"{fields},"items":[{items}]}}"#
+            )
+        };
+        for (text, says, weakens) in [
+            (list("", report), "", false),
+            (list(r#","metadata":{"resourceVersion":"","continue":""}"#, report), "", false),
+            (list(r#","metadata":{"continue":"x"}"#, report), "one page", true),
+            (list(r#","metadata":{"remainingItemCount":7}"#, report), "7 items", true),
+            (list(r#","partial":true"#, report), "`partial`", false),
+            (list("", &format!("{untyped},{{}}")), "an empty object", true),
+            (list("", &format!("{report},null")), "no object", true),
+            (list("", &format!(r#"{report},"x",7,[]"#)), "no object", true),
+            (list("", report).replace(r#""ReportList""#, "null"), "", false),
+            (list("", &format!("{report},{}", list("", report))), "ReportList", true),
+            // As `jq -s` writes them.
+            (format!("[{},{}]", list("", report), list("", "")), "an empty list", false),
+            (format!("[{report},{}]", list("", "")), "", false),
+        ] {
+            let parsed = read(text.as_bytes(), "").unwrap_or_else(|e| panic!("{text}: {e}")).parsed;
+            assert_eq!(parsed.count(Outcome::Pass), 1, "{text}");
+            let notes = parsed.notes.iter();
+            assert!(
+                notes.clone().any(|note| note.text.contains(says)) || says.is_empty(),
+                "{text} {notes:?}"
+            );
+            assert_eq!(notes.clone().any(|note| note.weakens), weakens, "{text} {notes:?}");
+        }
+        let plain =
+            |items: &str| format!(r#"{{"apiVersion":"v1","kind":"List","items":[{items}]}}"#);
+        for (text, says) in [
+            (plain(""), "an empty list of Kubernetes objects"),
+            (plain(untyped), "that do not say their kind"),
+            (plain(&plain(report)), "a list of lists"),
+        ] {
+            let error = read(text.as_bytes(), "").unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_summary_that_is_null_does_not_hide_what_the_report_is() {
+        for (text, format) in [
+            (
+                r#"{"summary":null,"details":[{"code":"CIS-DI-0001","level":"WARN","alerts":["a"]}]}"#,
+                "dockle",
+            ),
+            (
+                r#"{"Checks":[{"name":"a"}],"Reports":[{"Check":"a"}],"Summary":null}"#,
+                "kube-linter",
+            ),
+            (
+                r#"{"summaryDetails":null,"results":[{"resourceID":"a","controls":[{"controlID":"C-0001","status":{"status":"failed"}}]}]}"#,
+                "kubescape",
+            ),
+        ] {
+            let reading = read(text.as_bytes(), "").unwrap();
+            assert_eq!(reading.formats, [format]);
+            let notes = &reading.parsed.notes;
+            assert!(
+                notes
+                    .iter()
+                    .any(|note| note.weakens && note.text.to_lowercase().contains("summary")),
+                "{notes:?}"
+            );
+            assert_eq!(reading.parsed.count(Outcome::Fail), 1);
+        }
     }
 
     #[test]

@@ -245,6 +245,11 @@ fn read_result(
     let mut unselected = 0;
     let rules = result.children().filter(|node| is_xccdf(*node, "rule-result"));
     for (index, rule) in rules.enumerate() {
+        let count = rule.children().filter(|node| is_xccdf(*node, "result")).count();
+        if count > 1 {
+            let text = format!("the rule-result states {count} results");
+            parsed.shortfall(place(&format!("/rule-result[{}]", index + 1)), text);
+        }
         let Some((outcome, message)) = judge(rule) else {
             unselected += 1;
             continue;
@@ -278,8 +283,20 @@ fn judge(rule: Node<'_, '_>) -> Option<(Outcome, String)> {
     if let Some(message) = overridden {
         return Some((Outcome::Fail, message));
     }
+    let results = rule.children().filter(|node| is_xccdf(*node, "result"));
+    let results = results.map(|node| node.text().unwrap_or_default().trim());
+    let judged = results.map(judge_word);
+    // Of several, the worst.
+    let worst = judged.reduce(|one, other| match (one, other) {
+        (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
+        (one, other) => one.or(other),
+    });
+    worst.unwrap_or_else(|| judge_word(""))
+}
+
+fn judge_word(word: &str) -> Option<(Outcome, String)> {
     let said = |text: &str| text.to_owned();
-    Some(match child_text(rule, "result") {
+    Some(match word {
         "pass" => (Outcome::Pass, String::new()),
         "fail" => (Outcome::Fail, String::new()),
         "fixed" => (Outcome::Pass, said("it failed, and the scanner mended it")),
@@ -340,6 +357,15 @@ mod tests {
         }
         let parsed = read(result(&rule("notselected")).as_bytes(), "").unwrap().parsed;
         assert!(parsed.findings.is_empty() && parsed.notes[0].text.starts_with("1 rules"));
+    }
+
+    #[test]
+    fn of_two_results_the_worst_counts() {
+        for words in ["pass</result><result>fail", "fail</result><result>pass"] {
+            let text = result(&rule(words));
+            assert_eq!(only(&text).outcome, Outcome::Fail, "{words}");
+            assert!(read(text.as_bytes(), "").unwrap().parsed.notes[0].weakens);
+        }
     }
 
     #[test]

@@ -12,11 +12,24 @@ use super::text::shown;
 const DEPTH: usize = 3;
 /// Characters of a key or kind that an error repeats.
 const MAX_SHOWN: usize = 64;
+/// Different values of a scalar of an array's objects that are remembered.
+const MAX_VALUES: usize = 8;
 /// Keys remembered per object.
 const MAX_KEYS: usize = 64;
 
 /// `(apiVersion, kind)` of objects, and the keys of each kind's.
 pub type Objects = BTreeMap<(String, String), BTreeSet<String>>;
+
+/// What a list of Kubernetes objects holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListItems {
+    /// Is there any item?
+    pub is_empty: bool,
+    /// Items that are empty objects, or no objects.
+    pub hollow: usize,
+    /// Do some items leave out what they are?
+    pub has_anonymous: bool,
+}
 
 /// What a document looks like from outside.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +43,10 @@ pub struct Probe {
     pub child_keys: BTreeMap<String, BTreeSet<String>>,
     /// The last key of the top object, if a list with something in it stands there.
     pub last_list: Option<String>,
-    /// Scalar values of the top object, as text.
-    pub scalars: BTreeMap<String, String>,
+    /// Scalar values of the top object, as text; of all objects of an array, a few that differ.
+    pub scalars: BTreeMap<String, Vec<String>>,
+    /// If this is a list of Kubernetes objects: what it holds.
+    pub list: Option<ListItems>,
     /// `(apiVersion, kind)` of every Kubernetes object: the document itself, the items of a list
     /// or an array, or of a map from resource names to arrays. Items of a `PodList`, as the API itself
     /// answers, do not repeat that they are Pods. With the keys that objects of the kind have.
@@ -54,6 +69,18 @@ impl Probe {
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.keys.contains(key)
+    }
+
+    /// The value of a scalar of the top object.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.scalars.get(key).and_then(|values| values.first()).map(String::as_str)
+    }
+
+    /// Has the top object, or one of an array, this scalar?
+    #[must_use]
+    pub fn has_text(&self, key: &str, text: &str) -> bool {
+        self.scalars.get(key).is_some_and(|values| values.iter().any(|value| value == text))
     }
 
     /// Has the object below `key`, or one of the array there, this key?
@@ -85,8 +112,18 @@ impl Probe {
         {
             return "ASFF, the AWS Security Finding Format".to_owned();
         }
-        if !self.objects.is_empty() && self.objects.keys().all(|(_, kind)| kind.ends_with("List")) {
-            return "an empty list of Kubernetes objects".to_owned();
+        let holds_lists = || self.objects.keys().all(|(_, kind)| kind.ends_with("List"));
+        match self.list {
+            Some(ListItems { is_empty: true, .. }) => {
+                return "an empty list of Kubernetes objects".to_owned();
+            }
+            Some(ListItems { has_anonymous: true, .. }) if holds_lists() => {
+                return "a list of Kubernetes objects that do not say their kind".to_owned();
+            }
+            Some(_) if holds_lists() => {
+                return "a list of lists: write each of them to a file of its own".to_owned();
+            }
+            _ => {}
         }
         if !self.objects.is_empty() {
             let kinds: Vec<_> = self
@@ -108,12 +145,14 @@ impl Probe {
 
 /// A value seen down to a limited depth.
 enum Node {
-    Scalar(String),
+    Scalar(Vec<String>),
     Map(Vec<(String, Node)>),
     Seq {
         /// All elements in one, if there is one.
         together: Option<Box<Node>>,
         objects: Objects,
+        /// Elements that are empty objects, or no objects.
+        hollow: usize,
         /// Keys of the objects that do not say what they are.
         anonymous: BTreeSet<String>,
     },
@@ -125,11 +164,27 @@ impl Node {
         let Self::Map(entries) = self else { return None };
         let text = |key: &str| {
             entries.iter().find_map(|(name, node)| match node {
-                Self::Scalar(text) if name == key => Some(text.clone()),
+                Self::Scalar(texts) if name == key => texts.first().cloned(),
                 _ => None,
             })
         };
         Some((text("apiVersion")?, text("kind")?))
+    }
+
+    /// Does its kind say that it is a list, or nothing else?
+    fn is_list(&self) -> bool {
+        let Self::Map(entries) = self else { return false };
+        let holds_items = entries
+            .iter()
+            .any(|(key, node)| key == "items" && matches!(node, Self::Seq { .. } | Self::Unseen));
+        entries.iter().any(|(key, node)| {
+            key == "kind"
+                && match node {
+                    Self::Scalar(texts) => texts.iter().any(|text| text.ends_with("List")),
+                    Self::Unseen => holds_items,
+                    _ => false,
+                }
+        })
     }
 
     fn keys(&self) -> BTreeSet<String> {
@@ -160,9 +215,15 @@ impl Node {
                 }
             }
             (
-                Self::Seq { together, objects, anonymous },
-                Self::Seq { together: other, objects: others, anonymous: other_anonymous },
+                Self::Seq { together, objects, anonymous, hollow },
+                Self::Seq {
+                    together: other,
+                    objects: others,
+                    anonymous: other_anonymous,
+                    hollow: other_hollow,
+                },
             ) => {
+                *hollow += other_hollow;
                 unite_objects(objects, others);
                 anonymous.extend(other_anonymous);
                 match (together, other) {
@@ -170,6 +231,10 @@ impl Node {
                     (together @ None, other) => *together = other,
                     _ => {}
                 }
+            }
+            (Self::Scalar(texts), Self::Scalar(others)) => {
+                let new = others.into_iter().find(|text| !texts.contains(text));
+                texts.extend(new.filter(|_| texts.len() < MAX_VALUES));
             }
             (
                 this @ (Self::Scalar(_) | Self::Unseen),
@@ -200,14 +265,14 @@ impl<'de> Deserialize<'de> for Probe {
             other => other,
         };
         let own_identity = map.object_identity();
-        let is_list = own_identity.as_ref().is_some_and(|(_, kind)| kind.ends_with("List"));
+        let is_list = !probe.is_array && map.is_list();
         let kind_of_items = own_identity.as_ref().and_then(|(api, kind)| {
             kind.strip_suffix("List")
                 .filter(|kind| !kind.is_empty())
                 .map(|kind| (api.clone(), kind.to_owned()))
         });
-        if let (Some(identity), false) = (own_identity, probe.is_array) {
-            probe.objects.insert(identity, probe.keys.clone());
+        if let (Some(identity), false, false) = (&own_identity, probe.is_array, is_list) {
+            probe.objects.insert(identity.clone(), probe.keys.clone());
         }
         let Node::Map(entries) = map else { return Ok(probe) };
         if let (false, Some((key, Node::Seq { together: Some(_), .. }))) =
@@ -221,10 +286,15 @@ impl<'de> Deserialize<'de> for Probe {
                 probe.child_keys.insert(key.clone(), keys);
             }
             match node {
-                Node::Scalar(text) => {
-                    probe.scalars.insert(key, text);
+                Node::Scalar(texts) => {
+                    probe.scalars.insert(key, texts);
                 }
-                Node::Seq { objects, anonymous, .. } if is_list && key == "items" => {
+                Node::Seq { objects, anonymous, hollow, together } if is_list && key == "items" => {
+                    probe.list = Some(ListItems {
+                        is_empty: together.is_none(),
+                        hollow,
+                        has_anonymous: hollow > 0 || !anonymous.is_empty(),
+                    });
                     unite_objects(&mut probe.objects, objects);
                     let inherited = kind_of_items.clone().filter(|_| !anonymous.is_empty());
                     let inherited = inherited.map(|kind| (kind, anonymous));
@@ -236,8 +306,9 @@ impl<'de> Deserialize<'de> for Probe {
                 _ => {}
             }
         }
-        if is_list && probe.objects.len() > 1 {
-            probe.objects.retain(|(_, kind), _| !kind.ends_with("List"));
+        if let (true, true, Some(identity)) = (is_list, probe.objects.is_empty(), own_identity) {
+            probe.objects.insert(identity, probe.keys.clone());
+            probe.list.get_or_insert(ListItems { is_empty: true, ..ListItems::default() });
         }
         Ok(probe)
     }
@@ -264,23 +335,23 @@ impl<'de> Visitor<'de> for Seed {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+        Ok(Node::Scalar(vec![value.to_string()]))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+        Ok(Node::Scalar(vec![value.to_string()]))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+        Ok(Node::Scalar(vec![value.to_string()]))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+        Ok(Node::Scalar(vec![value.to_string()]))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Scalar(value.chars().take(128).collect()))
+        Ok(Node::Scalar(vec![value.chars().take(128).collect()]))
     }
 
     fn visit_unit<E>(self) -> Result<Node, E> {
@@ -317,8 +388,10 @@ impl<'de> Visitor<'de> for Seed {
             return Ok(Node::Unseen);
         }
         let (mut together, mut objects) = (None::<Box<Node>>, Objects::new());
-        let mut anonymous = BTreeSet::new();
+        let (mut anonymous, mut hollow) = (BTreeSet::new(), 0);
         while let Some(node) = seq.next_element_seed(Self { depth: self.depth - 1 })? {
+            let is_object = matches!(&node, Node::Map(entries) if !entries.is_empty());
+            hollow += usize::from(!is_object);
             if let Node::Map(entries) = &node {
                 let keys = match node.object_identity() {
                     Some(identity) => objects.entry(identity).or_default(),
@@ -335,7 +408,7 @@ impl<'de> Visitor<'de> for Seed {
                 None => together = Some(Box::new(node)),
             }
         }
-        Ok(Node::Seq { together, objects, anonymous })
+        Ok(Node::Seq { together, objects, hollow, anonymous })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Prowler's OCSF output: an array of Detection Findings (class 2004 of the Open Cybersecurity
+//! Prowler's OCSF output: an array, or one object in each line, of Detection Findings (class 2004 of the Open Cybersecurity
 //! Schema Framework), from Prowler 4 on. A muted finding stays what it is.
 
 use std::sync::Arc;
@@ -24,9 +24,7 @@ impl Scanner for Prowler {
     }
 
     fn recognizes(&self, probe: &Probe) -> bool {
-        probe.is_array
-            && probe.scalars.get("class_uid").is_some_and(|class| class == "2004")
-            && probe.child_has("metadata", "event_code")
+        probe.has_text("class_uid", "2004") && probe.child_has("metadata", "event_code")
     }
 
     fn is_dated(&self) -> bool {
@@ -84,8 +82,15 @@ impl Scanner for Prowler {
     }
 
     fn parse(&self, document: &Document<'_>, parsed: &mut Parsed) -> Result<(), ReadError> {
-        for (index, event) in document.read::<Vec<Event<'_>>>()?.iter().enumerate() {
-            let pointer = format!("/{index}");
+        let is_array = document.probe().is_array;
+        let events: Vec<Event<'_>> =
+            if is_array { document.read()? } else { vec![document.read()?] };
+        for (index, event) in events.iter().enumerate() {
+            let pointer = if is_array { format!("/{index}") } else { String::new() };
+            if !event.is_detection() {
+                let says = "not 2004, the class of Prowler's findings";
+                document.odd("/*/class_uid", says, &document.locator(&pointer), true);
+            }
             let product = &*event.metadata.product.name;
             if product.is_empty() {
                 let (field, says) = ("/*/metadata/product/name", "missing, taken for `Prowler`");
@@ -103,6 +108,8 @@ impl Scanner for Prowler {
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(borrow, default)]
+    class_uid: Scalar<'a>,
+    #[serde(default)]
     metadata: EventMetadata<'a>,
     #[serde(default)]
     severity: Text<'a>,
@@ -170,6 +177,10 @@ struct Resource<'a> {
 }
 
 impl Event<'_> {
+    fn is_detection(&self) -> bool {
+        &*self.class_uid == "2004"
+    }
+
     fn read(&self, document: &Document<'_>, pointer: &str, parsed: &mut Parsed) {
         parsed.saw_tool(PREFIX, &self.metadata.product.version);
         if let Some(at) = self.time(document, pointer) {
@@ -300,5 +311,28 @@ mod tests {
         assert!(error.contains("a finding of `Other`"), "{error}");
         let error = read(br#"[{"FindingUniqueId":"x","CheckID":"y"}]"#, "").unwrap_err();
         assert!(error.to_string().contains("Prowler 3"), "{error}");
+    }
+
+    #[test]
+    fn findings_of_any_order_and_in_lines_are_read() {
+        let finding = |class: &str| {
+            format!(
+                r#"{{"class_uid":{class},"status_code":"PASS","metadata":{{"event_code":"c","product":{{"name":"Prowler"}}}}}}"#
+            )
+        };
+        let good = finding("2004");
+        for (text, count, weakens) in [
+            (format!("[{good},{good}]"), 2, false),
+            (format!("[{},{good}]", finding("7")), 2, true),
+            (format!("[{},{good}]", finding("null")), 2, true),
+            (format!("{good}\n{good}\n"), 2, false),
+            (good.clone(), 1, false),
+        ] {
+            let reading = crate::scanner::read(text.as_bytes(), "").unwrap();
+            assert_eq!(reading.formats, ["prowler"]);
+            assert_eq!(reading.parsed.findings.len(), count, "{text}");
+            let notes = &reading.parsed.notes;
+            assert_eq!(notes.iter().any(|note| note.weakens), weakens, "{text} {notes:?}");
+        }
     }
 }

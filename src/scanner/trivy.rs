@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::kube_object::null_as_default;
-use super::text::Text;
+use super::text::{Text, shown};
 use super::trivy_result::{Entry, PREFIX, Reader, resource_of_target, without_system};
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
@@ -67,8 +67,10 @@ impl Scanner for Trivy {
             return Ok(());
         }
         let report: Report<'_> = document.read()?;
-        if report.schema_version != 2 {
-            let reason = format!("schema version {} is not known", report.schema_version);
+        if report.schema_version != Some(2) {
+            let version = document.probe().text("SchemaVersion").map(|text| shown(text, 64));
+            let version = version.map_or_else(|| "`null`".to_owned(), |text| format!("`{text}`"));
+            let reason = format!("{version} is no schema version that is known, which is 2");
             return Err(document.error("/SchemaVersion", reason));
         }
         parsed.saw_tool(PREFIX, &report.trivy.version);
@@ -90,8 +92,7 @@ impl Scanner for Trivy {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Report<'a> {
-    #[serde(default)]
-    schema_version: u64,
+    schema_version: Option<u64>,
     #[serde(default)]
     trivy: Tool,
     #[serde(borrow, default)]
@@ -199,7 +200,7 @@ mod tests {
         let parsed = image(
             r#"{"Target":"usr/bin/app","Class":"lang-pkgs","Vulnerabilities":[
             {"VulnerabilityID":"CVE-1","PkgName":"a","InstalledVersion":"1","FixedVersion":"2","Status":"fixed","Severity":"HIGH"},
-            {"VulnerabilityID":"CVE-2","PkgName":"b","InstalledVersion":"1","Status":"will_not_fix","Severity":"WEIRD"}]}"#,
+            {"VulnerabilityID":"CVE-2","PkgName":"b","InstalledVersion":"1","Status":"will_not_fix","Severity":"UNKNOWN"}]}"#,
         );
         let texts: Vec<_> = parsed
             .findings
@@ -220,6 +221,29 @@ mod tests {
             ]
         );
         assert_eq!(parsed.findings[1].resource.to_string(), "Image/app:1#usr/bin/app");
+    }
+
+    #[test]
+    fn a_severity_that_is_not_known_leaves_every_class_undecided() {
+        for (vulnerability, errors) in [
+            (r#"{"Severity":"Severe"}"#, 4),
+            (r#"{"Severity":null}"#, 4),
+            (r#"{"Severity":7}"#, 4),
+            ("{}", 4),
+            ("null", 4),
+            (r#"{"Severity":"UNKNOWN"}"#, 0),
+        ] {
+            for list in ["Vulnerabilities", "ExperimentalModifiedFindings"] {
+                let item = match list {
+                    "Vulnerabilities" => vulnerability.to_owned(),
+                    _ => format!(r#"{{"Type":"vulnerability","Finding":{vulnerability}}}"#),
+                };
+                let parsed =
+                    image(&format!(r#"{{"Target":"app:1","Class":"os-pkgs","{list}":[{item}]}}"#));
+                assert_eq!(parsed.count(Outcome::Error), errors, "{item}");
+                assert_eq!(parsed.notes.iter().any(|note| note.weakens), errors > 0, "{item}");
+            }
+        }
     }
 
     #[test]
@@ -295,9 +319,12 @@ mod tests {
 
     #[test]
     fn another_schema_is_refused_with_its_place() {
-        let error =
-            read(br#"{"SchemaVersion":3,"ArtifactName":"x","ArtifactType":"vm"}"#, "").unwrap_err();
-        assert!(error.to_string().contains("/SchemaVersion: schema version 3"), "{error}");
+        for (version, found) in [("3", "`3`"), ("null", "`null`"), (r#""two""#, "`two`")] {
+            let text =
+                format!(r#"{{"SchemaVersion":{version},"ArtifactName":"x","ArtifactType":"vm"}}"#);
+            let error = read(text.as_bytes(), "").unwrap_err().to_string();
+            assert!(error.contains(&format!("/SchemaVersion: {found} is no")), "{error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,12 @@
 //! A resource appears once for its configuration and once for each image; all of them are findings
 //! about one resource, told apart by `part`. The report says neither when nor by which version.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::kube_object::null_as_default;
 use super::text::{Text, clean};
@@ -32,9 +37,12 @@ impl Scanner for TrivyK8s {
             let keys = probe.child_keys.get(*list);
             keys.is_none_or(|keys| keys.contains("Kind") && keys.contains("Name"))
         };
+        // Trivy leaves an empty list out.
+        let is_alone =
+            || probe.keys.iter().all(|key| key == "ClusterName" || key == "SchemaVersion");
         !probe.is_array
             && probe.has("ClusterName")
-            && lists.peek().is_some()
+            && (lists.peek().is_some() || is_alone())
             && lists.all(is_list_of_resources)
     }
 
@@ -91,11 +99,40 @@ struct Resource<'a> {
     namespace: Text<'a>,
     kind: Text<'a>,
     name: Text<'a>,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "one_or_many")]
     metadata: Vec<ImageMetadata<'a>>,
     #[serde(deserialize_with = "null_as_default")]
     results: Vec<Entry<'a>>,
     error: Text<'a>,
+}
+
+/// Older Trivy writes one object, newer Trivy a list.
+fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct OneOrMany<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object or a list of objects")
+        }
+
+        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(|one| vec![one])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<T>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+    deserializer.deserialize_any(OneOrMany(PhantomData))
 }
 
 /// One per image of the resource.
@@ -233,10 +270,29 @@ mod tests {
         for text in [
             r#"{"ClusterName":"c","Resources":[{"kind":"Pod"}]}"#,
             r#"{"ClusterName":"c","Findings":[{"Id":"1"}]}"#,
-            r#"{"ClusterName":"c"}"#,
             r#"{"Resources":[{"Kind":"Pod","Name":"p","Results":[]}]}"#,
         ] {
             assert!(read(text.as_bytes(), "").is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn metadata_is_a_list_or_one_object() {
+        let text = |metadata: &str| {
+            format!(
+                r#"{{"ClusterName":"c","Resources":[{{"Kind":"Pod","Name":"p","Metadata":{metadata},"Results":[{{"Target":"usr/bin/app","Class":"lang-pkgs"}}]}}]}}"#
+            )
+        };
+        for metadata in [r#"{"RepoTags":["app:1"]}"#, r#"[{"RepoTags":["app:1"]}]"#] {
+            let parsed = crate::scanner::read(text(metadata).as_bytes(), "").unwrap().parsed;
+            assert_eq!(parsed.findings[0].resource.to_string(), "Pod/p#app:1, usr/bin/app");
+            assert!(parsed.notes.is_empty(), "{:?}", parsed.notes);
+        }
+    }
+
+    #[test]
+    fn a_cluster_without_resources_weakens() {
+        let parsed = crate::scanner::read(br#"{"ClusterName":"c"}"#, "").unwrap().parsed;
+        assert!(parsed.findings.is_empty() && parsed.notes[0].weakens);
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::kube_object::{self, Metadata, null_as_default};
 use super::text::{Text, clean};
 use super::trivy_compliance::{control_check, without_result};
-use super::trivy_result::{Checks, PREFIX, describe_vulnerability, scan_proof};
+use super::trivy_result::{Checks, PREFIX, Unrated, describe_vulnerability, scan_proof};
 use super::trivy_scope::weigh_pass;
 use super::{Document, Probe, ReadError, Scanner};
 use crate::finding::{CheckId, Finding, Outcome, Parsed, ResourceRef, Severity};
@@ -355,6 +355,7 @@ impl Reader<'_> {
         let at = self.document.locator(pointer);
         let proof = scan_proof(&mut self.checks, resource, count, at);
         self.parsed.findings.push(proof);
+        let mut unrated = Unrated::default();
         for (index, item) in body.vulnerabilities.iter().enumerate() {
             let check = self.checks.vulnerability(Severity::from_word(&item.severity));
             let at = format!("{pointer}/vulnerabilities/{index}");
@@ -368,7 +369,11 @@ impl Reader<'_> {
                 )
                 .into();
             }
+            let (field, locator) =
+                ("/report/vulnerabilities/*/severity", self.document.locator(&at));
+            unrated.look(self.document, &item.severity, field, &locator);
         }
+        unrated.conclude(PREFIX, resource, &mut self.parsed.findings);
         Summary::of(body.vulnerabilities.iter().map(|item| Severity::from_word(&item.severity)))
     }
 

@@ -182,6 +182,70 @@ pub(super) fn vulnerability_class(severity: Severity) -> &'static str {
     }
 }
 
+/// Classes that a vulnerability without a known severity may belong to.
+const CLASSES: [Severity; 4] =
+    [Severity::Critical, Severity::High, Severity::Medium, Severity::Low];
+
+/// Is this a word that Trivy or Grype gives a vulnerability? `Unknown` is one of them: nobody has rated it.
+fn is_severity(word: &str) -> bool {
+    ["critical", "high", "medium", "low", "negligible", "none", "unknown"]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// Vulnerabilities of one target whose severity is missing, or a word that is not known: the classes that
+/// they may belong to stay undecided.
+#[derive(Default)]
+pub(super) struct Unrated {
+    count: usize,
+    first: Box<str>,
+}
+
+impl Unrated {
+    /// Looks at the severity of a vulnerability. `field` is where it stands, with `*` for what varies.
+    pub(super) fn look(
+        &mut self,
+        document: &Document<'_>,
+        severity: &str,
+        field: &str,
+        locator: &str,
+    ) {
+        if is_severity(severity) {
+            return;
+        }
+        if self.count == 0 {
+            self.first = locator.into();
+        }
+        self.count += 1;
+        let says = match severity.trim() {
+            "" => "missing: the vulnerability may be of any severity",
+            _ => "no severity that is known: the vulnerability may be of any",
+        };
+        document.odd(field, says, locator, true);
+    }
+
+    /// An error of each class.
+    pub(super) fn conclude(
+        self,
+        prefix: &str,
+        resource: &Arc<ResourceRef>,
+        findings: &mut Vec<Finding>,
+    ) {
+        if self.count == 0 {
+            return;
+        }
+        let noun = if self.count == 1 { "vulnerability has" } else { "vulnerabilities have" };
+        for class in CLASSES {
+            let check = CheckId::new(prefix, vulnerability_class(class));
+            let (resource, locator) = (Arc::clone(resource), self.first.clone());
+            let mut finding = Finding::new(check, resource, Outcome::Error, locator);
+            finding.message =
+                format!("{} {noun} no known severity and may be {class}", self.count).into();
+            findings.push(finding);
+        }
+    }
+}
+
 fn is_benchmark_check(id: &CheckId) -> bool {
     id.local().starts_with("KCV-")
 }
@@ -299,6 +363,7 @@ impl<'r> Reader<'r> {
             let proof = scan_proof(&mut self.checks, resource, listed.len(), place);
             self.parsed.findings.push(proof);
         }
+        let mut unrated = Unrated::default();
         for (index, item) in listed.iter().enumerate() {
             let severity = Severity::from_word(&item.severity);
             let place = format!("{pointer}/Vulnerabilities/{index}");
@@ -309,8 +374,11 @@ impl<'r> Reader<'r> {
             finding.message =
                 describe_vulnerability(&item.package, &item.installed, &item.fixed, &item.status)
                     .into();
+            let field = "/Vulnerabilities/*/Severity";
+            unrated.look(self.document, &item.severity, field, &finding.locator);
             self.parsed.findings.push(finding);
         }
+        unrated.conclude(PREFIX, resource, &mut self.parsed.findings);
     }
 
     fn misconfigurations(&mut self, entry: &Entry<'_>, resource: &Arc<ResourceRef>, pointer: &str) {
@@ -394,7 +462,13 @@ impl<'r> Reader<'r> {
         finding.rule = (**rule).into();
         finding.raw_check = raw_check;
         finding.message = excepted(&clean(&why), &clean(&message)).into();
+        let mut unrated = Unrated::default();
+        if &*modified.r#type == "vulnerability" {
+            let field = "/ExperimentalModifiedFindings/*/Finding/Severity";
+            unrated.look(self.document, &item.severity, field, &finding.locator);
+        }
         self.parsed.findings.push(finding);
+        unrated.conclude(PREFIX, resource, &mut self.parsed.findings);
     }
 }
 

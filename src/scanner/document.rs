@@ -169,7 +169,7 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ReadError> {
         }
         [0, 0, ..] => {
             let help = "it was not written or copied to its end: export it again";
-            return Err(ReadError::Foreign { what: "damaged: it begins with NUL bytes", help });
+            return Err(ReadError::Foreign { what: "damaged (it begins with NUL bytes)", help });
         }
         [0xFF, 0xFE, rest @ ..] => decode_utf16(rest, 2, u16::from_le_bytes)?.into(),
         [0xFE, 0xFF, rest @ ..] => decode_utf16(rest, 2, u16::from_be_bytes)?.into(),

@@ -448,7 +448,7 @@ mod tests {
             (b"\x89PNG\r\n", "the file is a picture (PNG)"),
             (&[0x5D, 0, 0, 0x80, 0], "the file is compressed (lzma)"),
             (b"{\0\0\0\"\0\0\0", "the file is text in UTF-32"),
-            (b"\0\0\0\0\0{}", "the file is damaged: it begins with NUL bytes"),
+            (b"\0\0\0\0\0{}", "the file is damaged (it begins with NUL bytes)"),
             (&tar, "the file is a tar archive"),
         ] {
             let error = read(bytes, "").unwrap_err();

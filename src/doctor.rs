@@ -108,7 +108,7 @@ fn configuration(lines: &mut Lines, config: &Config) {
         lines.add(
             "configuration",
             Health::Warning,
-            "cluster.uid is not set: evidence of another cluster would not be noticed",
+            "cluster.uid is not set: the first run writes it down, and nobody has compared it",
             "set it to `kubectl get namespace kube-system -o jsonpath={.metadata.uid}`",
         );
     }

@@ -54,6 +54,8 @@ pub mod config;
 #[cfg(feature = "pipeline")]
 pub mod checks;
 #[cfg(feature = "pipeline")]
+pub mod redaction;
+#[cfg(feature = "pipeline")]
 pub mod access;
 #[cfg(feature = "pipeline")]
 pub mod collect;

@@ -14,6 +14,9 @@ use crate::risk::Criticality;
 /// `schema` of this version.
 pub const SCHEMA: &str = "urn:affidavit:run:v1";
 
+/// Stands in an input where a secret was.
+pub const REDACTED: &str = "(redacted before sealing)";
+
 /// A run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -91,6 +91,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["alert", "archive", "evidence", "risk", "scanner", "schedule"]),
     ("checks", &["evidence", "finding", "population", "scanner"]),
     ("access", &["config", "evidence", "remote"]),
+    ("redaction", &["run"]),
     (
         "collect",
         &[
@@ -150,6 +151,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "notify",
             "population",
             "record",
+            "redaction",
             "remote",
             "render",
             "run",

@@ -227,7 +227,10 @@ fn a_report_pins_what_came_before_it() {
     let chain = Chain::new();
     run(&chain.config, DAYS[0]);
     let second = run(&chain.config, DAYS[1]);
-    let report = format!("archive/{}/report.pdf", second.bundle);
+    // A report that was kept elsewhere.
+    let report = "kept.pdf".to_owned();
+    let sealed = format!("archive/{}/report.pdf", second.bundle);
+    fs::copy(chain.root.join(sealed), chain.root.join(&report)).unwrap();
     let start = ["verify", "archive", "--root", "keys/root.fingerprint", "--pin"];
     let text = chain.does(&[&start[..], &[report.as_str()]].concat());
     assert!(text.contains("pinned    1 of 2 statements"), "{text}");

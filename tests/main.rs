@@ -33,6 +33,8 @@ mod timestamps;
 
 #[cfg(feature = "cli")]
 mod browser;
+#[cfg(feature = "pipeline")]
+mod canary;
 #[cfg(feature = "cli")]
 mod command;
 #[cfg(feature = "cli")]

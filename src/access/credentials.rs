@@ -59,11 +59,12 @@ impl Credentials {
     }
 
     /// Those of a kubeconfig. `of_address` are a name and a password in the server's address, which
-    /// go before all others.
+    /// go before all others; `time` is how long a plugin may take.
     pub(super) fn of_user(
         user: &mut User,
         cluster: &Cluster,
         of_address: Option<(String, String)>,
+        time: Duration,
     ) -> Result<Self, AccessError> {
         let certificate = user.certificate.take().map(Arc::new);
         if let Some(provider) = &user.auth_provider {
@@ -86,7 +87,7 @@ impl Credentials {
         } else if !user.token.is_empty() {
             Bearer::Fixed(header(&format!("Bearer {}", user.token))?)
         } else if let Some(exec) = user.exec.take() {
-            Bearer::Plugin(Plugin::new(exec, cluster))
+            Bearer::Plugin(Plugin::new(exec, cluster, time))
         } else {
             Bearer::None
         };

@@ -19,9 +19,7 @@ use tokio::sync::Mutex;
 
 use super::kubeconfig::{Cluster, Exec};
 
-/// Longest that a plugin may take which nobody talks to.
-const TIME: Duration = Duration::from_mins(1);
-/// The same where a person signs in.
+/// Longest that a plugin may take where a person signs in.
 const TIME_WITH_PERSON: Duration = Duration::from_mins(10);
 /// Longest output that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -88,13 +86,15 @@ pub(super) struct Plugin {
     exec: Exec,
     /// `spec.cluster`, where the plugin is to know it.
     cluster: Option<Value>,
+    /// Longest that it may take where nobody talks to it.
+    time: Duration,
 }
 
 /// What plugins gave to this process.
 static GIVEN: Mutex<Option<HashMap<String, Arc<Credential>>>> = Mutex::const_new(None);
 
 impl Plugin {
-    pub(super) fn new(exec: Exec, cluster: &Cluster) -> Self {
+    pub(super) fn new(exec: Exec, cluster: &Cluster, time: Duration) -> Self {
         let told = exec.provide_cluster_info.then(|| {
             let mut told = serde_json::Map::new();
             let mut say = |key: &str, value: Value| drop(told.insert(key.to_owned(), value));
@@ -116,7 +116,7 @@ impl Plugin {
             }
             Value::Object(told)
         });
-        Self { exec, cluster: told }
+        Self { exec, cluster: told, time }
     }
 
     /// What it gave, or gives now. `refused` is a credential that the server did not take.
@@ -186,7 +186,7 @@ impl Plugin {
             kind => PluginError::NotStarted(self.name(), kind),
         })?;
         let group = child.id().filter(|_| !is_interactive);
-        let time = if is_interactive { TIME_WITH_PERSON } else { TIME };
+        let time = if is_interactive { TIME_WITH_PERSON } else { self.time };
         let mut output = Vec::new();
         let stdout = child.stdout.take();
         let ended = tokio::time::timeout(time, async {

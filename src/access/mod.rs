@@ -13,6 +13,7 @@ mod tls;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use http::Uri;
 use http::header::HeaderValue;
@@ -125,7 +126,9 @@ struct Target {
 /// [`AccessError`].
 fn target(access: &Access) -> Result<Target, AccessError> {
     let select = |paths: &[PathBuf]| {
-        kubeconfig::select(paths, access.context.as_deref()).and_then(of_kubeconfig)
+        let time = Duration::from_secs(access.timeout_seconds);
+        kubeconfig::select(paths, access.context.as_deref())
+            .and_then(|selected| of_kubeconfig(selected, time))
     };
     if access.from == Some(AccessFrom::InCluster) {
         return in_cluster();
@@ -193,7 +196,7 @@ fn in_cluster() -> Result<Target, AccessError> {
     })
 }
 
-fn of_kubeconfig(selected: Selected) -> Result<Target, AccessError> {
+fn of_kubeconfig(selected: Selected, time: Duration) -> Result<Target, AccessError> {
     let Selected { context, cluster, mut user } = selected;
     let (server, of_address) = server(&cluster.server)?;
     let is_tls = server.scheme_str() == Some("https");
@@ -221,7 +224,7 @@ fn of_kubeconfig(selected: Selected) -> Result<Target, AccessError> {
         named => Some(proxy::named(named)?),
     };
     let credentials = if is_tls {
-        Credentials::of_user(&mut user, &cluster, of_address)?
+        Credentials::of_user(&mut user, &cluster, of_address, time)?
     } else {
         Credentials::default()
     };

@@ -23,9 +23,9 @@ pub enum ClusterError {
     /// The report could not be written.
     #[error("could not write the report: {0}")]
     Write(#[from] io::Error),
-    /// It is another cluster than the configured one.
+    /// It is another cluster than the one that is meant.
     #[error(
-        "this cluster's kube-system has the UID {found}, and the configuration says {configured}"
+        "this cluster's kube-system has the UID {found}, and this chain is about {configured} (cluster.uid, or else the last bundle)"
     )]
     Other {
         /// UID of its `kube-system` namespace.

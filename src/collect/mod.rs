@@ -37,6 +37,8 @@ pub struct Collected {
     pub sources: Vec<run::Source>,
     /// Where each input lies, by its path in the bundle.
     pub origins: BTreeMap<String, PathBuf>,
+    /// UID of the cluster that was asked; empty where none was, or where it may not be known.
+    pub cluster_uid: String,
     /// What a cluster did not show, in sentences, by name of the source. Its report says the same.
     pub unseen: Vec<(String, String)>,
 }
@@ -128,6 +130,9 @@ pub fn collect(
             files: inputs,
             shortfalls,
         });
+    }
+    if let Some(Ok((_, identity))) = collector.cluster.get() {
+        collected.cluster_uid.clone_from(&identity.uid);
     }
     Ok(collected)
 }

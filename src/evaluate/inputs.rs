@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
+use memchr::memmem;
 
 use crate::assess::{SourceStanding, Sourced, Standing, yields};
 use crate::assessment::OutcomeCounts;
@@ -13,7 +14,7 @@ use crate::framework::Framework;
 use crate::member::{self, Member};
 use crate::population::Population;
 use crate::record::{InputItem, SourceItem};
-use crate::run::{Cluster, File, FileTime, Run, Source};
+use crate::run::{Cluster, File, FileTime, REDACTED, Run, Source};
 use crate::scanner;
 
 /// How far ahead of the run's clock a scanner's may be before its data counts as dated in the
@@ -281,7 +282,7 @@ impl<'a> Intake<'a> {
         for finding in &parsed.findings {
             *item.outcomes.entry(finding.outcome).or_default() += 1;
         }
-        let mut weakened = note_all(&mut item, file, &parsed);
+        let mut weakened = note_all(&mut item, file, bytes, &parsed);
         let foreign = parsed.findings.iter().find(|f| !yields(&source.scanner, &f.check));
         let other_cluster = self.other_cluster(&parsed);
         if let Some(finding) = foreign {
@@ -404,13 +405,20 @@ impl<'a> Intake<'a> {
 }
 
 /// Notes what the reader said of an input, and what it lacks. Does any of that weaken it?
-fn note_all(item: &mut InputItem, file: &File, parsed: &Parsed) -> bool {
+fn note_all(item: &mut InputItem, file: &File, bytes: &[u8], parsed: &Parsed) -> bool {
     // What weakens comes last: sources say the last note of an input.
     let (weak, plain): (Vec<_>, Vec<_>) = parsed.notes.iter().partition(|note| note.weakens);
     let mut weakened = !weak.is_empty();
     for note in plain.into_iter().chain(weak) {
         let place = if note.locator.is_empty() { "" } else { " at " };
         item.notes.push(format!("{}{place}{}", note.text, note.locator));
+    }
+    let secrets = memmem::find_iter(bytes, REDACTED.as_bytes()).count();
+    if secrets > 0 {
+        let values = if secrets == 1 { "value that looks" } else { "values that look" };
+        let text =
+            format!("{secrets} {values} like a secret: taken out before anything was judged");
+        item.notes.insert(0, text);
     }
     // The time of one report, or of the file, says nothing of another one.
     if file.taken_at.is_none()

@@ -18,7 +18,7 @@ use crate::alert::Standing;
 use crate::archive::{Store, StoreError};
 use crate::assessment::StatusCounts;
 use crate::collect::CollectError;
-use crate::config::{Config, FleetCluster};
+use crate::config::{Config, FleetCluster, From, Source};
 use crate::evaluate::Evaluation;
 use crate::evidence::digest::Digest;
 use crate::evidence::items::ItemError;
@@ -35,7 +35,7 @@ use crate::record::{InputItem, SourceItem};
 use crate::remote::random_share;
 use crate::render::RenderError;
 use crate::render::build::BuildError;
-use crate::run::RunError;
+use crate::run::{Run, RunError};
 use crate::seal::{Log, SealError, Sealed, Sealer};
 use crate::sealed::{Bundle, SealedError};
 use crate::sign::{Secret, Secrets, SignError, Signer};
@@ -601,6 +601,29 @@ fn known_heads(
     Ok(pins.collect())
 }
 
+/// The configuration with the UID of the cluster that the newest bundle is about, where it names none itself and
+/// asks a cluster.
+fn remembering(config: &Config, now: Timestamp) -> Result<Option<Config>, RunFailure> {
+    let asks = |source: &Source| matches!(source.from, From::Cluster { .. });
+    let uri = &config.archive.uri;
+    let begun = uri.contains("://") || Path::new(uri).exists();
+    if !config.cluster_uid.is_empty() || !begun || !config.sources.iter().any(asks) {
+        return Ok(None);
+    }
+    let store = archive::open(&config.archive, now)?;
+    let failed = |error: crate::verify::ReadFailure| RunFailure::from(SealError::from(error));
+    let Some(seq) = disclose::size(&*store).map_err(failed)?.checked_sub(1) else {
+        return Ok(None);
+    };
+    let statement = store.read(&layout::statement(seq)).map_err(failed)?;
+    let sums = Statement::parse(&statement).ok().and_then(|statement| statement.sums());
+    let Some(sums) = sums else { return Ok(None) };
+    // A bundle whose payload was removed after its retention says nothing any more.
+    let run = store.read(&layout::bundle_file(&sums, layout::RUN)).ok();
+    let uid = run.and_then(|run| Run::parse(&run).ok()).map(|run| run.cluster.uid);
+    Ok(uid.filter(|uid| !uid.is_empty()).map(|uid| Config { cluster_uid: uid, ..config.clone() }))
+}
+
 fn collected(
     config: &Config,
     now: Timestamp,
@@ -609,6 +632,8 @@ fn collected(
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<collect::Collected, RunFailure> {
+    let remembered = remembering(config, now)?;
+    let config = remembered.as_ref().unwrap_or(config);
     let readers = archive::Readers::default();
     let open =
         |cluster: &FleetCluster| readers.open(&cluster.archive).map_err(|error| error.to_string());

@@ -1,5 +1,6 @@
 //! Everything that a run is made of: keys, rules, inputs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use crate::evidence::key::KeyId;
 use crate::evidence::keyring::CheckedKeyring;
 use crate::evidence::{canonical, instant, layout};
 use crate::framework::builtin;
+use crate::redaction::redacted;
 use crate::run::Run;
-use crate::scanner::fleet;
+use crate::scanner::{self, fleet};
 use crate::seal::SealError;
 use crate::sign::report::ReportSigner;
 use crate::{collect, run};
@@ -145,7 +147,12 @@ impl Prepared {
             cluster: run::Cluster {
                 name: config.cluster.clone(),
                 also_known_as: config.also_known_as.clone(),
-                uid: config.cluster_uid.clone(),
+                // Written down for the next run, which refuses another cluster.
+                uid: if config.cluster_uid.is_empty() {
+                    collected.cluster_uid.clone()
+                } else {
+                    config.cluster_uid.clone()
+                },
             },
             frameworks,
             waivers,
@@ -198,6 +205,22 @@ pub(super) struct InputReader<'a> {
     pub(super) room: usize,
 }
 
+/// What is judged and sealed of an input: all of it but its secrets.
+fn without_secrets(bytes: Vec<u8>) -> Vec<u8> {
+    // In UTF-16 nothing has its usual form.
+    let has_nul = bytes.iter().take(4).any(|byte| *byte == 0) || bytes.starts_with(&[0xFF, 0xFE]);
+    if has_nul && let Ok(text) = scanner::decode(&bytes) {
+        return match redacted(text.as_bytes()) {
+            Cow::Owned(text) => text,
+            Cow::Borrowed(_) => bytes,
+        };
+    }
+    match redacted(&bytes) {
+        Cow::Owned(text) => text,
+        Cow::Borrowed(_) => bytes,
+    }
+}
+
 /// Why an input was not read.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -206,7 +229,8 @@ pub(super) struct InputError(String);
 impl InputReader<'_> {
     pub(super) fn read(&self, path: &str) -> Result<Vec<u8>, InputError> {
         let origin = self.origins.get(path).map_or(Path::new(path), PathBuf::as_path);
-        std::fs::read(origin).map_err(|error| InputError(error.to_string()))
+        let bytes = std::fs::read(origin).map_err(|error| InputError(error.to_string()))?;
+        Ok(without_secrets(bytes))
     }
 
     pub(super) fn first(&mut self, path: &str) -> Result<Arc<Vec<u8>>, InputError> {

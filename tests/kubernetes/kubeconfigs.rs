@@ -23,11 +23,17 @@ fn reach() {
     let access = Access {
         context: std::env::var("CASE_CONTEXT").ok(),
         from: std::env::var_os("CASE_IN_CLUSTER").map(|_| AccessFrom::InCluster),
+        timeout_seconds: 5,
         ..Access::default()
     };
-    let answer = Api::open(&access)
-        .and_then(|api| api.get::<Value>("/api/v1/namespaces/kube-system"))
-        .map(|namespace| namespace["metadata"]["uid"].as_str().unwrap().to_owned());
+    let ask = || {
+        let api = Api::open(&access)?;
+        drop(api.get::<Value>("/version"));
+        api.get::<Value>("/api/v1/namespaces/kube-system")
+    };
+    // As often as a run does: a plugin is called once all the same.
+    drop(ask());
+    let answer = ask().map(|namespace| namespace["metadata"]["uid"].as_str().unwrap().to_owned());
     match answer {
         Ok(uid) => println!("\nREACHED {uid}"),
         Err(error) => println!("\nREFUSED {error}"),
@@ -201,6 +207,7 @@ fn plugins(cases: &mut Cases, folder: &Path) {
     plugin(folder, "old", "v1", &old);
     script(folder, "fails", "echo token-in-output; echo token-in-error >&2; exit 3\n");
     script(folder, "words", "echo signed in\n");
+    script(folder, "hangs", "sleep 600 &\necho $! > hanging\nwait\n");
     let needs = format!(
         r#"[ "$WHO" = me ] && [ "$1" = get ] || exit 1
 echo '{{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{good}}}'
@@ -230,6 +237,7 @@ echo '{{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","
     cases.user("a plugin whose token has expired", &exec("./old", ""));
     cases.user("a plugin that fails", &exec("./fails", ""));
     cases.user("a plugin that prints words", &exec("./words", ""));
+    cases.user("a plugin that hangs", &exec("./hangs", ""));
     cases.user(
         "a plugin that is not installed",
         &exec("no-such-plugin", ", installHint: install it"),
@@ -393,10 +401,8 @@ fn files(cases: &mut Cases, folder: &Path) {
     ];
 }
 
-#[apply(test)]
-fn kubeconfigs_are_read_as_kubectl_reads_them() {
-    let cluster = Cluster::start();
-    let folder = cluster.path("");
+/// A token of an account that may read namespaces.
+fn token_of_reader(cluster: &Cluster) -> String {
     cluster.run(&["create", "serviceaccount", "reader", "-n", "default"]);
     cluster.run(&[
         "create",
@@ -413,7 +419,26 @@ fn kubeconfigs_are_read_as_kubectl_reads_them() {
         "--clusterrole=namespaces",
         "--serviceaccount=default:reader",
     ]);
-    let token = cluster.run(&["create", "token", "reader", "-n", "default"]).trim().to_owned();
+    cluster.run(&["create", "token", "reader", "-n", "default"]).trim().to_owned()
+}
+
+/// Plugins are called once, and end with what they started.
+fn assert_plugins_end(folder: &Path) {
+    // Once by kubectl, once by this program.
+    let calls = fs::read_to_string(folder.join("good.log")).unwrap();
+    assert_eq!(calls.lines().filter(|line| !line.is_empty()).count(), 2, "{calls}");
+    // A plugin is ended with what it started.
+    let hanging = fs::read_to_string(folder.join("hanging")).unwrap();
+    let process = format!("/proc/{}/stat", hanging.trim());
+    let is_alive = fs::read_to_string(process).is_ok_and(|stat| !stat.contains(") Z "));
+    assert!(!is_alive, "{hanging}");
+}
+
+#[apply(test)]
+fn kubeconfigs_are_read_as_kubectl_reads_them() {
+    let cluster = Cluster::start();
+    let folder = cluster.path("");
+    let token = token_of_reader(&cluster);
     let mut cases = Cases { server: cluster.url.clone(), token, all: Vec::new() };
     users(&mut cases, &folder);
     plugins(&mut cases, &folder);
@@ -442,7 +467,12 @@ fn kubeconfigs_are_read_as_kubectl_reads_them() {
         prepare(kubectl.arg("kubectl"));
         kubectl.args(case.context.map(|context| format!("--context={context}")));
         kubectl.args(["get", "--raw", "/api/v1/namespaces/kube-system", "--request-timeout=10s"]);
-        let theirs = kubectl.output().unwrap();
+        // It waits for ever where this program does not.
+        let theirs = if case.name == "a plugin that hangs" {
+            tools::SH.command().args(["-c", "exit 1"]).output().unwrap()
+        } else {
+            kubectl.output().unwrap()
+        };
         let theirs_said = String::from_utf8_lossy(&theirs.stderr).trim().replace('\n', " ");
         let theirs = theirs.status.success();
         let mut ours = part_of("kubernetes::kubeconfigs::reach");
@@ -484,6 +514,7 @@ fn kubeconfigs_are_read_as_kubectl_reads_them() {
         )
         .unwrap();
     }
+    assert_plugins_end(&folder);
     println!("| kubeconfig | kubectl | affidavit | says |\n| --- | --- | --- | --- |\n{table}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(

@@ -392,3 +392,36 @@ fn samples_are_read_or_refused() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(seen, SAMPLES.len());
 }
+
+/// Without its secrets a report is still that report.
+#[cfg(feature = "pipeline")]
+#[apply(test)]
+fn what_is_taken_out_of_a_report_changes_no_verdict() {
+    let mut folders = vec![tools::samples()];
+    folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"));
+    let mut seen = 0;
+    let mut changed = Vec::new();
+    let tools = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    for tool in tools.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        for file in fs::read_dir(tool).unwrap() {
+            let path = file.unwrap().path();
+            let bytes = fs::read(&path).unwrap();
+            let without = affidavit::redaction::redacted(&bytes);
+            seen += 1;
+            if *without == *bytes {
+                continue;
+            }
+            changed.push(path.file_name().unwrap().to_string_lossy().into_owned());
+            let verdicts = |bytes: &[u8]| {
+                let reading = read(bytes, "node-1").ok()?;
+                let findings = reading.parsed.findings.into_iter();
+                let of = findings.map(|finding| (finding.locator, finding.check, finding.outcome));
+                Some((reading.formats, of.collect::<Vec<_>>()))
+            };
+            assert_eq!(verdicts(&bytes), verdicts(&without), "{}", path.display());
+        }
+    }
+    println!("{seen} reports, secrets in {changed:?}");
+    // Most reports hold none.
+    assert!(seen > 100 && changed.len() * 4 < seen, "{changed:?}");
+}

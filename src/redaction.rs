@@ -1,7 +1,7 @@
 //! Secrets in what others wrote, by their form: taken out before anything is judged or sealed, since what is
 //! sealed may be locked for years.
 //!
-//! To add a form: one entry in [`FORMS`] and one line in its test. A form matches nothing that contains a quote or
+//! To add a form: one entry in `FORMS` and one line in its test. A form matches nothing that contains a quote or
 //! a backslash followed by one, so that JSON and YAML stay what they are and every JSON pointer stays right.
 
 use std::borrow::Cow;

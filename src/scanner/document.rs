@@ -743,7 +743,7 @@ impl<'a> Document<'a> {
         Ok(others)
     }
 
-    /// The place of an object that [`Document::read_lines`] numbered.
+    /// The place of an object that `Document::read_lines` numbered.
     #[must_use]
     pub fn line_locator(&self, index: usize) -> Box<str> {
         if self.syntax == Syntax::JsonLines { format!("{index}#").into() } else { self.locator("") }

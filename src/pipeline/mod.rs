@@ -389,6 +389,9 @@ pub fn run_with(
     rules.evaluate(&mut nothing)?;
     let sealer = Sealer::open(store, signer, &keys.keyring, &keys.envelopes, now)?;
 
+    let remembered = remembering(config, store)?;
+    let config = remembered.as_ref().unwrap_or(config);
+
     progress.step("collecting inputs");
     let spool = spool()?;
     let known = known_heads(config, store)?;
@@ -603,16 +606,13 @@ fn known_heads(
 
 /// The configuration with the UID of the cluster that the newest bundle is about, where it names none itself and
 /// asks a cluster.
-fn remembering(config: &Config, now: Timestamp) -> Result<Option<Config>, RunFailure> {
+fn remembering(config: &Config, store: &dyn Store) -> Result<Option<Config>, RunFailure> {
     let asks = |source: &Source| matches!(source.from, From::Cluster { .. });
-    let uri = &config.archive.uri;
-    let begun = uri.contains("://") || Path::new(uri).exists();
-    if !config.cluster_uid.is_empty() || !begun || !config.sources.iter().any(asks) {
+    if !config.cluster_uid.is_empty() || !config.sources.iter().any(asks) {
         return Ok(None);
     }
-    let store = archive::open(&config.archive, now)?;
     let failed = |error: crate::verify::ReadFailure| RunFailure::from(SealError::from(error));
-    let Some(seq) = disclose::size(&*store).map_err(failed)?.checked_sub(1) else {
+    let Some(seq) = disclose::size(store).map_err(failed)?.checked_sub(1) else {
         return Ok(None);
     };
     let statement = store.read(&layout::statement(seq)).map_err(failed)?;
@@ -632,8 +632,6 @@ fn collected(
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<collect::Collected, RunFailure> {
-    let remembered = remembering(config, now)?;
-    let config = remembered.as_ref().unwrap_or(config);
     let readers = archive::Readers::default();
     let open =
         |cluster: &FleetCluster| readers.open(&cluster.archive).map_err(|error| error.to_string());

@@ -13,10 +13,18 @@ use affidavit::population::Listing;
 use affidavit::scanner::affidavit::Report;
 use serde_json::{Value, json};
 
+use crate::command::{affidavit, error};
+use crate::small_chain::{NOW, workspace};
+
 /// How often each address was asked for.
 type Asked = Arc<Mutex<BTreeMap<String, usize>>>;
 
 fn start() -> (String, Asked) {
+    start_as("u")
+}
+
+/// A server whose `kube-system` has this UID.
+fn start_as(uid: &'static str) -> (String, Asked) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let asked = Asked::default();
@@ -24,13 +32,13 @@ fn start() -> (String, Asked) {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let asked = Arc::clone(&shared);
-            thread::spawn(move || answer(stream.unwrap(), &asked));
+            thread::spawn(move || answer(stream.unwrap(), &asked, uid));
         }
     });
     (url, asked)
 }
 
-fn answer(mut stream: TcpStream, asked: &Asked) {
+fn answer(mut stream: TcpStream, asked: &Asked, uid: &str) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
     drop(reader.read_line(&mut line));
@@ -53,10 +61,13 @@ fn answer(mut stream: TcpStream, asked: &Asked) {
         *count += 1;
         *count
     };
-    let Some((status, extra, body)) = reply(&path, &asks, nth) else {
+    let Some((status, extra, mut body)) = reply(&path, &asks, nth) else {
         thread::sleep(Duration::from_mins(1));
         return;
     };
+    if path == "/api/v1/namespaces/kube-system" {
+        body["metadata"]["uid"] = json!(uid);
+    }
     let date = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1))
         .strftime("%a, %d %b %Y %H:%M:%S GMT");
     let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
@@ -248,4 +259,28 @@ fn a_cluster_that_is_not_there_is_a_missing_source() {
     assert_eq!(output.status.code(), Some(4));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("no access to a cluster"), "{said}");
+}
+
+#[apply(test)]
+fn a_chain_is_about_the_cluster_of_its_first_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = workspace(folder);
+    let text = std::fs::read_to_string(&config).unwrap();
+    let more = "  - { name: trivy, scanner: trivy, from: cluster, max_age: 1h }\n";
+    let access = "kubernetes: { kubeconfig: kubeconfig, timeout: 2s }\n";
+    std::fs::write(&config, format!("{access}{text}{more}")).unwrap();
+    let run = |uid: &'static str, second: u32| {
+        let (url, _) = start_as(uid);
+        let kubeconfig = format!(
+            "current-context: t\nclusters: [{{name: t, cluster: {{server: '{url}'}}}}]\n\
+             users: [{{name: t, user: {{token: x}}}}]\ncontexts: [{{name: t, context: {{cluster: t, user: t}}}}]\n"
+        );
+        std::fs::write(folder.join("kubeconfig"), kubeconfig).unwrap();
+        affidavit(folder, &["run", "--now", &NOW.replace(":00Z", &format!(":{second:02}Z"))])
+    };
+    assert_eq!(run("first", 0).status.code(), Some(4));
+    assert_eq!(run("first", 1).status.code(), Some(4));
+    let told = error(&run("other", 2), 3);
+    assert!(told.contains("has the UID other, and this chain is about first"), "{told}");
 }

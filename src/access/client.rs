@@ -72,12 +72,6 @@ impl Way {
         &self.0.target.route
     }
 
-    /// Host and port of the proxy on the way, if there is one.
-    #[must_use]
-    pub fn proxy(&self) -> Option<String> {
-        self.0.target.proxy.as_ref().map(super::proxy::Proxy::name)
-    }
-
     /// What the kubeconfig says to people who do not have its credential plugin.
     #[must_use]
     pub fn install_hint(&self) -> &str {

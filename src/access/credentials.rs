@@ -79,8 +79,7 @@ impl Credentials {
             (!name.is_empty()).then(|| (name, std::mem::take(&mut user.password)))
         });
         let bearer = if let Some((name, password)) = basic {
-            let value = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
-            Bearer::Fixed(header(&value)?)
+            Bearer::Fixed(header(&self::basic(&name, &password))?)
         } else if let Some(path) = user.token_path.take() {
             let otherwise = std::mem::take(&mut user.token);
             Bearer::File(TokenFile { path, otherwise, read: Mutex::default() })
@@ -164,6 +163,11 @@ impl TokenFile {
         *read = Some((Instant::now(), token.clone()));
         Ok(token)
     }
+}
+
+/// A name and a password as a header has them (RFC 7617).
+pub(super) fn basic(name: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
 /// A header that no log shows.

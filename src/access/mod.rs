@@ -248,16 +248,23 @@ fn server(text: &str) -> Result<(Uri, Option<(String, String)>), AccessError> {
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(wrong());
     }
-    let decoded =
-        |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let user = (!url.username().is_empty() || url.password().is_some())
-        .then(|| (decoded(url.username()), decoded(url.password().unwrap_or_default())));
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
+    let user = take_user(&mut url);
     url.set_query(None);
     url.set_fragment(None);
     let uri = url.as_str().trim_end_matches('/').parse().map_err(|_| wrong())?;
     Ok((uri, user))
+}
+
+/// Takes the name and the password out of an address.
+fn take_user(url: &mut url::Url) -> Option<(String, String)> {
+    let decoded =
+        |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let user = (!url.username().is_empty() || url.password().is_some())
+        .then(|| (decoded(url.username()), decoded(url.password().unwrap_or_default())));
+    // An address with a host takes both.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    user
 }
 
 /// An address as it is sealed and printed.

@@ -4,8 +4,6 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
@@ -13,8 +11,8 @@ use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::Matcher;
 use tower_service::Service;
 
-use super::AccessError;
 use super::tls::{self, Trust};
+use super::{AccessError, credentials, take_user};
 
 /// A proxy.
 #[derive(Clone)]
@@ -60,25 +58,11 @@ pub(super) fn of_environment(server: &Uri) -> Option<Proxy> {
 }
 
 fn of_url(mut url: url::Url) -> Option<Proxy> {
-    let decoded =
-        |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let user = (!url.username().is_empty())
-        .then(|| (decoded(url.username()), decoded(url.password().unwrap_or_default())));
-    url.set_username("").ok()?;
-    url.set_password(None).ok()?;
+    let user = take_user(&mut url).filter(|(name, _)| !name.is_empty());
     if url.scheme().starts_with("socks5") && url.port().is_none() {
         url.set_port(Some(1080)).ok()?;
     }
     Some(Proxy { address: url.as_str().parse().ok()?, user })
-}
-
-impl Proxy {
-    /// Host and port, for people.
-    pub(super) fn name(&self) -> String {
-        let host = self.address.host().unwrap_or_default();
-        let port = self.address.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{host}{port}")
-    }
 }
 
 /// Opens connections to a server, through a proxy or without one.
@@ -107,7 +91,7 @@ impl Connector {
         let tunnel = Tunnel::new(address.clone(), to_proxy);
         Ok(Self::Tunnel(match user {
             Some((name, password)) => {
-                let value = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
+                let value = credentials::basic(name, password);
                 let wrong = |_| AccessError::Address("the proxy's password".to_owned());
                 tunnel.with_auth(HeaderValue::from_str(&value).map_err(wrong)?)
             }

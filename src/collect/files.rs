@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{CollectError, GatheredFile};
 use crate::config::NODE;
+use crate::evidence::layout::is_litter;
 use crate::run::FileTime;
 use crate::scanner::MAX_INPUT_BYTES;
 
@@ -65,7 +66,8 @@ pub(super) fn matches(patterns: &[String]) -> Result<(Vec<Match>, Vec<String>), 
             is_matched = true;
             match path {
                 Ok(path) if path.is_dir() || found.iter().any(|known| known.path == path) => {}
-                Ok(path) if is_litter(&path) => {}
+                Ok(path)
+                    if path.file_name().is_some_and(|name| is_litter(&name.to_string_lossy())) => {}
                 Ok(path) => {
                     let node = place.as_ref().and_then(|place| place.name_in(&path));
                     let name = below(pattern, &path);
@@ -164,15 +166,6 @@ fn below(pattern: &str, path: &Path) -> String {
 fn without_place(pattern: &str) -> String {
     let parts = components(Path::new(pattern));
     parts.get(fixed(&parts).saturating_sub(1)..).unwrap_or_default().join("/")
-}
-
-/// What file managers leave in every folder that somebody opens.
-fn is_litter(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with("._")
-        || [".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini"]
-            .iter()
-            .any(|litter| name.eq_ignore_ascii_case(litter))
 }
 
 fn look_at(path: &Path, max_age_seconds: i64, now: Timestamp) -> Result<FileTime, String> {

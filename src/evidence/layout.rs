@@ -123,7 +123,8 @@ const LITTER_FOLDERS: [&str; 9] = [
 ];
 
 /// Does a file manager or a system leave this? No file of an archive has such a name.
-fn is_litter(path: &str) -> bool {
+#[must_use]
+pub fn is_litter(path: &str) -> bool {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     LITTER_FILES.iter().any(|litter| litter.eq_ignore_ascii_case(name))
         || name.starts_with("._")
